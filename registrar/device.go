@@ -1,0 +1,122 @@
+package registrar
+
+import "time"
+
+// DefaultDomain is the domain that everything belongs to until there are more.
+const DefaultDomain = "default"
+
+// DeviceState is where a device stands in its life.
+type DeviceState string
+
+// The states of a device. Every change between them is on the trail.
+const (
+	Expected       DeviceState = "expected"       // imported, never seen
+	Vouched        DeviceState = "vouched"        // has a voucher for this domain
+	Enrolled       DeviceState = "enrolled"       // holds a certificate of ours
+	Suspended      DeviceState = "suspended"      // may authenticate nothing until resumed
+	Decommissioned DeviceState = "decommissioned" // left; comes back only by name
+)
+
+// Device is one inventory record. A device is one manufacturer's serial
+// number; devices without an IDevID have an empty Manufacturer and are known by
+// the name they enroll under.
+type Device struct {
+	ID           string // 32 lower-case hex digits, time-ordered, made by NewID
+	Domain       string
+	Manufacturer string // name in the configuration; empty without an IDevID
+	SerialNumber string // X520SerialNumber of the IDevID (RFC 8995, Section 2.3.1), or the enrolled name
+	State        DeviceState
+	IDevID       []byte // DER, when seen or imported; nil otherwise
+	Source       string // who made the record: "import", "voucher", "enroll"
+	CreatedAt    time.Time
+	SeenAt       time.Time // last authenticated request; zero for never
+}
+
+// CertificateStatus is where an issuance stands.
+type CertificateStatus string
+
+// The statuses of an issuance.
+const (
+	Intended  CertificateStatus = "intended"  // on record, signer not yet known to have answered
+	Issued    CertificateStatus = "issued"    // signed and on record
+	Abandoned CertificateStatus = "abandoned" // intent without a certificate, explained by the start-up pass
+	Revoked   CertificateStatus = "revoked"
+)
+
+// Certificate is one issuance, from intent to revocation.
+type Certificate struct {
+	Domain       string
+	Serial       []byte // big-endian, minimal; unique in a domain
+	DeviceID     string
+	Status       CertificateStatus
+	Profile      string
+	Version      string   // of the profile
+	Operation    string   // "simpleenroll", "simplereenroll"
+	Subject      string   // RFC 4514
+	TBSHash      [32]byte // of the intent
+	KeyHash      [32]byte // SHA-256 of the SubjectPublicKeyInfo
+	NamesHash    [32]byte // SHA-256 over subject and SAN as decided; equal names, equal hash
+	Credential   string   // what authenticated the request: "basic:USER", "cert:SHA256HEX"
+	NotBefore    time.Time
+	NotAfter     time.Time
+	Raw          []byte // DER; nil until issued
+	IntendedAt   time.Time
+	IssuedAt     time.Time
+	RevokedAt    time.Time // zero unless revoked
+	RevokeReason int       // CRLReason (RFC 5280, Section 5.3.1)
+	Explanation  string    // of an abandoned intent
+}
+
+// VoucherRecord is one voucher exchange with every artifact that led to it.
+type VoucherRecord struct {
+	ID              string // NewID
+	Domain          string
+	DeviceID        string
+	Manufacturer    string
+	SerialNumber    string
+	Nonce           string
+	PledgeRequest   []byte // as received
+	RegistrarReq    []byte // as sent to the MASA
+	Voucher         []byte // as received; nil until the MASA answered
+	AuditLog        []byte // as received; nil when there is none
+	MediaType       string
+	RequestHash     [32]byte // SHA-256 of PledgeRequest; one record each
+	State           string   // "asked", "issued", "refused", "failed"
+	Reason          string   // reason id when refused or failed
+	At              time.Time
+	PledgeStatus    []byte // voucher_status telemetry as received; nil until then
+	EnrollmentState []byte // enrollstatus telemetry as received; nil until then
+}
+
+// Pending is a request that waits for somebody's decision, or a sighting that
+// an operator should look at (an unknown manufacturer).
+type Pending struct {
+	ID           string // NewID
+	Domain       string
+	Kind         string // "voucher", "enroll", "unknown-manufacturer"
+	Key          string // what the same request has in common with its repetition; unique with Domain and Kind
+	Manufacturer string
+	SerialNumber string
+	Subject      string // RFC 4514; for people
+	Address      string
+	Evidence     []byte // CSR, voucher-request or IDevID, as received
+	State        string // "waiting", "approved", "denied"
+	Reason       string // of a denial, from the operator; or the reason id of the sighting
+	Seen         int64  // how often it was asked
+	FirstAt      time.Time
+	LastAt       time.Time
+	DecidedAt    time.Time
+	DecidedBy    string
+}
+
+// Credential lets devices without a certificate enroll by HTTP Basic.
+type Credential struct {
+	Domain    string
+	User      string
+	Scheme    string // "sha256" for generated secrets, "argon2id" for people's passwords
+	Salt      []byte
+	Digest    []byte
+	Group     bool // may enroll any name its label's profile allows, not just its own
+	Disabled  bool
+	CreatedAt time.Time
+}

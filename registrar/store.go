@@ -1,0 +1,151 @@
+package registrar
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// Errors of a Store.
+var (
+	ErrNotFound = errors.New("registrar: not on record")
+	// ErrConflict says that a row the Change relied on was not as it said
+	// (a serial number or device name taken, a status already moved on).
+	ErrConflict = errors.New("registrar: the record changed meanwhile")
+)
+
+// Committer writes.
+//
+// Commit applies the whole Change or nothing, and returns once it is durable.
+// Concurrent calls share a disk sync. The trail entries are appended in the
+// same transaction. An error that wraps ErrConflict leaves everything as it
+// was. Commit ignores the cancellation of ctx once the change has been taken
+// up, so that its answer is always the truth.
+type Committer interface {
+	Commit(ctx context.Context, c *Change) error
+}
+
+// Change is one transaction. Nil and empty fields do nothing. Rows are applied
+// in the order of the fields.
+type Change struct {
+	// PutDevices inserts or replaces by ID. Inserting a second device of the
+	// same domain, manufacturer and serial number is ErrConflict.
+	PutDevices []*Device
+	// Intents inserts certificates in status Intended; a serial already on
+	// record is ErrConflict.
+	Intents []*Certificate
+	// Issued moves intents to Issued, setting Raw and IssuedAt; ErrConflict
+	// unless the row is Intended.
+	Issued []*Certificate
+	// Abandoned moves intents to Abandoned with their Explanation.
+	Abandoned []*Certificate
+	// Revoked moves issued certificates to Revoked; ErrConflict unless Issued.
+	Revoked []*Certificate
+	// PutVouchers inserts or replaces by ID.
+	PutVouchers []*VoucherRecord
+	// PutPending inserts or replaces by ID; a second row of the same domain,
+	// kind and key is ErrConflict.
+	PutPending []*Pending
+	// PutCredentials inserts or replaces by domain and user.
+	PutCredentials []*Credential
+	// PutCRL stores a signed list; numbers rise.
+	PutCRL *CRL
+	// Trail is appended last.
+	Trail []*trail.Entry
+}
+
+// CRL is one signed list on record.
+type CRL struct {
+	Domain     string
+	Number     int64
+	ThisUpdate time.Time
+	NextUpdate time.Time
+	Raw        []byte
+}
+
+// Devices reads the inventory. A missing row is ErrNotFound.
+type Devices interface {
+	Device(ctx context.Context, domain, id string) (*Device, error)
+	DeviceBySerialNumber(ctx context.Context, domain, manufacturer, serialNumber string) (*Device, error)
+	// FindDevices returns devices of any manufacturer with that serial number.
+	FindDevices(ctx context.Context, domain, serialNumber string) ([]*Device, error)
+	// ListDevices returns up to limit devices in order of ID, after the given ID ("" for the start).
+	ListDevices(ctx context.Context, domain, after string, limit int) ([]*Device, error)
+}
+
+// Certificates reads issuances. A missing row is ErrNotFound.
+type Certificates interface {
+	Certificate(ctx context.Context, domain string, serial []byte) (*Certificate, error)
+	// CurrentCertificate returns the newest certificate of the device with
+	// that key and those names in status Issued.
+	CurrentCertificate(ctx context.Context, q *CurrentQuery) (*Certificate, error)
+	// ListCertificates returns up to limit rows matching the query in order of serial.
+	ListCertificates(ctx context.Context, q *CertificateQuery) ([]*Certificate, error)
+	// OpenIntents returns the rows in status Intended; its cost does not grow with the others.
+	OpenIntents(ctx context.Context) ([]*Certificate, error)
+	// LatestCRL returns the list with the highest number.
+	LatestCRL(ctx context.Context, domain string) (*CRL, error)
+}
+
+// CurrentQuery names what "asking again" has in common.
+type CurrentQuery struct {
+	Domain    string
+	DeviceID  string
+	KeyHash   [32]byte
+	NamesHash [32]byte
+}
+
+// CertificateQuery filters ListCertificates. Zero fields do not filter.
+type CertificateQuery struct {
+	Domain   string // required
+	DeviceID string
+	KeyHash  []byte // 32 bytes
+	Status   CertificateStatus
+	After    []byte // serial, exclusive
+	Limit    int    // 1 to 10000
+}
+
+// Vouchers reads voucher exchanges. A missing row is ErrNotFound.
+type Vouchers interface {
+	VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*VoucherRecord, error)
+	// LatestVoucher returns the device's newest exchange.
+	LatestVoucher(ctx context.Context, domain, deviceID string) (*VoucherRecord, error)
+	ListVouchers(ctx context.Context, domain, deviceID string) ([]*VoucherRecord, error)
+	// UnansweredVouchers returns exchanges in state "asked", over all domains.
+	UnansweredVouchers(ctx context.Context) ([]*VoucherRecord, error)
+}
+
+// Requests reads what waits for a decision. A missing row is ErrNotFound.
+type Requests interface {
+	Pending(ctx context.Context, domain, id string) (*Pending, error)
+	PendingByKey(ctx context.Context, domain, kind, key string) (*Pending, error)
+	// ListPending returns rows in the given state ("" for all), newest first, up to limit.
+	ListPending(ctx context.Context, domain, state string, limit int) ([]*Pending, error)
+	CountPending(ctx context.Context, domain string) (int, error)
+}
+
+// Credentials reads HTTP credentials. A missing row is ErrNotFound.
+type Credentials interface {
+	Credential(ctx context.Context, domain, user string) (*Credential, error)
+	ListCredentials(ctx context.Context, domain string) ([]*Credential, error)
+}
+
+// Trail reads the trail.
+type Trail interface {
+	// TrailEntries returns up to limit entries with a sequence number of at
+	// least from; device "" does not filter.
+	TrailEntries(ctx context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error)
+}
+
+// Store is all of a registrar's record keeping.
+type Store interface {
+	Committer
+	Devices
+	Certificates
+	Vouchers
+	Requests
+	Credentials
+	Trail
+}
