@@ -1,0 +1,58 @@
+# The two that matter: `make run` onboards a device on this machine, `make
+# test` installs what the tests need and passes them all.
+GO      ?= go
+BIN     := bin
+LDFLAGS := -s -w
+export CGO_ENABLED ?= 1
+
+.PHONY: run build test tools check lint fuzz soak sizes clean
+
+run:
+	$(GO) run ./cmd/briskest quickstart --once
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/briskest ./cmd/briskest-pledge
+
+# Debian packages the tests speak to: a C compiler for the race detector, and
+# other people's EST clients and CMS readers.
+PACKAGES := gcc libc6-dev openssl curl strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+tools:
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>&1 | grep -v '^installed ' || true); \
+	if [ -n "$$missing" ]; then \
+		$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	fi
+
+# BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure.
+test: tools check
+	BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m ./...
+	cd internal/cms/peers && BRISKEST_REQUIRE=1 $(GO) test -race ./...
+	cd conformance/interop/globalsign && BRISKEST_REQUIRE=1 $(GO) test -race ./...
+
+check:
+	@fmt=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$fmt" ]; then echo "gofmt would change: $$fmt"; exit 1; fi
+	$(GO) vet ./...
+
+# The linters of .golangci.yml, at pinned versions, into bin/.
+lint:
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.7.0
+	$(BIN)/staticcheck ./...
+
+fuzz:
+	./internal/fuzzall.sh 20s
+
+soak:
+	BRISKEST_REQUIRE=1 BRISKEST_SOAK=1 $(GO) test -race -timeout 60m -count=1 -v -run 'Kill|Soak|Storm' ./...
+	$(MAKE) fuzz
+
+# Sizes of both programs for both platforms, and the idle registrar's memory.
+sizes:
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/linux-$$arch/ ./cmd/briskest ./cmd/briskest-pledge || exit 1; \
+		for p in briskest briskest-pledge; do printf 'linux/%s %-16s %6.1f MB\n' $$arch $$p $$(stat -c %s $(BIN)/linux-$$arch/$$p | awk '{print $$1/1e6}'); done; \
+	done
+	@./internal/idle.sh $(BIN)/linux-$$($(GO) env GOHOSTARCH)/briskest
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,151 @@
+// Package httpserver is the listener every device meets: TLS that asks for a
+// client certificate and requires none, bounds on everything a peer can make
+// us hold, and an orderly stop.
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how to serve. Zero fields take the values named.
+type Config struct {
+	// Certificate returns the server's certificate for each handshake, so
+	// that a reload takes effect at once. Required.
+	Certificate func() *tls.Certificate
+	// Routes maps path prefixes, such as "/.well-known/est", to handlers. The
+	// escaped path decides, and is never cleaned: a handler sees what was sent.
+	Routes map[string]http.Handler
+	// MaxConnections bounds the open connections; more wait in the kernel's
+	// queue. Zero: 8192.
+	MaxConnections int
+	// MaxInFlight bounds the requests being answered; more get 503 with
+	// Retry-After. Zero: 1024.
+	MaxInFlight int
+	Log         *slog.Logger
+}
+
+// Bounds on one connection.
+const (
+	headerTimeout  = 10 * time.Second // TLS handshake and header, each
+	readTimeout    = 30 * time.Second // a whole request
+	writeTimeout   = 90 * time.Second // a whole answer, waiting for a MASA included
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
+)
+
+// Server serves one listener.
+type Server struct {
+	http     *http.Server
+	listener net.Listener
+	routes   map[string]http.Handler
+	inFlight chan struct{}
+	jitter   atomic.Uint32
+	log      *slog.Logger
+}
+
+// New prepares a server on l, which it owns from now on.
+func New(l net.Listener, c Config) *Server {
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 8192
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 1024
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{routes: c.Routes, inFlight: make(chan struct{}, c.MaxInFlight), log: c.Log}
+	s.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	s.listener = tls.NewListener(newLimitListener(l, c.MaxConnections), TLSConfig(c.Certificate))
+	return s
+}
+
+// TLSConfig is how we meet devices. It asks for a client certificate without
+// naming CAs, because a client whose root is not in such a list may send none,
+// and verifies nothing: each operation decides which anchors apply. TLS 1.2
+// stays on offer for clients that link proof-of-possession with tls-unique
+// (RFC 7030, Section 3.5). Records are not sized dynamically, because
+// strongSwan's pki reads an answer in two reads at most.
+func TLSConfig(certificate func() *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		ClientAuth:                  tls.RequestClientCert,
+		DynamicRecordSizingDisabled: true,
+		NextProtos:                  []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return certificate(), nil
+		},
+	}
+}
+
+// Serve answers until Shutdown; it then returns nil.
+func (s *Server) Serve() error {
+	err := s.http.Serve(s.listener)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown stops taking connections and waits for running requests until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// ServeHTTP finds the handler by the escaped path's prefix. No path is
+// cleaned or redirected: a client that posts does not follow, and a decision
+// made on one spelling must not be carried out on another.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case s.inFlight <- struct{}{}:
+		defer func() { <-s.inFlight }()
+	default:
+		s.overloaded(w)
+		return
+	}
+	path := r.URL.EscapedPath()
+	for prefix, handler := range s.routes {
+		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
+			handler.ServeHTTP(w, r)
+			return
+		}
+	}
+	plain(w, http.StatusNotFound, "There is nothing at this path. EST is under /.well-known/est, BRSKI under /.well-known/brski.\n")
+}
+
+// overloaded answers 503 with a Retry-After of 2 to 9 seconds, spread so that
+// those who are turned away together do not come back together.
+func (s *Server) overloaded(w http.ResponseWriter) {
+	seconds := 2 + s.jitter.Add(1)%8
+	w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	plain(w, http.StatusServiceUnavailable, "The server is busy. Try again after the seconds in Retry-After.\n")
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	body := []byte(text)
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
