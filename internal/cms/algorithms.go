@@ -108,6 +108,10 @@ func schemeOf(a AlgorithmIdentifier) (scheme, error) {
 		s = scheme{kind: kindECDSA, hash: crypto.SHA384}
 	case "1.2.840.10045.4.3.4":
 		s = scheme{kind: kindECDSA, hash: crypto.SHA512}
+	case "1.2.840.10045.2.1":
+		// id-ecPublicKey names a key and no signature; the hash is then that of the digest algorithm. A pledge whose
+		// request is among the test files of the highway MASA (mranga-1-vr) sends it, and OpenSSL takes it.
+		s = scheme{kind: kindECDSA}
 	case "1.3.101.112":
 		s = scheme{kind: kindEd25519}
 	case "1.2.840.113549.1.1.10":

@@ -66,8 +66,7 @@ func ParseCertsOnly(data []byte) ([]*x509.Certificate, error) {
 	case !sd.ContentType.Equal(OIDData()):
 		return nil, fmt.Errorf("%w: content type %s", ErrNotCertsOnly, sd.ContentType)
 	case len(sd.UnreadableCertificates) > 0:
-		_, err := x509.ParseCertificate(sd.UnreadableCertificates[0])
-		return nil, fmt.Errorf("%w: a certificate in it cannot be read: %w", ErrNotCertsOnly, err)
+		return nil, fmt.Errorf("%w: a certificate in it cannot be read: %w", ErrNotCertsOnly, sd.UnreadableCertificates[0].Err)
 	case len(sd.Certificates) == 0:
 		return nil, ErrNoCertificates
 	}

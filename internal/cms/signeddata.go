@@ -23,13 +23,19 @@ type SignedData struct {
 	Content []byte
 	// Certificates are those that could be read, in order of appearance. Nothing vouches for them.
 	Certificates []*x509.Certificate
-	// UnreadableCertificates are those that crypto/x509 refuses, and attribute certificates, in DER. They do
-	// not make the object unreadable: another certificate, or one the caller has, may be the signer's.
-	UnreadableCertificates [][]byte
+	// UnreadableCertificates are those that crypto/x509 refuses, and attribute certificates. They do not make the
+	// object unreadable: another certificate, or one the caller has, may be the signer's.
+	UnreadableCertificates []UnreadableCertificate
 	// CRLs are the members of the crls field in DER, unparsed.
 	CRLs [][]byte
 	// Signers are all signers, none of them verified. There may be none.
 	Signers []*SignerInfo
+}
+
+// UnreadableCertificate is a member of the certificates field that is no certificate crypto/x509 can read.
+type UnreadableCertificate struct {
+	Raw []byte // DER
+	Err error  // why
 }
 
 // SignerInfo is one signer's part of SignedData (RFC 5652, Section 5.3).
@@ -103,13 +109,14 @@ func (sd *SignedData) SignerCertificate(si *SignerInfo) (*x509.Certificate, erro
 		}
 		found = c
 	}
-	if found == nil && len(sd.UnreadableCertificates) > 0 {
-		return nil, fmt.Errorf("%w; %d certificates in it could not be read", ErrNoSignerCertificate, len(sd.UnreadableCertificates))
+	switch {
+	case found != nil:
+		return found, nil
+	case len(sd.UnreadableCertificates) > 0:
+		return nil, fmt.Errorf("%w; %d in it cannot be read, the first because: %w", ErrNoSignerCertificate,
+			len(sd.UnreadableCertificates), sd.UnreadableCertificates[0].Err)
 	}
-	if found == nil {
-		return nil, ErrNoSignerCertificate
-	}
-	return found, nil
+	return nil, ErrNoSignerCertificate
 }
 
 // Names tells whether c is the certificate that the signer names. It proves nothing about the signature.
@@ -226,7 +233,7 @@ func (sd *SignedData) parseCertificates(body *cryptobyte.String) error {
 		}
 		c, err := parseCertificate(raw, tag)
 		if err != nil {
-			sd.UnreadableCertificates = append(sd.UnreadableCertificates, raw)
+			sd.UnreadableCertificates = append(sd.UnreadableCertificates, UnreadableCertificate{Raw: raw, Err: err})
 			continue
 		}
 		sd.Certificates = append(sd.Certificates, c)

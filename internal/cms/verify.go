@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -71,7 +72,25 @@ func (sd *SignedData) verify(si *SignerInfo, key crypto.PublicKey, content []byt
 	if err := sd.checkAttributes(si, sum(hash, content)); err != nil {
 		return err
 	}
-	return s.verify(key, encodeAttributes(si.SignedAttributes), si.Signature)
+	return s.verifyAttributes(key, si)
+}
+
+// verifyAttributes checks a signature over the DER of the set of attributes, whatever order was sent (RFC 5652,
+// Section 5.4). Failing that, it takes one over the attributes in the order sent: the NIST pledge whose request is
+// among the test files of the highway MASA (mranga-1-vr) signs so, and OpenSSL takes it. The same attributes are
+// signed either way.
+func (s scheme) verifyAttributes(key crypto.PublicKey, si *SignerInfo) error {
+	attributes := make([][]byte, len(si.SignedAttributes))
+	for i, a := range si.SignedAttributes {
+		attributes[i] = a.raw
+	}
+	asSent := appendSet(nil, tagSet, attributes)
+	der := appendSetOf(nil, tagSet, attributes)
+	err := s.verify(key, der, si.Signature)
+	if errors.Is(err, ErrSignature) && !bytes.Equal(asSent, der) {
+		return s.verify(key, asSent, si.Signature)
+	}
+	return err
 }
 
 // checkUnattributed refuses what must not be signed without attributes.
@@ -142,19 +161,14 @@ func (sd *SignedData) checkAttributes(si *SignerInfo, digest []byte) error {
 	return nil
 }
 
-// encodeAttributes returns the DER of the SET OF, which is what is signed whatever order was sent (RFC 5652,
-// Section 5.4). It sorts a copy.
-func encodeAttributes(attributes []Attribute) []byte {
-	sorted := make([][]byte, len(attributes))
-	for i, a := range attributes {
-		sorted[i] = a.raw
-	}
-	return appendSetOf(nil, tagSet, sorted)
-}
-
 // appendSetOf appends a SET OF in DER (X.690, Section 11.6) with the given tag. It sorts members in place.
 func appendSetOf(b []byte, tag byte, members [][]byte) []byte {
 	slices.SortFunc(members, bytes.Compare)
+	return appendSet(b, tag, members)
+}
+
+// appendSet appends members, each in DER, as one constructed element with the given tag, in their order.
+func appendSet(b []byte, tag byte, members [][]byte) []byte {
 	size := 0
 	for _, m := range members {
 		size += len(m)
