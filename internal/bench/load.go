@@ -1,0 +1,165 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Target is a server under load.
+type Target struct {
+	URL         string // of its EST service, without the operation
+	Roots       *x509.CertPool
+	User        string
+	Password    string
+	Certificate *tls.Certificate // client certificate; nil for none
+	PID         int              // of the serving process, for its CPU time
+}
+
+// Load is one run: so many enrollments from so many clients at once.
+type Load struct {
+	Requests int
+	Clients  int
+	Fresh    bool // a new TLS connection for each request, no resumption
+}
+
+// Run is what one Load showed.
+type Run struct {
+	Throughput float64 `json:"throughput"` // enrollments a second
+	P50        float64 `json:"p50_us"`
+	P99        float64 `json:"p99_us"`
+	CPU        float64 `json:"cpu_us"` // of the server, per enrollment
+}
+
+// Enroll puts the load on the target, with a new key and name for each
+// request, made beforehand. Any answer but 200 ends the run with an error.
+func Enroll(ctx context.Context, t *Target, l Load) (*Run, error) {
+	bodies, err := requests(l.Requests)
+	if err != nil {
+		return nil, err
+	}
+	before, err := cpuTime(t.PID)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	latencies, err := drive(ctx, t, l, bodies)
+	if err != nil {
+		return nil, err
+	}
+	wall := time.Since(start)
+	after, err := cpuTime(t.PID)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(latencies)
+	n := len(latencies)
+	return &Run{
+		Throughput: float64(n) / wall.Seconds(),
+		P50:        micros(latencies[n/2]),
+		P99:        micros(latencies[n*99/100]),
+		CPU:        micros(after-before) / float64(n),
+	}, nil
+}
+
+// requests makes base64 CSRs, each with its own P-256 key and name.
+func requests(n int) ([][]byte, error) {
+	var prefix [6]byte
+	if _, err := rand.Read(prefix[:]); err != nil {
+		return nil, err
+	}
+	bodies := make([][]byte, n)
+	for i := range bodies {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprintf("bench-%s-%06d", hex.EncodeToString(prefix[:]), i)
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
+		if err != nil {
+			return nil, err
+		}
+		bodies[i] = base64.StdEncoding.AppendEncode(nil, der)
+	}
+	return bodies, nil
+}
+
+// drive sends the bodies from l.Clients goroutines and returns each latency.
+func drive(ctx context.Context, t *Target, l Load, bodies [][]byte) ([]time.Duration, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	latencies := make([]time.Duration, len(bodies))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range l.Clients {
+		wg.Go(func() {
+			client := t.client(l.Fresh)
+			defer client.CloseIdleConnections()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(bodies) || ctx.Err() != nil {
+					return
+				}
+				start := time.Now()
+				if err := t.enroll(ctx, client, bodies[i]); err != nil {
+					cancel(fmt.Errorf("request %d: %w", i, err))
+					return
+				}
+				latencies[i] = time.Since(start)
+			}
+		})
+	}
+	wg.Wait()
+	return latencies, context.Cause(ctx)
+}
+
+func (t *Target) client(fresh bool) *http.Client {
+	cfg := &tls.Config{RootCAs: t.Roots, NextProtos: []string{"http/1.1"}}
+	if t.Certificate != nil {
+		cfg.Certificates = []tls.Certificate{*t.Certificate}
+	}
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: fresh, DisableCompression: true},
+		Timeout:   time.Minute,
+	}
+}
+
+func (t *Target) enroll(ctx context.Context, client *http.Client, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL+"/simpleenroll", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/pkcs10")
+	if t.User != "" {
+		req.SetBasicAuth(t.User, t.Password)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

@@ -1,0 +1,263 @@
+// Package testbed runs the real program for tests: it builds it, starts a
+// quickstart or a registrar as a process of its own, and ends what it started.
+package testbed
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a program may take to start or stop.
+const patience = 60 * time.Second
+
+// Addresses is a quickstart's addresses.json.
+type Addresses struct {
+	EST   string `json:"est"`
+	BRSKI string `json:"brski"`
+	MASA  string `json:"masa"`
+	PID   int    `json:"pid"`
+}
+
+// Bed is a quickstart's directory with its servers running.
+type Bed struct {
+	Program string // the built briskest
+	Dir     string
+	Addresses
+	process *Process
+}
+
+// Require finds a program of somebody else's, or skips the test with its name;
+// with BRISKEST_REQUIRE set it fails instead.
+func Require(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("BRISKEST_REQUIRE") != "" {
+		t.Fatalf("%s is not installed; `make tools` installs it", program)
+	}
+	t.Skipf("%s is not installed; `make tools` installs it", program)
+	return ""
+}
+
+// Build builds a command of the module, such as "briskest", without cgo and
+// without the race detector, and returns its path.
+func Build(t testing.TB, command string) string {
+	t.Helper()
+	root := moduleRoot(t)
+	out := filepath.Join(t.TempDir(), command)
+	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+command)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build ./cmd/%s: %v\n%s", command, err, text)
+	}
+	return out
+}
+
+// moduleRoot finds the folder with the product's go.mod above the test.
+func moduleRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(data, []byte("module github.com/briskest/briskest\n")) {
+			return dir
+		}
+	}
+	t.Fatal("no go.mod of the product above the test's folder")
+	return ""
+}
+
+// Start builds the program and runs a quickstart in a fresh directory until
+// the test ends.
+func Start(t testing.TB) *Bed {
+	t.Helper()
+	return StartIn(t, Build(t, "briskest"), filepath.Join(t.TempDir(), "q"))
+}
+
+// StartIn runs a quickstart of the given program in dir until the test ends.
+func StartIn(t testing.TB, program, dir string) *Bed {
+	t.Helper()
+	b := &Bed{Program: program, Dir: dir}
+	if err := os.Remove(filepath.Join(dir, "addresses.json")); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	b.process = Launch(t, program, "quickstart", "--dir", dir)
+	path := filepath.Join(dir, "addresses.json")
+	b.process.Until(func() bool {
+		data, err := os.ReadFile(path)
+		return err == nil && json.Unmarshal(data, &b.Addresses) == nil
+	})
+	return b
+}
+
+// Client returns an HTTP client that trusts the bed's CA, with the given
+// client certificate when it is not nil.
+func (b *Bed) Client(t testing.TB, cert *tls.Certificate) *http.Client {
+	t.Helper()
+	cfg := &tls.Config{RootCAs: b.Roots(t)}
+	if cert != nil {
+		cfg.Certificates = []tls.Certificate{*cert}
+	}
+	transport := &http.Transport{TLSClientConfig: cfg}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// Roots returns the domain's CAs.
+func (b *Bed) Roots(t testing.TB) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b.Read(t, "ca.pem")) {
+		t.Fatal("ca.pem holds no certificate")
+	}
+	return pool
+}
+
+// Read returns a file of the bed's directory.
+func (b *Bed) Read(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(b.Dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// User returns the group credential of est-user.txt.
+func (b *Bed) User(t testing.TB) (user, password string) {
+	t.Helper()
+	user, password, ok := strings.Cut(strings.TrimSpace(string(b.Read(t, "est-user.txt"))), ":")
+	if !ok {
+		t.Fatal("est-user.txt is not user:password")
+	}
+	return user, password
+}
+
+// Stop ends the quickstart with SIGTERM and waits; it must exit 0.
+func (b *Bed) Stop(t testing.TB) {
+	t.Helper()
+	b.process.Stop()
+}
+
+// Process is a program that a test started.
+type Process struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  *output
+	done chan struct{}
+	err  error
+}
+
+// Launch starts a program; it is ended when the test ends.
+func Launch(t testing.TB, program string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, cmd: exec.Command(program, args...), out: &output{}, done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.done
+	})
+	return p
+}
+
+// PID is the program's process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Output is what the program has printed so far, both streams.
+func (p *Process) Output() string { return p.out.String() }
+
+// Until waits until ready says so, and fails the test when the program ends
+// first or takes longer than a minute.
+func (p *Process) Until(ready func() bool) {
+	p.t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ready() {
+		select {
+		case <-p.done:
+			p.t.Fatalf("%v ended early: %v\n%s", p.cmd.Args, p.err, p.Output())
+		case <-deadline:
+			p.t.Fatalf("%v is not ready after %v\n%s", p.cmd.Args, patience, p.Output())
+		case <-tick.C:
+		}
+	}
+}
+
+// Kill ends the program with SIGKILL and waits for it.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.done
+}
+
+// Stop ends the program with SIGTERM; it must exit 0.
+func (p *Process) Stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatalf("%v: %v\n%s", p.cmd.Args, err, p.Output())
+	}
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.t.Fatalf("%v still runs %v after SIGTERM\n%s", p.cmd.Args, patience, p.Output())
+	}
+	if p.err != nil {
+		p.t.Fatalf("%v after SIGTERM: %v\n%s", p.cmd.Args, p.err, p.Output())
+	}
+}
+
+// Run runs a program to its end and returns what it printed and its exit code.
+func Run(t testing.TB, program string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatalf("%s: %v", program, err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// JSONLines decodes each line of text.
+func JSONLines[T any](t testing.TB, text string) []T {
+	t.Helper()
+	var rows []T
+	lines := bufio.NewScanner(strings.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row T
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
