@@ -6,12 +6,18 @@
 //
 // Start with a [Format] (see voucher/vouchercms). Opening an artifact reports
 // who signed it and never decides trust: [Artifact.VerifySigner] is that second call.
+//
+// What is read is checked for form: JSON without duplicate members, leaves of
+// the right type, dates, base64, the mandatory leaves. Deviations that a named
+// implementation is known for are taken and reported as a [Finding]; the mode
+// [StrictRFC8366] refuses them. A registrar and a MASA call [CheckRequest]
+// besides, a pledge ignores what it does not know (RFC 8995, Section 5.6.1).
+//
+// The package also knows what an IDevID says to these protocols: the serial
+// number, the idevid-issuer and the MASA URL. It stores nothing.
 package voucher
 
 import (
-	"context"
-	"crypto"
-	"crypto/x509"
 	"encoding/json"
 	"time"
 )
@@ -27,6 +33,16 @@ const (
 	Proximity      Assertion = "proximity"
 	AgentProximity Assertion = "agent-proximity"
 )
+
+// known tells whether a is in the enumeration.
+func (a Assertion) known() bool {
+	switch a {
+	case Verified, Logged, Proximity, AgentProximity:
+		return true
+	default:
+		return false
+	}
+}
 
 // Voucher is the content of an ownership voucher (RFC 8366, Section 5.3). Zero
 // values are absent leaves.
@@ -47,91 +63,34 @@ type Voucher struct {
 	ESTDomain                  string
 	AdditionalConfigurationURL string
 	ManufacturerProprietary    json.RawMessage
-	Extensions                 map[string]json.RawMessage // leaves "extension:NAME", by whole leaf name
-	Unknown                    map[string]json.RawMessage // any other leaf, kept
+	// Extensions holds the leaves "extension:NAME", by whole leaf name. A nil
+	// value is an extension that the leaf "extensions" lists and that has no data.
+	Extensions map[string]json.RawMessage
+	Unknown    map[string]json.RawMessage // any other leaf, kept
 }
 
-// Request is the content of a voucher-request, of a pledge or a registrar
-// (RFC 8995, Section 3.3). Zero values are absent leaves.
-type Request struct {
-	Assertion                           Assertion
-	CreatedOn                           time.Time
-	ExpiresOn                           time.Time
-	SerialNumber                        string
-	IDevIDIssuer                        []byte // as in Voucher
-	PinnedDomainCert                    []byte // DER; meaning in a request is historic (RFC 8995, Section 3.3)
-	PinnedDomainPubk                    []byte
-	PinnedDomainPubkSHA256              []byte
-	DomainCertRevocationChecks          *bool
-	Nonce                               string // opaque, echoed verbatim
-	LastRenewalDate                     time.Time
-	PriorSignedVoucherRequest           []byte // the pledge's artifact, byte for byte
-	ProximityRegistrarCert              []byte // DER
-	ProximityRegistrarPubk              []byte // DER SubjectPublicKeyInfo
-	ProximityRegistrarPubkSHA256        []byte
-	AgentProvidedProximityRegistrarCert []byte
-	AgentSignCert                       json.RawMessage
-	AgentSignedData                     []byte
-	ESTDomain                           string
-	AdditionalConfigurationURL          string
-	ManufacturerProprietary             json.RawMessage
-	Extensions                          map[string]json.RawMessage
-	Unknown                             map[string]json.RawMessage
+// shared are the leaves that vouchers and voucher-requests have in common
+// (RFC 8995, Section 3.4: the request uses the voucher's grouping).
+type shared struct {
+	assertion                              *Assertion
+	createdOn, expiresOn, lastRenewalDate  *time.Time
+	serialNumber, nonce                    *string
+	idevidIssuer                           *[]byte
+	pinnedCert, pinnedPubk, pinnedPubkHash *[]byte
+	revocationChecks                       **bool
+	estDomain, configurationURL            *string
+	proprietary                            *json.RawMessage
+	extensions, unknown                    *map[string]json.RawMessage
 }
 
-// Format is one signed encoding. The Open methods read one whole artifact,
-// check its signature with the key of the certificate it carries (or names),
-// and report; they never decide whether that signer may be trusted. Both take
-// hostile bytes. All methods may be called concurrently.
-type Format interface {
-	// MediaType is what the artifact travels as, such as "application/voucher-cms+json".
-	MediaType() string
-	OpenVoucher(data []byte) (*Voucher, *Artifact, error)
-	OpenRequest(data []byte) (*Request, *Artifact, error)
-	SignVoucher(ctx context.Context, v *Voucher, s *Signer) ([]byte, error)
-	SignRequest(ctx context.Context, r *Request, s *Signer) ([]byte, error)
-}
-
-// Signer signs artifacts.
-type Signer struct {
-	Key         crypto.Signer
-	Certificate *x509.Certificate
-	Chain       []*x509.Certificate // further certificates to include, without Certificate
-}
-
-// Artifact reports what opening a signed voucher or request has shown.
-type Artifact struct {
-	Raw          []byte // as received; stored and forwarded, never re-encoded
-	MediaType    string
-	Payload      []byte              // the signed content, such as the JSON text
-	Signer       *x509.Certificate   // whose key made the signature; not trusted
-	Certificates []*x509.Certificate // all that travelled inside, Signer included where it did
-	Findings     []Finding           // deviations that were tolerated, in order of appearance
-}
-
-// Finding is one tolerated deviation in an artifact.
-type Finding struct {
-	ID   string // stable, such as "unknown-leaf", "nonce-with-expires-on", "cms-v1-id-data"
-	Text string // for people
-}
-
-// VerifySigner checks that a.Signer chains to one of roots at the given time,
-// through the certificates that travelled with the artifact. It returns the
-// chain, leaf first. Extended key usages are not looked at: the caller knows
-// which role it needs.
-func (a *Artifact) VerifySigner(roots *x509.CertPool, at time.Time) ([]*x509.Certificate, error) {
-	intermediates := x509.NewCertPool()
-	for _, c := range a.Certificates {
-		intermediates.AddCert(c)
+func (v *Voucher) shared() *shared {
+	return &shared{
+		assertion: &v.Assertion,
+		createdOn: &v.CreatedOn, expiresOn: &v.ExpiresOn, lastRenewalDate: &v.LastRenewalDate,
+		serialNumber: &v.SerialNumber, nonce: &v.Nonce, idevidIssuer: &v.IDevIDIssuer,
+		pinnedCert: &v.PinnedDomainCert, pinnedPubk: &v.PinnedDomainPubk, pinnedPubkHash: &v.PinnedDomainPubkSHA256,
+		revocationChecks: &v.DomainCertRevocationChecks,
+		estDomain:        &v.ESTDomain, configurationURL: &v.AdditionalConfigurationURL,
+		proprietary: &v.ManufacturerProprietary, extensions: &v.Extensions, unknown: &v.Unknown,
 	}
-	chains, err := a.Signer.Verify(x509.VerifyOptions{
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   at,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return chains[0], nil
 }
