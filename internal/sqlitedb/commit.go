@@ -1,0 +1,193 @@
+package sqlitedb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// maxBatch is the most changes in one transaction.
+const maxBatch = 128
+
+// request is one change on its way through the writer.
+type request struct {
+	apply func(tx *Tx) error
+	done  chan error // one answer; buffered
+	err   error      // of apply, in the batch under way
+	lines []line     // what the trail gets from it
+}
+
+// line is an entry together with the rows it covers.
+type line struct {
+	entry *trail.Entry // the caller's, or made here
+	rows  []trail.Row
+	seq   int64
+}
+
+// Commit runs apply in a transaction and returns once it is durable, or was
+// undone: an error of apply undoes what apply did and is returned as it is.
+// Concurrent calls share the transaction and its disk sync, so apply may run
+// twice, must not keep anything of the first run, and must not call Commit.
+// ctx ends the wait for the writer; once the change has been taken up the
+// answer is the truth, whatever becomes of ctx.
+func (db *DB) Commit(ctx context.Context, apply func(tx *Tx) error) error {
+	r := &request{apply: apply, done: make(chan error, 1)}
+	select {
+	case db.requests <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-db.stopping:
+		return ErrClosed
+	}
+}
+
+// writer is the goroutine that owns db.write and db.trail.
+func (db *DB) writer() {
+	defer close(db.stopped)
+	tx := &Tx{db: db, c: db.write}
+	batch := make([]*request, 0, maxBatch)
+	for {
+		batch = batch[:0]
+		select {
+		case r := <-db.requests:
+			batch = append(batch, r)
+		case <-db.stopping:
+			return
+		}
+		batch = db.company(batch)
+		db.runBatch(tx, batch)
+		clear(batch)
+	}
+}
+
+// company adds the changes that wait already.
+func (db *DB) company(batch []*request) []*request {
+	for len(batch) < maxBatch {
+		select {
+		case r := <-db.requests:
+			batch = append(batch, r)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// runBatch answers every request of the batch. When one of several has to be
+// undone after it wrote, each is tried again alone.
+func (db *DB) runBatch(tx *Tx, batch []*request) {
+	if db.trail.broken != nil {
+		answer(batch, db.trail.broken)
+		return
+	}
+	err := db.tryBatch(tx, batch)
+	if errors.Is(err, errRedo) {
+		for i := range batch {
+			db.runBatch(tx, batch[i:i+1])
+		}
+		return
+	}
+	answer(batch, err)
+}
+
+// answer gives each request its own error, or else the batch's.
+func answer(batch []*request, err error) {
+	for _, r := range batch {
+		if r.err == nil {
+			r.err = err
+		}
+		if r.err == nil {
+			for i := range r.lines {
+				r.lines[i].entry.Seq = r.lines[i].seq
+			}
+		}
+		r.done <- r.err
+	}
+}
+
+// errRedo says that the batch was undone and its requests are to be run alone.
+var errRedo = errors.New("redo")
+
+// tryBatch runs one transaction. A nil error means that all requests without
+// an error of their own are durable; any other, that nothing is.
+func (db *DB) tryBatch(tx *Tx, batch []*request) error {
+	if _, err := db.write.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	alive := 0
+	for _, r := range batch {
+		r.err = tx.run(r)
+		if r.err == nil {
+			alive++
+			continue
+		}
+		if !tx.wrote && errors.Is(r.err, ErrConstraint) || !tx.touched {
+			continue // nothing to undo
+		}
+		db.rollback()
+		if len(batch) > 1 {
+			return errRedo
+		}
+		return r.err
+	}
+	if alive == 0 {
+		db.rollback()
+		return nil
+	}
+	return db.finish(batch)
+}
+
+// finish appends the trail and makes the transaction durable.
+func (db *DB) finish(batch []*request) error {
+	next, err := db.trail.append(db.write, batch)
+	if err != nil {
+		db.rollback()
+		return fmt.Errorf("trail: %w", err)
+	}
+	if _, err := db.write.exec("COMMIT"); err != nil {
+		db.rollback()
+		if errors.Is(err, errIO) {
+			db.trail.broken = err
+		}
+		return err
+	}
+	db.trail.advance(next)
+	return nil
+}
+
+// rollback undoes the transaction. SQLite may have done so by itself, after an
+// error of the disk; then this has nothing to do.
+func (db *DB) rollback() { _, _ = db.write.exec("ROLLBACK") }
+
+// run applies one request and gathers its lines for the trail.
+func (tx *Tx) run(r *request) (err error) {
+	tx.wrote, tx.touched, tx.domain = false, false, ""
+	tx.entries, tx.rows = tx.entries[:0], tx.rows[:0]
+	defer func() {
+		if p := recover(); p != nil {
+			tx.touched, tx.wrote = true, true
+			err = fmt.Errorf("sqlitedb: internal error: the change panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := r.apply(tx); err != nil {
+		return err
+	}
+	r.lines = r.lines[:0]
+	for _, e := range tx.entries {
+		r.lines = append(r.lines, line{entry: e})
+	}
+	if len(tx.rows) == 0 {
+		return nil
+	}
+	if len(r.lines) == 0 {
+		r.lines = append(r.lines, line{entry: &trail.Entry{
+			At: tx.db.opts.Now(), Domain: tx.domain, Kind: trail.KindRows, Actor: "store",
+		}})
+	}
+	r.lines[len(r.lines)-1].rows = append([]trail.Row(nil), tx.rows...)
+	return nil
+}
