@@ -153,20 +153,25 @@ func (r *Recipient) parseOriginatorKey(in cryptobyte.String) error {
 
 // parseEncryptedKey reads RecipientEncryptedKey (RFC 5652, Section 6.2.2).
 func (r *Recipient) parseEncryptedKey(keys *cryptobyte.String) error {
-	var in, key, byKeyID, ski cryptobyte.String
+	var in, key, byKeyID, octets cryptobyte.String
+	var ski []byte
 	if !keys.ReadASN1(&in, cryptobyte_asn1.SEQUENCE) {
 		return fmt.Errorf("%w: recipient's encrypted key", ErrSyntax)
 	}
 	if in.PeekASN1Tag(tagExplicit(0)) {
 		// RecipientKeyIdentifier; its date and other fields say nothing about certificates.
-		if !in.ReadASN1(&byKeyID, tagExplicit(0)) || !byKeyID.ReadASN1(&ski, cryptobyte_asn1.OCTET_STRING) || len(ski) == 0 {
+		if !in.ReadASN1(&byKeyID, tagExplicit(0)) || !byKeyID.ReadASN1(&octets, cryptobyte_asn1.OCTET_STRING) ||
+			len(octets) == 0 {
 			return fmt.Errorf("%w: recipient's key identifier", ErrSyntax)
 		}
-		r.SubjectKeyID = ski
+		r.SubjectKeyID = octets
 	} else {
 		var err error
-		if r.RawIssuer, r.SerialNumber, _, err = parseCertificateName(&in); err != nil {
+		if r.RawIssuer, r.SerialNumber, ski, err = parseCertificateName(&in); err != nil {
 			return err
+		}
+		if ski != nil {
+			return fmt.Errorf("%w: recipient's key identifier is no RecipientKeyIdentifier", ErrSyntax)
 		}
 	}
 	if !in.ReadASN1(&key, cryptobyte_asn1.OCTET_STRING) || !in.Empty() {

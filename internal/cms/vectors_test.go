@@ -58,6 +58,8 @@ func TestPublishedVouchersOpenAndVerify(t *testing.T) {
 			}
 			err = openAndVerify(data)
 			switch {
+			case unsupportedVectors()[name] != "" && err != nil:
+				t.Logf("%s is not verified (%s): %v", name, unsupportedVectors()[name], err)
 			case row.SigOK && err != nil:
 				t.Errorf("%s: %v, want it to verify", name, err)
 			case row.SigOK:
@@ -71,9 +73,75 @@ func TestPublishedVouchersOpenAndVerify(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d published artifacts open and verify, %d negative ones are refused", verified, good, refused)
-	if verified < 35 {
-		t.Errorf("%d artifacts verify, want at least 35", verified)
+	if want := good - len(unsupportedVectors()); verified < want || verified < 35 {
+		t.Errorf("%d artifacts verify, want %d, and at least 35", verified, want)
 	}
+}
+
+// unsupportedVectors are artifacts that verify elsewhere and not here, and why.
+func unsupportedVectors() map[string]string {
+	return map[string]string{
+		"minerva/highway--parboiled_vr-00-D0-E5-02-00-20.cms.der": "its signer's key is on secp256k1, which crypto/x509 does not read",
+	}
+}
+
+// What was captured on the wire between other implementations verifies as well.
+func TestCapturedVouchersOpenAndVerify(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(vectors(t), "captures", "*", "*requestvoucher*.der"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified := 0
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := openAndVerify(data); err != nil {
+			t.Logf("%s: %v", path, err)
+			continue
+		}
+		verified++
+	}
+	t.Logf("%d of %d captured artifacts open and verify", verified, len(files))
+	if verified == 0 {
+		t.Error("no captured artifact verifies")
+	}
+}
+
+// RFC 7030, Appendix A, and the constructed CMC messages.
+func TestPublishedESTMessagesOpen(t *testing.T) {
+	dir := filepath.Join(vectors(t), "est")
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	for name, want := range map[string]int{
+		"rfc7030/a1-cacerts-response.der": 4, "rfc7030/a3-simpleenroll-response.der": 1, "rfc7030/a4-serverkeygen-response-part2-certs.der": 1,
+	} {
+		certs, err := cms.ParseCertsOnly(read(name))
+		if err != nil || len(certs) != want {
+			t.Errorf("ParseCertsOnly(%s) = %d certificates, %v, want %d", name, len(certs), err, want)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "constructed", "*cmc-*.signed.der"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no CMC messages: %v", err)
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = openAndVerify(data)
+		if bad := strings.Contains(path, "badsig"); bad != (err != nil) {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
+	}
+	t.Logf("%d CMC messages open as they should", len(files))
 }
 
 // openAndVerify takes every signer by the certificates inside.
