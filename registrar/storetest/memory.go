@@ -1,0 +1,289 @@
+// Package storetest is the contract that every registrar.Store passes
+// ([TestStore]), and a Store in memory for tests ([Memory]).
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/registrar"
+)
+
+// Memory is a registrar.Store that forgets everything when the process ends.
+// It answers as the SQLite store does, and fails when a test tells it to.
+type Memory struct {
+	mu     sync.Mutex
+	state  *state                        // replaced as a whole by Commit; guarded by mu
+	before func(*registrar.Change) error // guarded by mu
+	after  func(*registrar.Change) error // guarded by mu
+}
+
+var _ registrar.Store = (*Memory)(nil)
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{state: newState()} }
+
+// FailBefore has every Commit call f first and, when it returns an error,
+// return that with nothing stored. Nil ends it.
+func (m *Memory) FailBefore(f func(*registrar.Change) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before = f
+}
+
+// FailAfter has every Commit call f after the change is stored and return its
+// error, as if the answer had been lost. Nil ends it.
+func (m *Memory) FailAfter(f func(*registrar.Change) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.after = f
+}
+
+// Commit implements registrar.Committer.
+func (m *Memory) Commit(ctx context.Context, c *registrar.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.before != nil {
+		if err := m.before(c); err != nil {
+			return err
+		}
+	}
+	next := m.state.clone()
+	if err := next.apply(c); err != nil {
+		return err
+	}
+	for i, e := range c.Trail {
+		e.Seq = int64(len(m.state.trail) + i)
+	}
+	m.state = next
+	if m.after != nil {
+		return m.after(c)
+	}
+	return nil
+}
+
+// name is a key within a domain.
+type name struct{ domain, id string }
+
+// issuance is a certificate with the order in which it came.
+type issuance struct {
+	registrar.Certificate
+	order int
+}
+
+// state holds copies that are never changed, only replaced.
+type state struct {
+	devices      map[name]*registrar.Device
+	certificates map[name]*issuance // by serial number
+	vouchers     map[name]*registrar.VoucherRecord
+	pending      map[name]*registrar.Pending
+	credentials  map[name]*registrar.Credential // by user
+	crls         map[string]*registrar.CRL      // the latest, by domain
+	trail        []*trail.Entry
+}
+
+func newState() *state {
+	return &state{
+		devices:      map[name]*registrar.Device{},
+		certificates: map[name]*issuance{},
+		vouchers:     map[name]*registrar.VoucherRecord{},
+		pending:      map[name]*registrar.Pending{},
+		credentials:  map[name]*registrar.Credential{},
+		crls:         map[string]*registrar.CRL{},
+	}
+}
+
+func (s *state) clone() *state {
+	return &state{
+		devices:      maps.Clone(s.devices),
+		certificates: maps.Clone(s.certificates),
+		vouchers:     maps.Clone(s.vouchers),
+		pending:      maps.Clone(s.pending),
+		credentials:  maps.Clone(s.credentials),
+		crls:         maps.Clone(s.crls),
+		trail:        slices.Clone(s.trail),
+	}
+}
+
+func conflict(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), registrar.ErrConflict)
+}
+
+func (s *state) apply(c *registrar.Change) error {
+	for _, d := range c.PutDevices {
+		if err := s.putDevice(d); err != nil {
+			return err
+		}
+	}
+	if err := s.applyCertificates(c); err != nil {
+		return err
+	}
+	for _, v := range c.PutVouchers {
+		if err := s.putVoucher(v); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.PutPending {
+		if err := s.putPending(p); err != nil {
+			return err
+		}
+	}
+	for _, k := range c.PutCredentials {
+		s.credentials[name{k.Domain, k.User}] = copyCredential(k)
+	}
+	if l := c.PutCRL; l != nil {
+		if old := s.crls[l.Domain]; old != nil && old.Number >= l.Number {
+			return conflict("list %d", l.Number)
+		}
+		s.crls[l.Domain] = copyCRL(l)
+	}
+	for _, e := range c.Trail {
+		e = copyEntry(e)
+		e.Seq = int64(len(s.trail))
+		s.trail = append(s.trail, e)
+	}
+	return nil
+}
+
+func (s *state) putDevice(d *registrar.Device) error {
+	for k, o := range s.devices {
+		if o.Domain == d.Domain && o.Manufacturer == d.Manufacturer && o.SerialNumber == d.SerialNumber && k.id != d.ID {
+			return conflict("device %s", d.SerialNumber)
+		}
+	}
+	s.devices[name{d.Domain, d.ID}] = copyDevice(d)
+	return nil
+}
+
+func (s *state) applyCertificates(c *registrar.Change) error {
+	for _, n := range c.Intents {
+		k := name{n.Domain, string(n.Serial)}
+		if s.certificates[k] != nil {
+			return conflict("serial %x", n.Serial)
+		}
+		s.certificates[k] = &issuance{Certificate: *intentOf(n), order: len(s.certificates)}
+	}
+	for _, n := range c.Issued {
+		err := s.move(n, registrar.Intended, func(o *registrar.Certificate) {
+			o.Status, o.Raw, o.IssuedAt = registrar.Issued, blob(n.Raw), moment(n.IssuedAt)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Abandoned {
+		err := s.move(n, registrar.Intended, func(o *registrar.Certificate) {
+			o.Status, o.Explanation = registrar.Abandoned, n.Explanation
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Revoked {
+		err := s.move(n, registrar.Issued, func(o *registrar.Certificate) {
+			o.Status, o.RevokedAt, o.RevokeReason = registrar.Revoked, moment(n.RevokedAt), n.RevokeReason
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *state) move(n *registrar.Certificate, from registrar.CertificateStatus, set func(*registrar.Certificate)) error {
+	k := name{n.Domain, string(n.Serial)}
+	old := s.certificates[k]
+	if old == nil || old.Status != from {
+		return conflict("serial %x is not %s", n.Serial, from)
+	}
+	moved := *old
+	set(&moved.Certificate)
+	s.certificates[k] = &moved
+	return nil
+}
+
+func (s *state) putVoucher(v *registrar.VoucherRecord) error {
+	for k, o := range s.vouchers {
+		if o.Domain == v.Domain && o.RequestHash == v.RequestHash && k.id != v.ID {
+			return conflict("voucher-request of %s", v.SerialNumber)
+		}
+	}
+	s.vouchers[name{v.Domain, v.ID}] = copyVoucher(v)
+	return nil
+}
+
+func (s *state) putPending(p *registrar.Pending) error {
+	for k, o := range s.pending {
+		if o.Domain == p.Domain && o.Kind == p.Kind && o.Key == p.Key && k.id != p.ID {
+			return conflict("request %s", p.Key)
+		}
+	}
+	s.pending[name{p.Domain, p.ID}] = copyPending(p)
+	return nil
+}
+
+// read calls f with a state that does not change.
+func (m *Memory) read(ctx context.Context) (*state, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state, ctx.Err()
+}
+
+// pick returns copies of the values that keep holds of, in the given order,
+// up to limit (0 for all).
+func pick[K comparable, V any](from map[K]*V, limit int, keep func(*V) bool, order func(a, b *V) int, dup func(*V) *V) []*V {
+	var out []*V
+	for _, v := range from {
+		if keep(v) {
+			out = append(out, v)
+		}
+	}
+	slices.SortFunc(out, order)
+	if limit > 0 && len(out) > limit {
+		out = out[:limit]
+	}
+	for i := range out {
+		out[i] = dup(out[i])
+	}
+	return out
+}
+
+func first[V any](all []*V, err error) (*V, error) {
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, registrar.ErrNotFound
+	}
+	return all[0], nil
+}
+
+func byID(a, b *registrar.Device) int { return cmp.Compare(a.ID, b.ID) }
+
+func newestVoucher(a, b *registrar.VoucherRecord) int { return cmp.Compare(b.ID, a.ID) }
+
+func bySerial(a, b *issuance) int { return bytes.Compare(a.Serial, b.Serial) }
+
+func moment(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func blob(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return slices.Clone(b)
+}
