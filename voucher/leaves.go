@@ -2,14 +2,11 @@ package voucher
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 const extensionPrefix = "extension:"
@@ -153,19 +150,6 @@ func (l *leaves) binary(name string, into *[]byte) {
 	}
 }
 
-// decodeBase64 decodes without the leniency of encoding/base64, which skips
-// line breaks and lets stray bits pass.
-func decodeBase64(text string) ([]byte, error) {
-	if strings.ContainsAny(text, "\r\n") {
-		return nil, fmt.Errorf("%w: line breaks", ErrBase64)
-	}
-	value, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: standard alphabet with padding was expected: %w", ErrBase64, err)
-	}
-	return value, nil
-}
-
 // date reads the YANG type date-and-time, a profile of RFC 3339, Section 5.6.
 // Any fraction and offset is taken; a leap second is not.
 func (l *leaves) date(name string, into *time.Time) {
@@ -175,13 +159,12 @@ func (l *leaves) date(name string, into *time.Time) {
 	if !there || l.err != nil {
 		return
 	}
-	var t time.Time
-	// UnmarshalText is stricter than Parse: no comma, no one-digit hours.
-	if err := t.UnmarshalText([]byte(text)); err != nil {
+	t, err := parseDateTime(text)
+	if err != nil {
 		// minerva's chariwt (2017) wrote dates alone.
 		day, dayErr := time.Parse(time.DateOnly, text)
 		if dayErr != nil || name != "created-on" || l.mode == StrictRFC8366 {
-			l.fail(name, fmt.Errorf("%w: %q", ErrDate, clip(text, 40)))
+			l.fail(name, err)
 			return
 		}
 		l.found(m, FindingDateWithoutTime, "created-on %q is a date without a time", text)
@@ -249,48 +232,4 @@ func put(into *map[string]json.RawMessage, name string, value []byte) {
 		*into = make(map[string]json.RawMessage)
 	}
 	(*into)[name] = bytes.Clone(value)
-}
-
-// checkSerialNumber checks the leaf and the attribute of a certificate alike:
-// they are compared with each other, kept in stores and shown to people.
-func checkSerialNumber(serial string) error {
-	const limit = 256 // RFC 5280, Appendix A.1 has 64 for an attribute; the leaf has no limit
-	switch {
-	case serial == "":
-		return fmt.Errorf("%w: empty", ErrLeafValue)
-	case len(serial) > limit:
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrLeafValue, len(serial), limit)
-	case !printable(serial):
-		return fmt.Errorf("%w: control characters", ErrLeafValue)
-	}
-	return nil
-}
-
-// checkExtension checks a whole leaf name. rfc8366bis, Section 12.5 bounds the
-// name by 40 characters.
-func checkExtension(leaf string) error {
-	name := strings.TrimPrefix(leaf, extensionPrefix)
-	if name == leaf || name == "" || utf8.RuneCountInString(name) > 40 || !printable(name) {
-		return fmt.Errorf("%w: %q is no extension name of 1 to 40 characters", ErrLeafValue, clip(name, 64))
-	}
-	return nil
-}
-
-// checkURI checks the YANG type uri (rfc8366bis, Section 8.4).
-func checkURI(value string) error {
-	const limit = 2048
-	if len(value) > limit {
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrLeafValue, len(value), limit)
-	}
-	if u, err := url.Parse(value); err != nil || !u.IsAbs() {
-		return fmt.Errorf("%w: not a URI", ErrLeafValue)
-	}
-	return nil
-}
-
-// printable tells whether s is UTF-8 without control characters.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x20 || 0x7f <= r && r <= 0x9f
-	})
 }
