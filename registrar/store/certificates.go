@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/registrar"
+)
+
+const (
+	insertIntent = `INSERT INTO certificates (domain, serial, device_id, profile, version, operation, subject,
+	tbs_hash, key_hash, names_hash, credential, not_before, not_after, intended_at)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	setIssued = `UPDATE certificates SET status = 'issued', issued_at = ?, raw = ?
+	WHERE domain = ? AND serial = ? AND status = 'intended'`
+	setAbandoned = `UPDATE certificates SET status = 'abandoned', explanation = ?
+	WHERE domain = ? AND serial = ? AND status = 'intended'`
+	setRevoked = `UPDATE certificates SET status = 'revoked', revoked_at = ?, revoke_reason = ?
+	WHERE domain = ? AND serial = ? AND status = 'issued'`
+)
+
+func (w writer) certificates(c *registrar.Change) error {
+	for _, n := range c.Intents {
+		if err := w.intent(n); err != nil {
+			return conflict(err, "certificate", hex.EncodeToString(n.Serial))
+		}
+	}
+	for _, n := range c.Issued {
+		if err := w.issued(n); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Abandoned {
+		if err := w.abandoned(n); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Revoked {
+		if err := w.revoked(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w writer) intent(n *registrar.Certificate) error {
+	args := []any{
+		n.Domain, n.Serial, n.DeviceID, n.Profile, n.Version, n.Operation, n.Subject,
+		n.TBSHash, n.KeyHash, n.NamesHash, n.Credential, n.NotBefore, n.NotAfter, n.IntendedAt,
+	}
+	if _, err := w.tx.Exec(insertIntent, args...); err != nil {
+		return err
+	}
+	return w.tx.Cover(w.t.intents, args...)
+}
+
+func (w writer) issued(n *registrar.Certificate) error {
+	changed, err := w.tx.Exec(setIssued, n.IssuedAt, n.Raw, n.Domain, n.Serial)
+	if err := moved(changed, err, n, registrar.Intended); err != nil {
+		return err
+	}
+	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Issued), n.IssuedAt, 0, 0, "", n.Raw)
+}
+
+func (w writer) abandoned(n *registrar.Certificate) error {
+	changed, err := w.tx.Exec(setAbandoned, n.Explanation, n.Domain, n.Serial)
+	if err := moved(changed, err, n, registrar.Intended); err != nil {
+		return err
+	}
+	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Abandoned), 0, 0, 0, n.Explanation, nil)
+}
+
+func (w writer) revoked(n *registrar.Certificate) error {
+	changed, err := w.tx.Exec(setRevoked, n.RevokedAt, n.RevokeReason, n.Domain, n.Serial)
+	if err := moved(changed, err, n, registrar.Issued); err != nil {
+		return err
+	}
+	var was registrar.Certificate
+	err = w.tx.QueryRow("SELECT issued_at, raw FROM certificates WHERE domain = ? AND serial = ?", n.Domain, n.Serial).
+		Scan(&was.IssuedAt, &was.Raw)
+	if err != nil {
+		return err
+	}
+	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Revoked), was.IssuedAt,
+		n.RevokedAt, n.RevokeReason, "", was.Raw)
+}
+
+// moved says whether a certificate left the status it had to be in.
+func moved(changed int64, err error, n *registrar.Certificate, from registrar.CertificateStatus) error {
+	if err == nil && changed == 1 {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: it is not %s", registrar.ErrConflict, from)
+	}
+	return fmt.Errorf("certificate %x: %w", n.Serial, err)
+}
+
+const certificateColumns = `domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash,
+	names_hash, credential, not_before, not_after, intended_at, status, issued_at, revoked_at, revoke_reason,
+	explanation, raw`
+
+type scanner interface{ Scan(dest ...any) error }
+
+func scanCertificate(row scanner) (*registrar.Certificate, error) {
+	var c registrar.Certificate
+	var status string
+	err := row.Scan(&c.Domain, &c.Serial, &c.DeviceID, &c.Profile, &c.Version, &c.Operation, &c.Subject, &c.TBSHash,
+		&c.KeyHash, &c.NamesHash, &c.Credential, &c.NotBefore, &c.NotAfter, &c.IntendedAt, &status, &c.IssuedAt,
+		&c.RevokedAt, &c.RevokeReason, &c.Explanation, &c.Raw)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	c.Status = registrar.CertificateStatus(status)
+	return &c, nil
+}
+
+func notFound(err error) error {
+	if errors.Is(err, sqlitedb.ErrNoRows) {
+		return registrar.ErrNotFound
+	}
+	return err
+}
+
+// list scans every row that the query gives.
+func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), query string, args ...any) ([]*T, error) {
+	rows, err := s.db.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []*T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// Certificate implements registrar.Certificates.
+func (s *Store) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
+	return scanCertificate(s.db.QueryRow(ctx, "SELECT "+certificateColumns+
+		" FROM certificates WHERE domain = ? AND serial = ?", domain, serial))
+}
+
+// CurrentCertificate implements registrar.Certificates.
+func (s *Store) CurrentCertificate(ctx context.Context, q *registrar.CurrentQuery) (*registrar.Certificate, error) {
+	return scanCertificate(s.db.QueryRow(ctx, "SELECT "+certificateColumns+
+		" FROM certificates INDEXED BY certificates_key WHERE substr(key_hash, 1, 8) = ? AND key_hash = ?"+
+		" AND domain = ? AND device_id = ? AND names_hash = ? AND status = 'issued' ORDER BY rowid DESC LIMIT 1",
+		q.KeyHash[:8], q.KeyHash, q.Domain, q.DeviceID, q.NamesHash))
+}
+
+// ListCertificates implements registrar.Certificates.
+func (s *Store) ListCertificates(ctx context.Context, q *registrar.CertificateQuery) ([]*registrar.Certificate, error) {
+	if q.Domain == "" || q.Limit < 1 || q.Limit > 10000 {
+		return nil, fmt.Errorf("list certificates: domain %q, limit %d: want a domain and 1 to 10000", q.Domain, q.Limit)
+	}
+	index := "certificates_serial"
+	where := "domain = ? AND serial > ?"
+	after := q.After
+	if len(after) == 0 {
+		after = []byte{0} // below every serial number in its shortest form
+	}
+	args := []any{q.Domain, after}
+	if q.Status != "" {
+		where += " AND status = ?"
+		args = append(args, string(q.Status))
+		if q.Status != registrar.Issued {
+			index, where = "certificates_status", where+" AND status <> 'issued'"
+		}
+	}
+	if q.DeviceID != "" {
+		index, where = "certificates_device", where+" AND device_id = ?"
+		args = append(args, q.DeviceID)
+	}
+	if len(q.KeyHash) > 0 {
+		if len(q.KeyHash) != 32 {
+			return nil, fmt.Errorf("list certificates: a key hash of %d bytes, want 32", len(q.KeyHash))
+		}
+		index, where = "certificates_key", where+" AND key_hash = ? AND substr(key_hash, 1, 8) = ?"
+		args = append(args, q.KeyHash, q.KeyHash[:8])
+	}
+	return list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates INDEXED BY "+index+
+		" WHERE "+where+" ORDER BY serial LIMIT ?", append(args, q.Limit)...)
+}
+
+// OpenIntents implements registrar.Certificates.
+func (s *Store) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
+	return list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates INDEXED BY certificates_status"+
+		" WHERE status = 'intended' AND status <> 'issued' ORDER BY rowid")
+}
+
+// LatestCRL implements registrar.Certificates.
+func (s *Store) LatestCRL(ctx context.Context, domain string) (*registrar.CRL, error) {
+	var l registrar.CRL
+	err := s.db.QueryRow(ctx, `SELECT domain, number, this_update, next_update, raw FROM crls
+	WHERE domain = ? ORDER BY number DESC LIMIT 1`, domain).Scan(&l.Domain, &l.Number, &l.ThisUpdate, &l.NextUpdate, &l.Raw)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	return &l, nil
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/registrar"
+)
+
+// Commit implements registrar.Committer.
+func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
+	return s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
+		w := writer{tx: tx, t: s.t}
+		if err := w.change(c); err != nil {
+			return err
+		}
+		tx.Record(c.Trail...)
+		return nil
+	})
+}
+
+// writer applies one Change.
+type writer struct {
+	tx *sqlitedb.Tx
+	t  *tables
+}
+
+func (w writer) change(c *registrar.Change) error {
+	for _, d := range c.PutDevices {
+		if err := w.device(d); err != nil {
+			return conflict(err, "device", d.SerialNumber)
+		}
+	}
+	if err := w.certificates(c); err != nil {
+		return err
+	}
+	for _, v := range c.PutVouchers {
+		if err := w.voucher(v); err != nil {
+			return conflict(err, "voucher exchange", v.ID)
+		}
+	}
+	for _, p := range c.PutPending {
+		if err := w.pending(p); err != nil {
+			return conflict(err, "pending request", p.Key)
+		}
+	}
+	for _, k := range c.PutCredentials {
+		err := w.tx.Put(w.t.credentials, k.Domain, k.User, k.Scheme, k.Salt, k.Digest, k.Group, k.Disabled, k.CreatedAt)
+		if err != nil {
+			return conflict(err, "credential", k.User)
+		}
+	}
+	if c.PutCRL != nil {
+		return w.crl(c.PutCRL)
+	}
+	return nil
+}
+
+// conflict says which record it was, and turns a taken key into
+// registrar.ErrConflict.
+func conflict(err error, what, which string) error {
+	if errors.Is(err, sqlitedb.ErrConstraint) {
+		return fmt.Errorf("%s %q: %w: %w", what, which, registrar.ErrConflict, err)
+	}
+	return fmt.Errorf("%s %q: %w", what, which, err)
+}
+
+func (w writer) device(d *registrar.Device) error {
+	return w.tx.Put(w.t.devices, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, string(d.State), d.Source,
+		d.CreatedAt, d.SeenAt, d.IDevID)
+}
+
+func (w writer) voucher(v *registrar.VoucherRecord) error {
+	return w.tx.Put(w.t.vouchers, v.Domain, v.ID, v.DeviceID, v.Manufacturer, v.SerialNumber, v.Nonce, v.MediaType,
+		v.RequestHash, v.State, v.Reason, v.At, v.PledgeRequest, v.RegistrarReq, v.Voucher, v.AuditLog,
+		v.PledgeStatus, v.EnrollmentState)
+}
+
+func (w writer) pending(p *registrar.Pending) error {
+	return w.tx.Put(w.t.pending, p.Domain, p.ID, p.Kind, p.Key, p.Manufacturer, p.SerialNumber, p.Subject, p.Address,
+		p.State, p.Reason, p.Seen, p.FirstAt, p.LastAt, p.DecidedAt, p.DecidedBy, p.Evidence)
+}
+
+func (w writer) crl(l *registrar.CRL) error {
+	var last int64
+	err := w.tx.QueryRow("SELECT coalesce(max(number), -1) FROM crls WHERE domain = ?", l.Domain).Scan(&last)
+	if err != nil {
+		return err
+	}
+	if l.Number <= last {
+		return fmt.Errorf("revocation list %d after %d: %w", l.Number, last, registrar.ErrConflict)
+	}
+	return w.tx.Put(w.t.crls, l.Domain, l.Number, l.ThisUpdate, l.NextUpdate, l.Raw)
+}

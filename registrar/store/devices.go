@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+
+	"github.com/briskest/briskest/registrar"
+)
+
+const selectDevice = `SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at, idevid
+	FROM devices `
+
+func scanDevice(row scanner) (*registrar.Device, error) {
+	var d registrar.Device
+	var state string
+	err := row.Scan(&d.Domain, &d.ID, &d.Manufacturer, &d.SerialNumber, &state, &d.Source, &d.CreatedAt, &d.SeenAt, &d.IDevID)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	d.State = registrar.DeviceState(state)
+	return &d, nil
+}
+
+// Device implements registrar.Devices.
+func (s *Store) Device(ctx context.Context, domain, id string) (*registrar.Device, error) {
+	return scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND id = ?", domain, id))
+}
+
+// DeviceBySerialNumber implements registrar.Devices.
+func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, manufacturer, serialNumber string) (*registrar.Device, error) {
+	return scanDevice(s.db.QueryRow(ctx, selectDevice+
+		"WHERE domain = ? AND serial_number = ? AND manufacturer = ?", domain, serialNumber, manufacturer))
+}
+
+// FindDevices implements registrar.Devices.
+func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*registrar.Device, error) {
+	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY manufacturer",
+		domain, serialNumber)
+}
+
+// ListDevices implements registrar.Devices.
+func (s *Store) ListDevices(ctx context.Context, domain, after string, limit int) ([]*registrar.Device, error) {
+	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
+}

@@ -1,0 +1,48 @@
+package store
+
+import "github.com/briskest/briskest/internal/sqlitedb"
+
+// tables are the tables that the trail covers. A certificate's row has two
+// parts: what the intent said never changes, the outcome does.
+type tables struct {
+	devices     *sqlitedb.Table
+	intents     *sqlitedb.Table
+	outcomes    *sqlitedb.Table
+	crls        *sqlitedb.Table
+	vouchers    *sqlitedb.Table
+	pending     *sqlitedb.Table
+	credentials *sqlitedb.Table
+}
+
+func newTables() *tables {
+	serial := []string{"domain", "serial"}
+	id := []string{"domain", "id"}
+	return &tables{
+		devices: sqlitedb.NewTable("devices", id, []string{
+			"manufacturer", "serial_number", "state", "source", "created_at", "seen_at", "idevid",
+		}),
+		intents: sqlitedb.NewPart("certificates", "certificates", serial, []string{
+			"device_id", "profile", "version", "operation", "subject", "tbs_hash", "key_hash", "names_hash",
+			"credential", "not_before", "not_after", "intended_at",
+		}, nil),
+		outcomes: sqlitedb.NewPart("certificates", "certificates/outcome", serial, []string{
+			"status", "issued_at", "revoked_at", "revoke_reason", "explanation", "raw",
+		}, []any{"intended", 0, 0, 0, "", nil}),
+		crls: sqlitedb.NewTable("crls", []string{"domain", "number"}, []string{"this_update", "next_update", "raw"}),
+		vouchers: sqlitedb.NewTable("vouchers", id, []string{
+			"device_id", "manufacturer", "serial_number", "nonce", "media_type", "request_hash", "state", "reason",
+			"at", "pledge_request", "registrar_req", "voucher", "audit_log", "pledge_status", "enrollment_state",
+		}),
+		pending: sqlitedb.NewTable("pending", id, []string{
+			"kind", "key", "manufacturer", "serial_number", "subject", "address", "state", "reason",
+			"seen", "first_at", "last_at", "decided_at", "decided_by", "evidence",
+		}),
+		credentials: sqlitedb.NewTable("credentials", []string{"domain", "user"}, []string{
+			"scheme", "salt", "digest", "grouped", "disabled", "created_at",
+		}),
+	}
+}
+
+func (t *tables) all() []*sqlitedb.Table {
+	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.pending, t.credentials}
+}
