@@ -1,0 +1,78 @@
+package est
+
+import (
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+)
+
+// ErrNoCertificate is what [Peer.Verify] returns for a peer that presented no certificate.
+var ErrNoCertificate = errors.New("the peer presented no certificate")
+
+// NewPeer reads from r who asks: the address of the connection, the chain that was presented in the TLS handshake and
+// the HTTP Basic credentials (RFC 7617, Section 2). Headers that claim another address or certificate are ignored: a
+// proxy that should be believed is the caller's own decision. It decides nothing.
+//
+// An empty user with a password is a credential (RFC 7030, Section 3.2.3). Malformed credentials are none.
+func NewPeer(r *http.Request) *Peer {
+	p := &Peer{TLS: r.TLS}
+	if address, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Address = address
+	}
+	if r.TLS != nil {
+		p.Certificates = r.TLS.PeerCertificates
+	}
+	if user, password, ok := r.BasicAuth(); ok {
+		p.User, p.Secret = user, Secret(password)
+	}
+	return p
+}
+
+// Verify builds a chain from the peer's certificate to opts.Roots, with the certificates that the peer sent after it
+// and opts.Intermediates in between (libest sends its leaf alone, strongSwan its chain). opts.KeyUsages empty means any:
+// IDevIDs seldom have an extended key usage. It returns the first chain, leaf first. opts itself is not changed.
+//
+// Errors: [ErrNoCertificate]; those of [x509.Certificate.Verify]. Revocation is not looked at.
+func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
+	if len(p.Certificates) == 0 {
+		return nil, ErrNoCertificate
+	}
+	if opts.Roots == nil {
+		// Without this crypto/x509 would fall back to the system's roots.
+		opts.Roots = x509.NewCertPool()
+	}
+	if len(opts.KeyUsages) == 0 {
+		opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
+	}
+	if len(p.Certificates) > 1 {
+		pool := x509.NewCertPool()
+		if opts.Intermediates != nil {
+			pool = opts.Intermediates.Clone()
+		}
+		for _, c := range p.Certificates[1:] {
+			pool.AddCert(c)
+		}
+		opts.Intermediates = pool
+	}
+	chains, err := p.Certificates[0].Verify(opts)
+	if err != nil {
+		return nil, err
+	}
+	return chains[0], nil
+}
+
+// LogValue implements slog.LogValuer: address, user, and the leaf's subject and serial number. The secret is left out.
+func (p *Peer) LogValue() slog.Value {
+	attrs := make([]slog.Attr, 0, 4)
+	attrs = append(attrs, slog.String("address", p.Address.String()))
+	if p.User != "" {
+		attrs = append(attrs, slog.String("user", p.User))
+	}
+	if len(p.Certificates) > 0 {
+		leaf := p.Certificates[0]
+		attrs = append(attrs, slog.String("subject", leaf.Subject.String()), slog.String("certificate", leaf.SerialNumber.Text(16)))
+	}
+	return slog.GroupValue(attrs...)
+}
