@@ -107,8 +107,8 @@ func (r *SignRequest) algorithms() (algorithms, error) {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
 		a = algorithms{digest: crypto.SHA256, scheme: scheme{kind: kindPKCS1, hash: crypto.SHA256}}
-		// Both rsaEncryption and this identifier are to be understood (RFC 5754, Section 3.2); this one says which
-		// hash it is, and fullsailor/pkcs7 takes the other for SHA-1.
+		// Both rsaEncryption and this identifier are to be understood (RFC 5754, Section 3.2). This one says which
+		// hash it is; OpenSSL and both pkcs7 packages in the folder peers read it.
 		a.identifier = algorithmIdentifier(oidPKCS1(11), []byte{5, 0})
 		if r.PSS {
 			a.scheme = scheme{kind: kindPSS, hash: crypto.SHA256, salt: crypto.SHA256.Size()}
