@@ -54,7 +54,16 @@ func (f Format) open(data []byte) (*voucher.Artifact, error) {
 	if a.Signer, err = f.signer(sd, si, a); err != nil {
 		return nil, err
 	}
-	if err := sd.Verify(si, a.Signer); err != nil {
+	for _, u := range sd.UnreadableCertificates {
+		if !bytes.Equal(u.Raw, a.Signer.Raw) {
+			find(a, FindingUnreadableCertificate, "a certificate inside is not readable: %v", u.Err)
+		}
+	}
+	verify := func() error { return sd.Verify(si, a.Signer) }
+	if isSecp256k1(a.Signer) {
+		verify = func() error { return verifySecp256k1(sd, si, a.Signer.PublicKey) }
+	}
+	if err := verify(); err != nil {
 		return nil, err
 	}
 	a.SigningTime = si.SigningTime
@@ -89,9 +98,6 @@ func (f Format) checkForm(sd *cms.SignedData, a *voucher.Artifact) error {
 	case sd.Version != 3:
 		find(a, FindingVersion, "SignedData version %d, not 3", sd.Version)
 	}
-	for _, u := range sd.UnreadableCertificates {
-		find(a, FindingUnreadableCertificate, "a certificate inside is not readable: %v", u.Err)
-	}
 	if !sorted(si.SignedAttributes) {
 		find(a, FindingUnsortedAttributes, "the signed attributes are not in the order of DER")
 	}
@@ -103,6 +109,15 @@ func (f Format) signer(sd *cms.SignedData, si *cms.SignerInfo, a *voucher.Artifa
 	cert, err := sd.SignerCertificate(si)
 	if !errors.Is(err, ErrNoSignerCertificate) {
 		return cert, err
+	}
+	if !f.StrictRFC8366 {
+		for _, u := range sd.UnreadableCertificates {
+			if cert := readSecp256k1(u.Raw); cert != nil && si.Names(cert) {
+				a.Certificates = append(a.Certificates, cert)
+				find(a, FindingSecp256k1, "the signer's key is on the curve secp256k1")
+				return cert, nil
+			}
+		}
 	}
 	known := slices.IndexFunc(f.Known, si.Names)
 	if known < 0 {
@@ -118,22 +133,24 @@ func find(a *voucher.Artifact, id, format string, args ...any) {
 
 // sorted tells whether attributes are in the order of a SET OF in DER (X.690, Section 11.6).
 func sorted(attributes []cms.Attribute) bool {
+	encoded, err := encode(attributes)
+	return err == nil && slices.IsSortedFunc(encoded, bytes.Compare)
+}
+
+// encode returns each attribute in DER.
+func encode(attributes []cms.Attribute) ([][]byte, error) {
 	encoded := make([][]byte, 0, len(attributes))
 	for _, a := range attributes {
 		var b cryptobyte.Builder
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(a.Type)
-			b.AddASN1(cryptobyte_asn1.SET, func(b *cryptobyte.Builder) {
-				for _, v := range a.Values {
-					b.AddBytes(v)
-				}
-			})
+			b.AddASN1(cryptobyte_asn1.SET, func(b *cryptobyte.Builder) { b.AddBytes(slices.Concat(a.Values...)) })
 		})
 		der, err := b.Bytes()
 		if err != nil {
-			return false
+			return nil, fmt.Errorf("%w: signed attribute: %w", ErrSyntax, err)
 		}
 		encoded = append(encoded, der)
 	}
-	return slices.IsSortedFunc(encoded, bytes.Compare)
+	return encoded, nil
 }
