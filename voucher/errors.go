@@ -3,6 +3,7 @@ package voucher
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Errors of reading and writing the content, to be told apart with errors.Is.
@@ -68,7 +69,7 @@ func leafError(leaf string, err error) error {
 // clip shortens s, which comes from a peer, for an error text.
 func clip(s string, limit int) string {
 	if len(s) > limit {
-		return s[:limit] + "..."
+		return strings.ToValidUTF8(s[:limit], "") + "..."
 	}
 	return s
 }

@@ -30,8 +30,8 @@ const (
 	// FindingUnsortedAttributes: signed attributes that are not in the order of DER (RFC 5652, Section 5.3); the NIST
 	// pledge whose request is in highway's tests (mranga-1-vr) does so.
 	FindingUnsortedAttributes = "cms-unsorted-attributes"
-	// FindingUnreadableCertificate: a certificate inside that crypto/x509 does not read; it is not among
-	// Artifact.Certificates. Huawei's IAK certificates are such (BasicConstraints with an explicit default).
+	// FindingUnreadableCertificate: a certificate inside, not the signer's, that crypto/x509 does not read, such as
+	// those with a key on secp256k1 in minerva's tests of 2017. It is not among Artifact.Certificates.
 	FindingUnreadableCertificate = "cms-unreadable-certificate"
 	// FindingSignerNotInside: the signer's certificate was not in the message but among Format.Known.
 	FindingSignerNotInside = "cms-signer-certificate-not-inside"
