@@ -1,13 +1,20 @@
 package cms
 
-import "testing"
-
-// For the published test vectors of the primitives.
-var (
-	WrapKey   = wrapKey
-	UnwrapKey = unwrapKey
-	X963KDF   = x963KDF
+import (
+	"crypto"
+	"testing"
 )
+
+// WrapKey is for the published test vectors, as are the next two.
+func WrapKey(kek, key []byte) ([]byte, error) { return wrapKey(kek, key) }
+
+// UnwrapKey undoes WrapKey.
+func UnwrapKey(kek, wrapped []byte) ([]byte, error) { return unwrapKey(kek, wrapped) }
+
+// X963KDF derives a key.
+func X963KDF(h crypto.Hash, z, sharedInfo []byte, size int) []byte {
+	return x963KDF(h, z, sharedInfo, size)
+}
 
 // Encrypted returns the encrypted content.
 func Encrypted(e *Enveloped) []byte { return e.encrypted }
@@ -15,9 +22,20 @@ func Encrypted(e *Enveloped) []byte { return e.encrypted }
 // Ephemeral returns the sender's point in a message to one EC recipient.
 func Ephemeral(t testing.TB, data []byte) []byte {
 	t.Helper()
+	return firstRecipient(t, data).ephemeral
+}
+
+// EncryptedKey returns the encrypted content key of the first recipient.
+func EncryptedKey(t testing.TB, data []byte) []byte {
+	t.Helper()
+	return firstRecipient(t, data).encryptedKey
+}
+
+func firstRecipient(t testing.TB, data []byte) *Recipient {
+	t.Helper()
 	e, err := ParseEnveloped(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.Recipients[0].ephemeral
+	return e.Recipients[0]
 }

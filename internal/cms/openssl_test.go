@@ -25,14 +25,18 @@ type openssl struct {
 func findOpenSSL(t *testing.T) *openssl {
 	t.Helper()
 	path, err := exec.LookPath("openssl")
+	if err != nil && os.Getenv("BRISKEST_REQUIRE") != "" {
+		t.Fatal("openssl is not installed, and BRISKEST_REQUIRE is set")
+	}
 	if err != nil {
 		t.Skip("openssl is not installed")
 	}
 	return &openssl{path: path, dir: t.TempDir()}
 }
 
-func (o *openssl) try(args ...string) ([]byte, string, error) {
-	cmd := exec.Command(o.path, args...)
+func (o *openssl) try(t *testing.T, args ...string) ([]byte, string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), o.path, args...)
 	cmd.Dir = o.dir
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -42,7 +46,7 @@ func (o *openssl) try(args ...string) ([]byte, string, error) {
 
 func (o *openssl) run(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, errs, err := o.try(args...)
+	out, errs, err := o.try(t, args...)
 	if err != nil {
 		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, errs)
 	}
@@ -89,7 +93,7 @@ func TestOpenSSLVerifiesWhatWeSign(t *testing.T) {
 				test.change(&r)
 				der := sign(t, &r)
 				o.write(t, "m", der)
-				out, errs, err := o.try(append(verify, test.args...)...)
+				out, errs, err := o.try(t, append(verify, test.args...)...)
 				if err != nil && kind == "Ed25519" && strings.Contains(errs, "eddsa") {
 					t.Logf("this openssl knows no Ed25519 in CMS, and verifies the bare signature instead: %s", strings.TrimSpace(errs))
 					o.verifyBare(t, der, id)
@@ -102,7 +106,7 @@ func TestOpenSSLVerifiesWhatWeSign(t *testing.T) {
 					t.Errorf("openssl reads %d bytes, want %d", len(out), len(content))
 				}
 				o.write(t, "m", flip(der, len(der)-10))
-				if _, _, err := o.try(append(verify, test.args...)...); err == nil {
+				if _, _, err := o.try(t, append(verify, test.args...)...); err == nil {
 					t.Error("openssl verifies a changed signature: the test tests nothing")
 				}
 			})
@@ -150,7 +154,7 @@ func TestWeVerifyWhatOpenSSLSigns(t *testing.T) {
 			}
 			t.Run(kind+", "+test.name, func(t *testing.T) {
 				args := append([]string{"cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-in", message, "-signer", cert, "-inkey", key}, test.args...)
-				out, errs, err := o.try(args...)
+				out, errs, err := o.try(t, args...)
 				if err != nil {
 					t.Fatalf("openssl: %v\n%s", err, errs)
 				}
@@ -256,7 +260,7 @@ func TestOpenSSLDecryptsWhatWeEncrypt(t *testing.T) {
 			for _, byKeyID := range []bool{false, true} {
 				o.write(t, "m", encrypt(t, &cms.EncryptRequest{Content: content, Authenticated: authenticated, UseSubjectKeyID: byKeyID,
 					Recipients: []*x509.Certificate{other.Certificate, id.Certificate}}))
-				out, errs, err := o.try("cms", "-decrypt", "-binary", "-inform", "DER", "-in", "m", "-recip", cert, "-inkey", key)
+				out, errs, err := o.try(t, "cms", "-decrypt", "-binary", "-inform", "DER", "-in", "m", "-recip", cert, "-inkey", key)
 				if err != nil || !bytes.Equal(out, content) {
 					t.Errorf("%s, authenticated %v, by key id %v: %d bytes, %v\n%s", kind, authenticated, byKeyID, len(out), err, errs)
 				}
@@ -266,7 +270,7 @@ func TestOpenSSLDecryptsWhatWeEncrypt(t *testing.T) {
 	shared := sharedKey()
 	for _, authenticated := range []bool{false, true} {
 		o.write(t, "m", encrypt(t, &cms.EncryptRequest{Content: content, SharedKeys: []cms.SharedKey{shared}, Authenticated: authenticated}))
-		out, errs, err := o.try("cms", "-decrypt", "-binary", "-inform", "DER", "-in", "m",
+		out, errs, err := o.try(t, "cms", "-decrypt", "-binary", "-inform", "DER", "-in", "m",
 			"-secretkey", hex.EncodeToString(shared.Key), "-secretkeyid", hex.EncodeToString(shared.ID))
 		if err != nil || !bytes.Equal(out, content) {
 			t.Errorf("shared key, authenticated %v: %d bytes, %v\n%s", authenticated, len(out), err, errs)
