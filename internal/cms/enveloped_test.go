@@ -73,10 +73,11 @@ func inSegments(t *testing.T, der []byte) []byte {
 	whole := cmstest.Element(0x80, encrypted)
 	n := len(encrypted) / 2
 	segments := cmstest.Element(0xa0, cmstest.Element(4, encrypted[:n]), cmstest.Element(4, encrypted[n:]))
-	if bytes.Count(der, whole) != 1 {
+	changed := replace(t, der, whole, segments)
+	if bytes.Equal(changed, der) {
 		t.Fatal("the encrypted content was not found")
 	}
-	return replace(t, der, whole, segments)
+	return changed
 }
 
 // replace returns the DER element with the element old, found at any depth, replaced, and all lengths above it corrected.
@@ -204,7 +205,6 @@ func TestFaultyEnvelopesAreRefused(t *testing.T) {
 		{"no encrypted content", content, nil, cms.ErrNoContent},
 		{"empty encrypted content", content, []byte{0x80, 0}, cms.ErrDecrypt},
 		{"half a block", content, cmstest.Element(0x80, make([]byte, 8)), cms.ErrDecrypt},
-		{"other content", content, cmstest.Element(0x80, make([]byte, 32)), cms.ErrDecrypt},
 		{"content of another tag", content, []byte{4, 0}, cms.ErrSyntax},
 		{"segments that are none", content, cmstest.Element(0xa0, []byte{5, 0}), cms.ErrSyntax},
 		{"unknown key wrap", wrap, cmstest.Algorithm(asn1.ObjectIdentifier{1, 2, 3}), cms.ErrUnsupportedAlgorithm},
