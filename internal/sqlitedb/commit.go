@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/briskest/briskest/internal/trail"
@@ -64,14 +65,24 @@ func (db *DB) writer() {
 	}
 }
 
-// company adds the changes that wait already.
+// yields is how often the writer lets others run before it starts a
+// transaction that nobody else has joined meanwhile.
+const yields = 3
+
+// company adds the changes that wait already, and those of goroutines that get
+// there before the scheduler comes back.
 func (db *DB) company(batch []*request) []*request {
-	for len(batch) < maxBatch {
+	for alone := 0; len(batch) < maxBatch; {
 		select {
 		case r := <-db.requests:
 			batch = append(batch, r)
+			alone = 0
 		default:
-			return batch
+			if alone == yields {
+				return batch
+			}
+			alone++
+			runtime.Gosched()
 		}
 	}
 	return batch

@@ -2,23 +2,29 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
 	"github.com/briskest/briskest/registrar"
 )
 
+const intentColumns = `domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash,
+	names_hash, credential, not_before, not_after, intended_at`
+
 const (
-	insertIntent = `INSERT INTO certificates (domain, serial, device_id, profile, version, operation, subject,
-	tbs_hash, key_hash, names_hash, credential, not_before, not_after, intended_at)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	setIssued = `UPDATE certificates SET status = 'issued', issued_at = ?, raw = ?
-	WHERE domain = ? AND serial = ? AND status = 'intended'`
-	setAbandoned = `UPDATE certificates SET status = 'abandoned', explanation = ?
-	WHERE domain = ? AND serial = ? AND status = 'intended'`
-	setRevoked = `UPDATE certificates SET status = 'revoked', revoked_at = ?, revoke_reason = ?
+	// The serial number must not be that of an outcome; that it is not another
+	// intent's the primary key sees to.
+	insertIntent = "INSERT INTO intents (" + intentColumns + `)
+	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
+	WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE domain = ?1 AND serial = ?2)`
+	insertOutcome = "INSERT INTO certificates (" + intentColumns + `, status, issued_at, revoked_at, revoke_reason, explanation, raw)
+	SELECT ` + intentColumns + ", ?3, ?4, 0, 0, ?5, ?6 FROM intents WHERE domain = ?1 AND serial = ?2"
+	deleteIntent = "DELETE FROM intents WHERE domain = ? AND serial = ?"
+	setRevoked   = `UPDATE certificates SET status = 'revoked', revoked_at = ?, revoke_reason = ?
 	WHERE domain = ? AND serial = ? AND status = 'issued'`
 )
 
@@ -29,12 +35,12 @@ func (w writer) certificates(c *registrar.Change) error {
 		}
 	}
 	for _, n := range c.Issued {
-		if err := w.issued(n); err != nil {
+		if err := w.outcome(n, registrar.Issued, n.IssuedAt, "", n.Raw); err != nil {
 			return err
 		}
 	}
 	for _, n := range c.Abandoned {
-		if err := w.abandoned(n); err != nil {
+		if err := w.outcome(n, registrar.Abandoned, time.Time{}, n.Explanation, nil); err != nil {
 			return err
 		}
 	}
@@ -51,26 +57,27 @@ func (w writer) intent(n *registrar.Certificate) error {
 		n.Domain, n.Serial, n.DeviceID, n.Profile, n.Version, n.Operation, n.Subject,
 		n.TBSHash, n.KeyHash, n.NamesHash, n.Credential, n.NotBefore, n.NotAfter, n.IntendedAt,
 	}
-	if _, err := w.tx.Exec(insertIntent, args...); err != nil {
+	inserted, err := w.tx.Exec(insertIntent, args...)
+	if err != nil {
 		return err
+	}
+	if inserted == 0 {
+		return fmt.Errorf("%w: the serial number is taken", registrar.ErrConflict)
 	}
 	return w.tx.Cover(w.t.intents, args...)
 }
 
-func (w writer) issued(n *registrar.Certificate) error {
-	changed, err := w.tx.Exec(setIssued, n.IssuedAt, n.Raw, n.Domain, n.Serial)
+// outcome moves an intent to certificates.
+func (w writer) outcome(n *registrar.Certificate, status registrar.CertificateStatus, issued time.Time, why string, raw []byte) error {
+	changed, err := w.tx.Exec(insertOutcome, n.Domain, n.Serial, string(status), issued, why, raw)
 	if err := moved(changed, err, n, registrar.Intended); err != nil {
 		return err
 	}
-	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Issued), n.IssuedAt, 0, 0, "", n.Raw)
-}
-
-func (w writer) abandoned(n *registrar.Certificate) error {
-	changed, err := w.tx.Exec(setAbandoned, n.Explanation, n.Domain, n.Serial)
+	changed, err = w.tx.Exec(deleteIntent, n.Domain, n.Serial)
 	if err := moved(changed, err, n, registrar.Intended); err != nil {
 		return err
 	}
-	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Abandoned), 0, 0, 0, n.Explanation, nil)
+	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(status), issued, 0, 0, why, raw)
 }
 
 func (w writer) revoked(n *registrar.Certificate) error {
@@ -99,9 +106,7 @@ func moved(changed int64, err error, n *registrar.Certificate, from registrar.Ce
 	return fmt.Errorf("certificate %x: %w", n.Serial, err)
 }
 
-const certificateColumns = `domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash,
-	names_hash, credential, not_before, not_after, intended_at, status, issued_at, revoked_at, revoke_reason,
-	explanation, raw`
+const certificateColumns = intentColumns + ", status, issued_at, revoked_at, revoke_reason, explanation, raw"
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -146,7 +151,7 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 // Certificate implements registrar.Certificates.
 func (s *Store) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
 	return scanCertificate(s.db.QueryRow(ctx, "SELECT "+certificateColumns+
-		" FROM certificates WHERE domain = ? AND serial = ?", domain, serial))
+		" FROM issuances WHERE domain = ? AND serial = ?", domain, serial))
 }
 
 // CurrentCertificate implements registrar.Certificates.
@@ -157,44 +162,56 @@ func (s *Store) CurrentCertificate(ctx context.Context, q *registrar.CurrentQuer
 		q.KeyHash[:8], q.KeyHash, q.Domain, q.DeviceID, q.NamesHash))
 }
 
-// ListCertificates implements registrar.Certificates.
+// ListCertificates implements registrar.Certificates. A plus before a column
+// keeps SQLite from taking an index that serves the order instead of the one
+// that serves the filter.
 func (s *Store) ListCertificates(ctx context.Context, q *registrar.CertificateQuery) ([]*registrar.Certificate, error) {
 	if q.Domain == "" || q.Limit < 1 || q.Limit > 10000 {
 		return nil, fmt.Errorf("list certificates: domain %q, limit %d: want a domain and 1 to 10000", q.Domain, q.Limit)
 	}
-	index := "certificates_serial"
-	where := "domain = ? AND serial > ?"
-	after := q.After
-	if len(after) == 0 {
-		after = []byte{0} // below every serial number in its shortest form
+	if len(q.KeyHash) != 0 && len(q.KeyHash) != sha256.Size {
+		return nil, fmt.Errorf("list certificates: a key hash of %d bytes, want %d", len(q.KeyHash), sha256.Size)
 	}
-	args := []any{q.Domain, after}
-	if q.Status != "" {
-		where += " AND status = ?"
-		args = append(args, string(q.Status))
-		if q.Status != registrar.Issued {
-			index, where = "certificates_status", where+" AND status <> 'issued'"
-		}
-	}
-	if q.DeviceID != "" {
-		index, where = "certificates_device", where+" AND device_id = ?"
+	where, args := "domain = ? AND serial > coalesce(?, x'')", []any{q.Domain, q.After}
+	switch {
+	case len(q.KeyHash) > 0:
+		where = "+domain = ? AND +serial > coalesce(?, x'') AND substr(key_hash, 1, 8) = ? AND key_hash = ?"
+		args = append(args, q.KeyHash[:8], q.KeyHash)
+	case q.DeviceID != "":
+		where = "+domain = ? AND +serial > coalesce(?, x'') AND device_id = ?"
 		args = append(args, q.DeviceID)
 	}
-	if len(q.KeyHash) > 0 {
-		if len(q.KeyHash) != 32 {
-			return nil, fmt.Errorf("list certificates: a key hash of %d bytes, want 32", len(q.KeyHash))
-		}
-		index, where = "certificates_key", where+" AND key_hash = ? AND substr(key_hash, 1, 8) = ?"
-		args = append(args, q.KeyHash, q.KeyHash[:8])
+	return s.listCertificates(ctx, q, where, args)
+}
+
+func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQuery, where string, args []any) ([]*registrar.Certificate, error) {
+	if q.DeviceID != "" && len(q.KeyHash) > 0 {
+		where += " AND +device_id = ?"
+		args = append(args, q.DeviceID)
 	}
-	return list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates INDEXED BY "+index+
-		" WHERE "+where+" ORDER BY serial LIMIT ?", append(args, q.Limit)...)
+	from := "issuances"
+	switch q.Status {
+	case "":
+	case registrar.Intended:
+		from = "intents"
+	case registrar.Issued:
+		from, where = "certificates", where+" AND +status = 'issued'"
+	default:
+		from, where = "certificates", where+" AND status <> 'issued' AND status = ?"
+		args = append(args, string(q.Status))
+	}
+	columns := certificateColumns
+	if from == "intents" {
+		columns = intentColumns + ", 'intended', 0, 0, 0, '', NULL"
+	}
+	return list(ctx, s, scanCertificate, "SELECT "+columns+" FROM "+from+" WHERE "+where+" ORDER BY serial LIMIT ?",
+		append(args, q.Limit)...)
 }
 
 // OpenIntents implements registrar.Certificates.
 func (s *Store) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
-	return list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates INDEXED BY certificates_status"+
-		" WHERE status = 'intended' AND status <> 'issued' ORDER BY rowid")
+	return list(ctx, s, scanCertificate, "SELECT "+intentColumns+
+		", 'intended', 0, 0, 0, '', NULL FROM intents ORDER BY domain, serial")
 }
 
 // LatestCRL implements registrar.Certificates.

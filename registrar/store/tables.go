@@ -2,8 +2,8 @@ package store
 
 import "github.com/briskest/briskest/internal/sqlitedb"
 
-// tables are the tables that the trail covers. A certificate's row has two
-// parts: what the intent said never changes, the outcome does.
+// tables are the tables that the trail covers. An issuance has two parts: what
+// the intent said never changes, in whichever table it is; the outcome does.
 type tables struct {
 	devices     *sqlitedb.Table
 	intents     *sqlitedb.Table
@@ -21,11 +21,11 @@ func newTables() *tables {
 		devices: sqlitedb.NewTable("devices", id, []string{
 			"manufacturer", "serial_number", "state", "source", "created_at", "seen_at", "idevid",
 		}),
-		intents: sqlitedb.NewPart("certificates", "certificates", serial, []string{
+		intents: sqlitedb.NewPart("issuances", "certificates", serial, []string{
 			"device_id", "profile", "version", "operation", "subject", "tbs_hash", "key_hash", "names_hash",
 			"credential", "not_before", "not_after", "intended_at",
 		}, nil),
-		outcomes: sqlitedb.NewPart("certificates", "certificates/outcome", serial, []string{
+		outcomes: sqlitedb.NewPart("issuances", "certificates/outcome", serial, []string{
 			"status", "issued_at", "revoked_at", "revoke_reason", "explanation", "raw",
 		}, []any{"intended", 0, 0, 0, "", nil}),
 		crls: sqlitedb.NewTable("crls", []string{"domain", "number"}, []string{"this_update", "next_update", "raw"}),

@@ -12,10 +12,30 @@ CREATE TABLE devices (
     source        TEXT NOT NULL,
     created_at    INTEGER NOT NULL,
     seen_at       INTEGER NOT NULL,
-    idevid        BLOB
-);
-CREATE UNIQUE INDEX devices_id ON devices (domain, id);
+    idevid        BLOB,
+    PRIMARY KEY (domain, id)
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX devices_serial_number ON devices (domain, serial_number, manufacturer);
+
+-- Issuances without an outcome. There are few at a time; each leaves for
+-- certificates, so that rows there are written once and never grow.
+CREATE TABLE intents (
+    domain      TEXT NOT NULL,
+    serial      BLOB NOT NULL,
+    device_id   TEXT NOT NULL,
+    profile     TEXT NOT NULL,
+    version     TEXT NOT NULL,
+    operation   TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    tbs_hash    BLOB NOT NULL,
+    key_hash    BLOB NOT NULL,
+    names_hash  BLOB NOT NULL,
+    credential  TEXT NOT NULL,
+    not_before  INTEGER NOT NULL,
+    not_after   INTEGER NOT NULL,
+    intended_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, serial)
+) WITHOUT ROWID;
 
 CREATE TABLE certificates (
     domain        TEXT NOT NULL,
@@ -32,12 +52,11 @@ CREATE TABLE certificates (
     not_before    INTEGER NOT NULL,
     not_after     INTEGER NOT NULL,
     intended_at   INTEGER NOT NULL,
-    -- What follows comes after the intent.
-    status        TEXT NOT NULL DEFAULT 'intended',
-    issued_at     INTEGER NOT NULL DEFAULT 0,
-    revoked_at    INTEGER NOT NULL DEFAULT 0,
-    revoke_reason INTEGER NOT NULL DEFAULT 0,
-    explanation   TEXT NOT NULL DEFAULT '',
+    status        TEXT NOT NULL,
+    issued_at     INTEGER NOT NULL,
+    revoked_at    INTEGER NOT NULL,
+    revoke_reason INTEGER NOT NULL,
+    explanation   TEXT NOT NULL,
     raw           BLOB
 );
 CREATE UNIQUE INDEX certificates_serial ON certificates (domain, serial);
@@ -45,6 +64,16 @@ CREATE INDEX certificates_device ON certificates (device_id);
 -- Eight bytes of a hash tell keys apart well enough to find them.
 CREATE INDEX certificates_key ON certificates (substr(key_hash, 1, 8));
 CREATE INDEX certificates_status ON certificates (status, domain, serial) WHERE status <> 'issued';
+
+-- Every issuance, with or without an outcome.
+CREATE VIEW issuances AS
+SELECT domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash, names_hash, credential,
+    not_before, not_after, intended_at, status, issued_at, revoked_at, revoke_reason, explanation, raw
+FROM certificates
+UNION ALL
+SELECT domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash, names_hash, credential,
+    not_before, not_after, intended_at, 'intended', 0, 0, 0, '', NULL
+FROM intents;
 
 CREATE TABLE crls (
     domain      TEXT NOT NULL,
