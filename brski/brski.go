@@ -17,8 +17,9 @@ import (
 )
 
 // RegistrarBackend is what a [RegistrarHandler] asks. An error that is an
-// *est.Error reaches the peer as it says; every other one becomes a bare 500.
-// It may also be an [est.Observer] and a [Admitter].
+// *est.Error reaches the peer as it says; one that wraps [ErrMASAUnavailable]
+// and is none becomes 504, every other one a bare 500. It may also be an
+// [Admitter], and an [Observer] or an est.Observer.
 type RegistrarBackend interface {
 	// RequestVoucher decides about a pledge's voucher-request (RFC 8995,
 	// Section 5.2) and returns the MASA's voucher, byte for byte. The handler
@@ -35,6 +36,14 @@ type RegistrarBackend interface {
 // Admitter is a backend that looks at each request before its body is read.
 type Admitter interface {
 	Admit(ctx context.Context, c *Call) error
+}
+
+// Observer is a RegistrarBackend or MASA that is told of every refusal the peer
+// got, once, with the error as it was sent. It must not block. Call.Operation
+// is empty when the path names none. A backend that is an est.Observer is told
+// in that form instead.
+type Observer interface {
+	Refused(ctx context.Context, c *Call, e *est.Error)
 }
 
 // Operation is the last path word under /.well-known/brski (RFC 8995, Section 8.3.1).
@@ -78,6 +87,8 @@ type Status struct {
 	Status        bool           `json:"status"`
 	Reason        string         `json:"reason,omitempty"`
 	ReasonContext map[string]any `json:"reason-context,omitempty"`
+	// Ignored are the keys that [ParseStatus] does not know, in order, at most 16.
+	Ignored []string `json:"-"`
 }
 
 // StatusReport is a Status as it reached a registrar.
@@ -124,6 +135,9 @@ type AuditEvent struct {
 	Nonce     *string           `json:"nonce"`    // nil for a nonceless voucher
 	Assertion voucher.Assertion `json:"assertion"`
 	Truncated int               `json:"truncated,omitempty"`
+	// RegistrarID is what minerva's highway sends in place of DomainID and
+	// Assertion: the key identifier of the registrar's certificate, as received.
+	RegistrarID string `json:"registrarID,omitempty"`
 }
 
 // Truncation says what the MASA left out (RFC 8995, Section 5.8.1).
