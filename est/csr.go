@@ -1,9 +1,121 @@
 package est
 
-import "crypto/x509"
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"net/http"
+)
 
 // CSR is a PKCS#10 request (RFC 2986, Section 4) whose signature has been verified.
 type CSR struct {
 	*x509.CertificateRequest
 	ChallengePassword string // RFC 2985, Section 5.4.1; empty for none
+	ChangeSubjectName bool   // the attribute is present (RFC 6402, Section 2.8); nobody has read it
+}
+
+// Bounds on a CSR. The largest RSA key keeps one verification under a millisecond.
+const (
+	maxCSR           = 96 << 10
+	maxCSRAttributes = 64
+	maxCSRExtensions = 128
+	minRSABits       = 1024
+	maxRSABits       = 8192
+)
+
+const sectionCSR = "RFC 2986, Section 4"
+
+// ParseCSR reads one PKCS#10 request in DER and verifies its signature. The CSR refers to der, which must not change
+// afterwards.
+//
+// Refused, each with a reason id of its own: more than 96 KiB, trailing bytes, BER, another version than 0, two
+// extensionRequest attributes, an extension twice, an odd challengePassword, control characters in names, keys of
+// unknown type, RSA below 1024 or above 8192 bits, and signatures with MD5 or SHA-1. Go's parser takes most of these.
+// What a profile may decide is not looked at: smaller RSA keys, curves, CA:TRUE, an empty subject.
+//
+// Errors: always an [*Error] with status 400.
+func ParseCSR(der []byte) (*CSR, error) {
+	if len(der) > maxCSR {
+		return nil, refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR is larger than 96 KiB. Ask for less in it.")
+	}
+	scan, e := scanCSR(der)
+	if e != nil {
+		return nil, e
+	}
+	parsed, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, notCSR(err)
+	}
+	csr := &CSR{CertificateRequest: parsed, ChallengePassword: scan.challenge, ChangeSubjectName: scan.changeSubject}
+	if e := checkCSRNames(parsed); e != nil {
+		return nil, e
+	}
+	if e := checkCSRSignature(parsed); e != nil {
+		return nil, e
+	}
+	return csr, nil
+}
+
+func notCSR(err error) *Error {
+	return &Error{
+		Status: http.StatusBadRequest, Reason: ReasonCSRSyntax, Section: sectionCSR, Err: err,
+		Message: "The body is base64, but not of a PKCS#10 request in DER. Look at it with: base64 -d | openssl req -inform DER -text",
+	}
+}
+
+// checkCSRNames refuses control characters: a NUL in a name has made one program read "a\0.example" as "a".
+func checkCSRNames(csr *x509.CertificateRequest) *Error {
+	bad := false
+	for i := range csr.Subject.Names {
+		if s, ok := csr.Subject.Names[i].Value.(string); ok && hasControl(s) {
+			bad = true
+		}
+	}
+	for _, names := range [2][]string{csr.DNSNames, csr.EmailAddresses} {
+		for _, s := range names {
+			bad = bad || hasControl(s)
+		}
+	}
+	// Control characters in URIs do not get past net/url.
+	if !bad {
+		return nil
+	}
+	return refuse(http.StatusBadRequest, ReasonCSRName, "RFC 5280, Section 4.2.1.6",
+		"A name in the CSR has a control character. Ask for names of printable characters.")
+}
+
+func hasControl(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+func checkCSRSignature(csr *x509.CertificateRequest) *Error {
+	switch csr.PublicKeyAlgorithm {
+	case x509.RSA, x509.ECDSA, x509.Ed25519:
+	default:
+		return refuse(http.StatusBadRequest, ReasonCSRKeyType, sectionCSR,
+			"The key of the CSR is of a type that is not supported. Use ECDSA (P-256, P-384, P-521), RSA or Ed25519.")
+	}
+	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && (key.N.BitLen() < minRSABits || key.N.BitLen() > maxRSABits) {
+		return refuse(http.StatusBadRequest, ReasonCSRKeySize, sectionCSR,
+			"The RSA key of the CSR has too few or too many bits. Use 2048 to 4096.")
+	}
+	switch csr.SignatureAlgorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+		return refuse(http.StatusBadRequest, ReasonCSRWeakSignature, sectionCSR,
+			"The CSR is signed with MD5 or SHA-1. Sign it with SHA-256 or better: openssl req -new -sha256")
+	case x509.UnknownSignatureAlgorithm:
+		return refuse(http.StatusBadRequest, ReasonCSRSignatureAlgorithm, sectionCSR,
+			"The signature algorithm of the CSR is not supported. Use ECDSA or RSA with SHA-256, or Ed25519.")
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return &Error{
+			Status: http.StatusBadRequest, Reason: ReasonCSRSignature, Section: "RFC 7030, Section 3.4", Err: err,
+			Message: "The signature of the CSR does not verify, so nothing shows that its sender has the private key. Make a new CSR.",
+		}
+	}
+	return nil
 }

@@ -2,12 +2,23 @@ package est
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// Error returns the reason id, the message and the cause. It is for logs; the peer gets Message alone.
+const (
+	// drainLimit is how much of an unread body WriteError reads, as net/http does before it gives a connection up.
+	drainLimit = 256 << 10
+	// maxMessage bounds an Error's Message on the wire, in bytes.
+	maxMessage = 400
+	// defaultRetryAfter goes with a 202 that names no time; RFC 7030, Section 4.2.3, demands one.
+	defaultRetryAfter = 30 * time.Second
+)
+
+// Error returns the reason id, the message and the cause. It is for logs; the peer never sees the cause.
 func (e *Error) Error() string {
 	s := e.Message
 	if e.Reason != "" {
@@ -22,30 +33,140 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// WriteError stub.
+// refuse makes an Error.
+func refuse(status int, reason, section, message string) *Error {
+	return &Error{Status: status, Reason: reason, Section: section, Message: message}
+}
+
+// asError returns what the peer is told about err: the *Error in it, or a bare 500.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{
+		Status: http.StatusInternalServerError, Reason: ReasonInternal, Err: err,
+		Message: "The server could not do this. It is not the request's fault; try again later.",
+	}
+}
+
+// WriteError answers r with e. It is the one way in which refusals are written, for brski too:
+//
+//   - What is left of the request's body is read first, up to 256 KiB; curl 7.88 otherwise reports a stream error
+//     instead of the answer now and then, and the connection would be lost.
+//   - 401 carries a Basic challenge for realm in a header spelled WWW-Authenticate, because libest compares letter
+//     case, and no body, because Bouncy Castle 1.72 breaks on one.
+//   - 202 carries Retry-After in whole seconds (strongSwan and libest read no dates; RFC 7030, Section 4.2.3), 30 when
+//     e names none, and no body.
+//   - Every other status has a short text/plain body (RFC 8951, Section 5.1): the message, then the reason id and the
+//     section. 503 and 429 have Retry-After when e has.
+//
+// Content-Length is always set, because libest and strongSwan read no other answer. A status that is neither 202 nor
+// an HTTP error becomes 500. Headers that the caller has set, such as Allow, are sent too.
 func WriteError(w http.ResponseWriter, r *http.Request, realm string, e *Error) {
-	http.Error(w, e.Message, e.Status)
+	drain(r)
+	status := e.Status
+	if status != http.StatusAccepted && (status < 400 || status > 599) {
+		status = http.StatusInternalServerError
+	}
+	h := w.Header()
+	switch status {
+	case http.StatusAccepted:
+		retry := e.RetryAfter
+		if retry <= 0 {
+			retry = defaultRetryAfter
+		}
+		setRetryAfter(h, retry)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		if e.RetryAfter > 0 {
+			setRetryAfter(h, e.RetryAfter)
+		}
+	case http.StatusUnauthorized:
+		h["WWW-Authenticate"] = []string{`Basic realm="` + quotable(realm) + `"`}
+	}
+	if status == http.StatusAccepted || status == http.StatusUnauthorized {
+		h["Content-Length"] = []string{"0"}
+		w.WriteHeader(status)
+		return
+	}
+	body := errorText(e, status)
+	h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
 }
 
-// ErrPending is matched by the error of a client whose request waits for a decision (RFC 7030, Section 4.2.3).
-var ErrPending = errors.New("the server has not decided yet")
-
-// PendingError is a 202 answer.
-type PendingError struct {
-	RetryAfter time.Duration
+func drain(r *http.Request) {
+	if r.Body == nil || r.ContentLength > drainLimit {
+		return
+	}
+	// An error leaves the connection to net/http, which closes it after the answer.
+	_, _ = io.CopyN(io.Discard, r.Body, drainLimit)
 }
 
-func (e *PendingError) Error() string { return ErrPending.Error() }
-
-// Is reports whether target is [ErrPending].
-func (e *PendingError) Is(target error) bool { return target == ErrPending }
-
-// StatusError is a refusal.
-type StatusError struct {
-	Operation  Operation
-	Status     int
-	Message    string
-	RetryAfter time.Duration
+func setRetryAfter(h http.Header, d time.Duration) {
+	seconds := (d + time.Second - 1) / time.Second
+	h["Retry-After"] = []string{strconv.FormatInt(int64(seconds), 10)}
 }
 
-func (e *StatusError) Error() string { return fmt.Sprintf("%s: %d %s", e.Operation, e.Status, e.Message) }
+func errorText(e *Error, status int) string {
+	message := printable(e.Message, maxMessage)
+	if message == "" {
+		message = http.StatusText(status)
+	}
+	var b strings.Builder
+	b.WriteString(message)
+	b.WriteByte('\n')
+	if e.Reason != "" {
+		b.WriteString("reason: ")
+		b.WriteString(printable(e.Reason, 64))
+		if e.Section != "" {
+			b.WriteString(", ")
+			b.WriteString(printable(e.Section, 100))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// quotable returns s as it may stand in a quoted-string (RFC 9110, Section 5.6.4), "est" for none.
+func quotable(s string) string {
+	if s == "" {
+		return "est"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '"' || r == '\\' {
+			return '\''
+		}
+		return r
+	}, printable(s, 100))
+}
+
+// printable returns at most limit bytes of s as one line of printable ASCII.
+func printable(s string, limit int) string {
+	truncated := false
+	if len(s) > limit {
+		s, truncated = s[:limit], true
+	}
+	clean := !truncated
+	for i := 0; clean && i < len(s); i++ {
+		clean = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if clean {
+		return strings.Trim(s, " ")
+	}
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			return ' '
+		case r < ' ' || r >= 0x7f:
+			return '?'
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if truncated && len(s) > 3 {
+		s = s[:len(s)-3] + "..."
+	}
+	return s
+}

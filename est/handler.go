@@ -1,22 +1,174 @@
 package est
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"sync"
 	"time"
 )
 
-// Handler stub.
+// Handler serves EST over a [Backend]. The zero value with a Backend is ready. A Handler is not copied after its first
+// request; its fields are not changed either.
+//
+// Each request is decided in a fixed order, and the first refusal ends it: path, method, TLS, the backend's
+// [Admitter], media type, body, CSR, channel binding, the backend. The path is taken as it was sent. Host,
+// X-Forwarded-For and other headers that claim who asks decide nothing.
+//
+// Slow peers are ended by the server's ReadHeaderTimeout, ReadTimeout and WriteTimeout: set them.
 type Handler struct {
 	Backend Backend
-	Realm   string
-	Log     *slog.Logger
+	// Realm is what a 401 challenges for. Empty: "est".
+	Realm string
+	// Log gets each refusal, once: at level Info, from status 500 on at Error. Nil: none.
+	Log *slog.Logger
+	// MaxBody bounds a request's body in bytes. Zero: 128 KiB.
 	MaxBody int64
-	Now     func() time.Time
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+	// AllowPlaintext serves requests that came without TLS, which RFC 7030, Section 3.3, forbids: for a server behind
+	// something that ends TLS and is trusted to have authenticated nobody.
+	AllowPlaintext bool
+
+	buffers sync.Pool // of *[]byte
 }
 
-// ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }
+// ServeHTTP serves everything under /.well-known/est. Any other path is refused with 404, so it may also be a server's
+// only handler. Do not put it behind an [http.ServeMux], which redirects paths that it finds unclean.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchange{h: h, w: w, r: r, ctx: r.Context()}
+	x.req.ID = NewRequestID()
+	x.req.Peer = NewPeer(r)
+	if h.Now != nil {
+		x.req.At = h.Now()
+	} else {
+		x.req.At = time.Now()
+	}
+	var e *Error
+	x.req.Operation, x.req.Label, e = parsePath(r.URL.EscapedPath())
+	if e == nil {
+		e = x.serve()
+	}
+	if e != nil {
+		x.refuse(e)
+	}
+}
 
-// NewRequestID stub.
-func NewRequestID() string { return "0" }
+// exchange is one request and its answer.
+type exchange struct {
+	h   *Handler
+	w   http.ResponseWriter
+	r   *http.Request
+	ctx context.Context //nolint:containedctx // lives exactly as long as the request
+	req EnrollRequest
+}
+
+// serve does the request, or says why not. It has written nothing when it returns an Error.
+func (x *exchange) serve() *Error {
+	if e := x.checkMethod(); e != nil {
+		return e
+	}
+	if x.r.TLS == nil && !x.h.AllowPlaintext {
+		return refuse(http.StatusForbidden, ReasonTLSRequired, "RFC 7030, Section 3.3",
+			"EST is served over TLS only. Use an https URL.")
+	}
+	if a, ok := x.h.Backend.(Admitter); ok {
+		if err := a.Admit(x.ctx, &x.req.Request); err != nil {
+			return asError(err)
+		}
+	}
+	switch x.req.Operation {
+	case OpCACerts:
+		return x.caCerts()
+	case OpCSRAttrs:
+		return x.csrAttrs()
+	case OpSimpleEnroll, OpSimpleReenroll:
+		return x.enroll()
+	}
+	panic("est: internal error: operation " + string(x.req.Operation))
+}
+
+// checkMethod refuses what the operation is not defined for. HEAD is GET without the body (RFC 9110, Section 9.3.2).
+func (x *exchange) checkMethod() *Error {
+	method := x.r.Method
+	switch x.req.Operation {
+	case OpSimpleEnroll, OpSimpleReenroll:
+		if method == http.MethodPost {
+			return nil
+		}
+		x.w.Header()["Allow"] = []string{"POST"}
+		return refuse(http.StatusMethodNotAllowed, ReasonMethod, "RFC 7030, Section 4.2",
+			"This operation takes POST, with a PKCS#10 request as the body.")
+	}
+	if method == http.MethodGet || method == http.MethodHead {
+		return nil
+	}
+	x.w.Header()["Allow"] = []string{"GET, HEAD"}
+	return refuse(http.StatusMethodNotAllowed, ReasonMethod, sectionPath, "This operation takes GET.")
+}
+
+// refuse answers with e, logs it and tells the Observer. A 202 is an answer, not a refusal.
+func (x *exchange) refuse(e *Error) {
+	if e.Status != http.StatusAccepted {
+		if o, ok := x.h.Backend.(Observer); ok {
+			o.Refused(x.ctx, &x.req.Request, e)
+		}
+		x.log(e)
+	}
+	WriteError(x.w, x.r, x.h.Realm, e)
+}
+
+func (x *exchange) log(e *Error) {
+	if x.h.Log == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if e.Status >= 500 {
+		level = slog.LevelError
+	}
+	attrs := []slog.Attr{
+		slog.String("id", x.req.ID), slog.String("operation", string(x.req.Operation)), slog.String("label", x.req.Label),
+		slog.Int("status", e.Status), slog.String("reason", e.Reason), slog.Any("peer", x.req.Peer),
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("cause", e.Err.Error()))
+	}
+	x.h.Log.LogAttrs(x.ctx, level, "EST request refused", attrs...)
+}
+
+// answer writes der in base64 with status 200.
+func (x *exchange) answer(contentType string, der []byte) {
+	buf := x.h.buffer()
+	text := appendBase64((*buf)[:0], der)
+	header := x.w.Header()
+	header["Content-Type"] = []string{contentType}
+	// RFC 8951, Section 3, has no use for this header, but Bouncy Castle and globalsign/est 1.0.6 read DER without it.
+	header["Content-Transfer-Encoding"] = []string{"base64"}
+	header["Content-Length"] = []string{strconv.Itoa(len(text))}
+	x.w.WriteHeader(http.StatusOK)
+	_, _ = x.w.Write(text) // an error means that the peer is gone
+	*buf = text
+	x.h.release(buf)
+}
+
+func (h *Handler) buffer() *[]byte {
+	if buf, ok := h.buffers.Get().(*[]byte); ok {
+		return buf
+	}
+	buf := make([]byte, 0, 4<<10)
+	return &buf
+}
+
+func (h *Handler) release(buf *[]byte) {
+	if cap(*buf) <= keepBuffer {
+		h.buffers.Put(buf)
+	}
+}
+
+func (h *Handler) maxBody() int64 {
+	if h.MaxBody > 0 {
+		return h.MaxBody
+	}
+	return defaultMaxBody
+}

@@ -1,0 +1,195 @@
+package est
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
+)
+
+// Contents of the OBJECT IDENTIFIERs of the attributes that are looked at.
+const (
+	oidExtensionRequest  = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e" // 1.2.840.113549.1.9.14 (RFC 2985, Section 5.4.2)
+	oidChallengePassword = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07" // 1.2.840.113549.1.9.7 (RFC 2985, Section 5.4.1)
+	oidChangeSubjectName = "\x2b\x06\x01\x05\x05\x07\x07\x24"     // 1.3.6.1.5.5.7.7.36 (RFC 6402, Section 2.8)
+)
+
+// maxChallengePassword is pkcs-9-ub-challengePassword (RFC 2985, Section 5.4.1), in characters.
+const maxChallengePassword = 255
+
+// csrScan is what crypto/x509 hides or does not check: Attributes leaves out whatever is not shaped like an
+// extensionRequest, and two of those are merged.
+type csrScan struct {
+	challenge     string
+	changeSubject bool
+	extensions    bool // an extensionRequest was seen
+	challenges    bool // a challengePassword was seen
+}
+
+var errDER = errors.New("not the DER of a CertificationRequest")
+
+// scanCSR walks a CertificationRequest (RFC 2986, Section 4.2) down to its attributes.
+func scanCSR(der []byte) (csrScan, *Error) {
+	input := cryptobyte.String(der)
+	var outer, info cryptobyte.String
+	if !input.ReadASN1(&outer, asn1.SEQUENCE) {
+		return csrScan{}, notCSR(errDER)
+	}
+	if !input.Empty() {
+		return csrScan{}, refuse(http.StatusBadRequest, ReasonCSRTrailing, sectionCSR,
+			"There are bytes after the PKCS#10 request. Send one request and nothing else.")
+	}
+	if !outer.ReadASN1(&info, asn1.SEQUENCE) {
+		return csrScan{}, notCSR(errDER)
+	}
+	return scanInfo(info)
+}
+
+// scanInfo walks the content of a CertificationRequestInfo.
+func scanInfo(info cryptobyte.String) (csrScan, *Error) {
+	var scan csrScan
+	var version int64
+	var attributes cryptobyte.String
+	if !info.ReadASN1Integer(&version) {
+		return scan, notCSR(errDER)
+	}
+	if version != 0 {
+		return scan, refuse(http.StatusBadRequest, ReasonCSRVersion, sectionCSR,
+			"The version of the CSR is not 0, the only one there is. Make the CSR with another tool.")
+	}
+	if !info.SkipASN1(asn1.SEQUENCE) || !info.SkipASN1(asn1.SEQUENCE) ||
+		!info.ReadASN1(&attributes, asn1.Tag(0).ContextSpecific().Constructed()) || !info.Empty() {
+		return scan, notCSR(errDER)
+	}
+	for n := 0; !attributes.Empty(); n++ {
+		if n == maxCSRAttributes {
+			return scan, refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR has more than 64 attributes. Ask for less in it.")
+		}
+		var attribute, oid, values cryptobyte.String
+		if !attributes.ReadASN1(&attribute, asn1.SEQUENCE) || !attribute.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) ||
+			!attribute.ReadASN1(&values, asn1.SET) || !attribute.Empty() {
+			return scan, notCSR(errDER)
+		}
+		if e := scan.attribute(string(oid), values); e != nil {
+			return scan, e
+		}
+	}
+	return scan, nil
+}
+
+func (s *csrScan) attribute(oid string, values cryptobyte.String) *Error {
+	switch oid {
+	case oidExtensionRequest:
+		var extensions cryptobyte.String
+		if s.extensions || !values.ReadASN1(&extensions, asn1.SEQUENCE) || !values.Empty() {
+			return refuse(http.StatusBadRequest, ReasonCSRExtensionRequest, "RFC 2985, Section 5.4.2",
+				"The CSR has more than one extensionRequest, or one that is not a single list. Put all extensions into one.")
+		}
+		s.extensions = true
+		return scanExtensions(extensions)
+	case oidChallengePassword:
+		password, ok := directoryString(values)
+		if s.challenges || !ok {
+			return refuse(http.StatusBadRequest, ReasonCSRChallengePassword, "RFC 2985, Section 5.4.1",
+				"The CSR has more than one challengePassword, or one that is not a string of 1 to 255 characters.")
+		}
+		s.challenges, s.challenge = true, password
+	case oidChangeSubjectName:
+		s.changeSubject = true
+	}
+	return nil
+}
+
+// scanExtensions refuses extensions that are asked for twice (RFC 5280, Section 4.2).
+func scanExtensions(extensions cryptobyte.String) *Error {
+	var room [16]string
+	seen := room[:0]
+	for !extensions.Empty() {
+		var extension, oid cryptobyte.String
+		if !extensions.ReadASN1(&extension, asn1.SEQUENCE) || !extension.ReadASN1(&oid, asn1.OBJECT_IDENTIFIER) {
+			return notCSR(errDER)
+		}
+		if len(seen) == maxCSRExtensions {
+			return refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR has more than 128 extensions. Ask for less in it.")
+		}
+		for _, s := range seen {
+			if s == string(oid) {
+				return refuse(http.StatusBadRequest, ReasonCSRDuplicateExtension, "RFC 5280, Section 4.2",
+					"The CSR asks for the same extension twice. Ask for each once.")
+			}
+		}
+		seen = append(seen, string(oid))
+	}
+	return nil
+}
+
+// directoryString reads the one value of a challengePassword: any choice of DirectoryString (RFC 5280, Section
+// 4.1.2.4), because clients are seen to send PrintableString and UTF8String.
+func directoryString(values cryptobyte.String) (string, bool) {
+	var value cryptobyte.String
+	var tag asn1.Tag
+	if !values.ReadAnyASN1(&value, &tag) || !values.Empty() {
+		return "", false
+	}
+	s, ok := decodeString(tag, value)
+	return s, ok && s != "" && utf8.RuneCountInString(s) <= maxChallengePassword
+}
+
+// Tags that cryptobyte does not name.
+const (
+	tagUniversalString = asn1.Tag(28)
+	tagBMPString       = asn1.Tag(30)
+)
+
+// decodeString returns the text of a character string, ok false when tag is none or the bytes do not fit it. A
+// TeletexString is read as Latin-1, as everybody writes it.
+func decodeString(tag asn1.Tag, b []byte) (string, bool) {
+	switch tag {
+	case asn1.UTF8String:
+		return string(b), utf8.Valid(b)
+	case asn1.PrintableString, asn1.IA5String, asn1.Tag(18), asn1.Tag(26): // also NumericString and VisibleString
+		for _, c := range b {
+			if c > 0x7f {
+				return "", false
+			}
+		}
+		return string(b), true
+	case asn1.T61String:
+		runes := make([]rune, len(b))
+		for i, c := range b {
+			runes[i] = rune(c)
+		}
+		return string(runes), true
+	case tagBMPString:
+		if len(b)%2 != 0 {
+			return "", false
+		}
+		units := make([]uint16, 0, len(b)/2)
+		for ; len(b) > 0; b = b[2:] {
+			units = append(units, uint16(b[0])<<8|uint16(b[1]))
+		}
+		return string(utf16.Decode(units)), true
+	case tagUniversalString:
+		return decodeUniversal(b)
+	}
+	return "", false
+}
+
+func decodeUniversal(b []byte) (string, bool) {
+	if len(b)%4 != 0 {
+		return "", false
+	}
+	runes := make([]rune, 0, len(b)/4)
+	for ; len(b) > 0; b = b[4:] {
+		r := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		if r > math.MaxInt32 || !utf8.ValidRune(rune(r)) {
+			return "", false
+		}
+		runes = append(runes, rune(r))
+	}
+	return string(runes), true
+}

@@ -1,0 +1,51 @@
+package est
+
+// Reason ids of what this package refuses by itself. They are stable: logs, trails and tests compare them. A [Backend]
+// adds its own. Statuses are in parentheses.
+const (
+	// The path. It is compared as it was sent, percent-encoding included; nothing is cleaned, nothing redirected.
+	ReasonPathPrefix       = "path-prefix"        // (404) not under /.well-known/est
+	ReasonPathOperation    = "path-operation"     // (404) no operation, or an unknown one; letter case counts
+	ReasonPathSegments     = "path-segments"      // (404) more than one segment before the operation, or one after it
+	ReasonPathSlash        = "path-slash"         // (404) an empty segment: a doubled slash, or one at the end
+	ReasonPathDots         = "path-dots"          // (404) a segment "." or ".."
+	ReasonPathEncoding     = "path-encoding"      // (404) percent-encoding: no operation and no label needs any
+	ReasonPathLabel        = "path-label"         // (404) a label that is too long, has other characters than [A-Za-z0-9._:-], or names an operation
+	ReasonOperationMissing = "operation-missing"  // (501) an operation of RFC 7030, Section 3.2.2, that is not served here
+	ReasonMethod           = "method-not-allowed" // (405) with Allow
+	ReasonTLSRequired      = "tls-required"       // (403) the connection is not TLS
+
+	// Headers and body.
+	ReasonMediaType       = "media-type"       // (415) Content-Type is missing or not application/pkcs10
+	ReasonContentEncoding = "content-encoding" // (415) a compressed body
+	ReasonBodyTooLarge    = "body-too-large"   // (413)
+	ReasonBodyTimeout     = "body-timeout"     // (408) the server's read timeout ended the body
+	ReasonBodyRead        = "body-read"        // (400) the body broke off
+	ReasonBodyEmpty       = "body-empty"       // (400) no body, or white space only
+	ReasonBodyPEM         = "body-pem"         // (400) PEM armour
+	ReasonBodyDER         = "body-der"         // (400) DER without base64
+	ReasonBodyBase64      = "body-base64"      // (400) other characters than base64's, wrong or missing padding
+
+	// The CSR; all are (400).
+	ReasonCSRSyntax             = "csr-syntax"               // not a PKCS#10 request in DER
+	ReasonCSRTooLarge           = "csr-too-large"            // above 96 KiB, or too many attributes or extensions
+	ReasonCSRTrailing           = "csr-trailing-bytes"       // bytes after the request
+	ReasonCSRVersion            = "csr-version"              // not version 0
+	ReasonCSRExtensionRequest   = "csr-extension-request"    // two extensionRequest attributes, or not one value in it
+	ReasonCSRDuplicateExtension = "csr-duplicate-extension"  // an extension asked for twice
+	ReasonCSRChallengePassword  = "csr-challenge-password"   // two, or one that is empty, above 255 characters or no DirectoryString
+	ReasonCSRName               = "csr-name"                 // a control character, NUL for one, in a name
+	ReasonCSRKeyType            = "csr-key-type"             // a key of a type that cannot be checked here
+	ReasonCSRKeySize            = "csr-key-size"             // RSA below 1024 or above 8192 bits
+	ReasonCSRWeakSignature      = "csr-weak-signature"       // signed with MD5 or SHA-1
+	ReasonCSRSignatureAlgorithm = "csr-signature-algorithm"  // an unknown signature algorithm
+	ReasonCSRSignature          = "csr-signature"            // the signature does not verify
+	ReasonLinkMismatch          = "link-mismatch"            // challengePassword is not the channel binding of this connection
+	ReasonReenrollSubject       = "reenroll-subject"         // (403) another subject than the certificate's
+	ReasonReenrollSAN           = "reenroll-san"             // (403) other alternative names than the certificate's
+	ReasonReenrollChangeSubject = "reenroll-change-subject"  // (403) a ChangeSubjectName attribute
+	ReasonReenrollCertificate   = "reenroll-bad-certificate" // (403) the certificate's own names cannot be read
+
+	// The backend.
+	ReasonInternal = "internal" // (500) an error that is not an *Error; its text is for the log only
+)
