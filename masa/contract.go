@@ -1,0 +1,100 @@
+package masa
+
+import (
+	"context"
+	"errors"
+
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// Errors of a Store and of the operator methods.
+var (
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("masa: not on record")
+	// ErrConflict says that a row the change relied on was not as it said: a
+	// serial number or nonce taken, a status already moved on.
+	ErrConflict = errors.New("masa: the record changed meanwhile")
+)
+
+// Committer writes.
+//
+// Commit applies the whole Change or nothing, and returns once it is durable.
+// Concurrent calls share a disk sync. The trail entries are appended in the
+// same transaction. An error that wraps ErrConflict leaves everything as it
+// was. Commit ignores the cancellation of ctx once the change has been taken
+// up, so that its answer is always the truth.
+type Committer interface {
+	Commit(ctx context.Context, c *Change) error
+}
+
+// Change is one transaction. Nil and empty fields do nothing. Rows are applied
+// in the order of the fields. Commit keeps nothing of it.
+type Change struct {
+	// PutDevices inserts or replaces by domain and ID. A second device of the
+	// same domain, product and serial number is ErrConflict.
+	PutDevices []*Device
+	// PutOwners inserts or replaces by domain and ID.
+	PutOwners []*Owner
+	// Intents inserts issuances in state Intended, or replaces those with
+	// their ID. Replacing one that is Issued is ErrConflict, and so is a
+	// second one with the same domain, device and nonce (of those that have a
+	// nonce).
+	Intents []*VoucherRecord
+	// Issued moves issuances to Issued, setting Voucher; ErrConflict unless
+	// the row is Intended.
+	Issued []*VoucherRecord
+	// Failed moves issuances to Failed, setting Reason; ErrConflict unless the
+	// row is Intended.
+	Failed []*VoucherRecord
+	// Trail is appended last.
+	Trail []*trail.Entry
+}
+
+// Devices reads what was built. A missing row is ErrNotFound.
+type Devices interface {
+	Device(ctx context.Context, domain, id string) (*Device, error)
+	DeviceBySerialNumber(ctx context.Context, domain, product, serialNumber string) (*Device, error)
+	// FindDevices returns the devices of any product with that serial number, by ID.
+	FindDevices(ctx context.Context, domain, serialNumber string) ([]*Device, error)
+	// ListDevices returns up to limit devices in order of ID, after the given ID ("" for the start).
+	ListDevices(ctx context.Context, domain, after string, limit int) ([]*Device, error)
+}
+
+// Owners reads ownership.
+type Owners interface {
+	// Owners returns the claims on a device in order of ID, those that ended included.
+	Owners(ctx context.Context, domain, deviceID string) ([]*Owner, error)
+}
+
+// Vouchers reads issuances. A missing row is ErrNotFound.
+type Vouchers interface {
+	VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*VoucherRecord, error)
+	// VoucherByRequest returns the newest issuance for those bytes.
+	VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*VoucherRecord, error)
+	// DeviceVouchers returns the issued vouchers of a device, newest first, up
+	// to limit (0 for all), without Request and Voucher.
+	DeviceVouchers(ctx context.Context, domain, deviceID string, limit int) ([]*VoucherRecord, error)
+	// ListVouchers returns up to limit issuances in order of ID, after the
+	// given ID, in any state, without Request and Voucher.
+	ListVouchers(ctx context.Context, domain, after string, limit int) ([]*VoucherRecord, error)
+	// OpenIntents returns the rows in state Intended, over all domains; its
+	// cost does not grow with the others.
+	OpenIntents(ctx context.Context) ([]*VoucherRecord, error)
+}
+
+// Trail reads the trail.
+type Trail interface {
+	// TrailEntries returns up to limit entries with a sequence number of at
+	// least from; device "" does not filter.
+	TrailEntries(ctx context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error)
+}
+
+// Store is all of a MASA's record keeping. Implementations pass
+// masa/storetest.TestStore.
+type Store interface {
+	Committer
+	Devices
+	Owners
+	Vouchers
+	Trail
+}

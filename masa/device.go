@@ -1,0 +1,95 @@
+package masa
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"time"
+
+	"github.com/briskest/briskest/voucher"
+)
+
+// DeviceState says whether vouchers are issued for a device.
+type DeviceState string
+
+// The states of a device. Every change between them is on the trail.
+const (
+	Known   DeviceState = "known"   // built by us
+	Blocked DeviceState = "blocked" // stolen, recalled: no voucher until unblocked
+)
+
+// Device is one device that was built. It is one serial number of one product
+// (RFC 8366, Section 5.3: a serial number need only be unique to its issuer).
+type Device struct {
+	ID           string      `json:"id"` // made by NewID
+	Domain       string      `json:"domain"`
+	Product      string      `json:"product"`
+	SerialNumber string      `json:"serial_number"` // X520SerialNumber of the IDevID (RFC 8995, Section 2.3.1)
+	State        DeviceState `json:"state"`
+	Reason       string      `json:"reason,omitempty"` // why it is blocked, for people
+	IDevID       []byte      `json:"idevid,omitempty"` // DER; nil until imported or first seen, then the only one taken
+	Batch        string      `json:"batch,omitempty"`  // of the import
+	Source       string      `json:"source"`           // who made the record: "import" or "voucher"
+	CreatedAt    time.Time   `json:"created_at"`
+	BlockedAt    time.Time   `json:"blocked_at,omitzero"`
+}
+
+// Owner is a claim that a device belongs to the domain of one CA. The CA is
+// named by the SHA-256 of its key, the SHA-256 of its certificate, or its
+// domainID; at least one is there.
+type Owner struct {
+	ID          string    `json:"id"` // made by NewID
+	Domain      string    `json:"domain"`
+	DeviceID    string    `json:"device_id"`
+	Name        string    `json:"name,omitempty"`        // of the customer, for people
+	KeyHash     []byte    `json:"key_sha256,omitempty"`  // of the CA's SubjectPublicKeyInfo; 32 bytes or nil
+	Fingerprint []byte    `json:"fingerprint,omitempty"` // SHA-256 of the CA certificate; 32 bytes or nil
+	DomainID    []byte    `json:"domain_id,omitempty"`   // RFC 8995, Section 5.8.2; nil when not claimed by it
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until,omitzero"` // zero while it holds; a former owner still reads the audit-log
+}
+
+// VoucherState says where an issuance stands.
+type VoucherState string
+
+// The states of an issuance.
+const (
+	Intended VoucherState = "intended" // on record, signer not yet known to have answered
+	Issued   VoucherState = "issued"   // signed and on record; may have left
+	Failed   VoucherState = "failed"   // did not leave; the same request may be made again
+)
+
+// VoucherRecord is one issuance, from intent to voucher. Issued ones are what
+// the audit-log is made of.
+type VoucherRecord struct {
+	ID           string            `json:"id"` // made by NewID
+	Domain       string            `json:"domain"`
+	DeviceID     string            `json:"device_id"`
+	Product      string            `json:"product"`
+	SerialNumber string            `json:"serial_number"`
+	State        VoucherState      `json:"state"`
+	Reason       string            `json:"reason,omitempty"` // reason id when failed
+	Assertion    voucher.Assertion `json:"assertion"`
+	// Nonce is the one echoed, empty for none. A device has one record for each.
+	Nonce       string    `json:"nonce,omitempty"`
+	DomainID    []byte    `json:"domain_id"`  // of Pinned (RFC 8995, Section 5.8.2)
+	Pinned      []byte    `json:"pinned"`     // the certificate pinned, DER
+	PinnedKey   [32]byte  `json:"-"`          // SHA-256 of the SubjectPublicKeyInfo of Pinned
+	Request     []byte    `json:"-"`          // the registrar's artifact as received, the pledge's within it
+	RequestHash [32]byte  `json:"-"`          // SHA-256 of Request
+	MediaType   string    `json:"media_type"` // of Voucher
+	Voucher     []byte    `json:"-"`          // as signed; nil until issued
+	Address     string    `json:"address"`    // the registrar's; empty in process
+	Version     string    `json:"version"`    // of the settings that decided
+	At          time.Time `json:"at"`         // created-on
+	ExpiresOn   time.Time `json:"expires_on,omitzero"`
+}
+
+// NewID returns 32 lower-case hex digits: the time in milliseconds and 80
+// random bits, so that rows are in the order in which they came.
+func NewID(at time.Time) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16) //nolint:gosec // after 1970
+	rand.Read(b[6:])                                              // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}

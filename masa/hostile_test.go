@@ -1,0 +1,380 @@
+package masa_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/masa"
+	"github.com/briskest/briskest/voucher"
+	"github.com/briskest/briskest/voucher/vouchercms"
+)
+
+// Regression R27: a registrar that lies. Each row changes one thing in a
+// request that would else be answered.
+func TestHostileRegistrarIsRefused(t *testing.T) {
+	const nonce = "0123456789abcdef"
+	for _, c := range []struct {
+		name   string
+		change func(*world, *ask)
+		status int
+		reason string
+	}{
+		{"OtherSerialInRegistrarRequest", func(_ *world, a *ask) { a.registrar.SerialNumber = "another" }, 403, masa.ReasonSerialMismatch},
+		{"OtherSerialInBoth", func(_ *world, a *ask) {
+			a.registrar.SerialNumber, a.pledge.SerialNumber = "another", "another"
+		}, 403, masa.ReasonSerialMismatch},
+		{"OtherDevicesSignature", func(w *world, a *ask) { a.idevid = w.idevidCA.IDevID(w.t, "another", "") }, 403, masa.ReasonSerialMismatch},
+		{"IDevIDWithoutSerial", func(w *world, a *ask) {
+			a.idevid = w.idevidCA.Issue(w.t, &x509.Certificate{Subject: pkix.Name{CommonName: serial}}, testpki.NewKey(w.t))
+		}, 403, masa.ReasonSerialMismatch},
+		{"OtherNonce", func(_ *world, a *ask) { a.registrar.Nonce = "0123456789abcdeF" }, 403, masa.ReasonNonceMismatch},
+		{"NonceDropped", func(_ *world, a *ask) { a.registrar.Nonce = "" }, 403, masa.ReasonNonceMismatch},
+		{"NonceAdded", func(_ *world, a *ask) { a.pledge.Nonce = "" }, 403, masa.ReasonNonceMismatch},
+		{"PledgesUnknownLeaf", func(w *world, a *ask) {
+			a.registrar.PriorSignedVoucherRequest = signPayload(w.t, `{"ietf-voucher-request:voucher":{"serial-number":"x","surprise":1}}`, a.idevid)
+		}, 400, masa.ReasonPriorForm},
+		{"PriorSignedByAnotherVendor", func(w *world, a *ask) {
+			a.idevid = testpki.NewRoot(w.t, "another vendor").IDevID(w.t, serial, "")
+		}, 403, masa.ReasonIDevIDUntrusted},
+		{"PriorSignedByLookalikeVendor", func(w *world, a *ask) {
+			a.idevid = testpki.NewRoot(w.t, "vendor").NewIntermediate(w.t, "vendor devices").IDevID(w.t, serial, "")
+		}, 403, masa.ReasonIDevIDUntrusted},
+		{"PriorSignedByTheRegistrar", func(_ *world, a *ask) { a.idevid = a.signer }, 403, masa.ReasonIDevIDUntrusted},
+		{"PriorAbsent", func(_ *world, a *ask) { a.idevid = nil }, 403, masa.ReasonPriorMissing},
+		{"PriorIsGarbage", func(_ *world, a *ask) { a.registrar.PriorSignedVoucherRequest = []byte("garbage") }, 400, masa.ReasonPriorForm},
+		{"PriorWithTrailingByte", func(w *world, a *ask) {
+			a.registrar.PriorSignedVoucherRequest = append(sign(w.t, a.pledge, a.idevid, a.idevid.Chain), 0)
+		}, 400, masa.ReasonPriorForm},
+		{"PriorWithBrokenSignature", func(w *world, a *ask) {
+			prior := sign(w.t, a.pledge, a.idevid, a.idevid.Chain)
+			a.registrar.PriorSignedVoucherRequest = bytes.Replace(prior, []byte(nonce), []byte("0123456789abcdeg"), 1)
+		}, 403, masa.ReasonPriorSigned},
+		{"PriorOfAnotherDomain", func(w *world, a *ask) {
+			a.pledge.ProximityRegistrarCert = w.theirs.registrar.Certificate.Raw
+		}, 403, masa.ReasonProximity},
+		{"ProximityWithTheSameNameAndOtherKey", func(w *world, a *ask) {
+			a.pledge.ProximityRegistrarCert = newDomain(w.t, "mine").registrar.Certificate.Raw
+		}, 403, masa.ReasonProximity},
+		{"ProximityAbsent", func(_ *world, a *ask) { a.pledge.ProximityRegistrarCert = nil }, 403, masa.ReasonProximity},
+		{"ProximityIsGarbage", func(_ *world, a *ask) { a.pledge.ProximityRegistrarCert = []byte("garbage") }, 403, masa.ReasonProximity},
+		{"ProximityHashDecidesBeforeCertificate", func(_ *world, a *ask) {
+			sum := sha256.Sum256([]byte("somebody else's key"))
+			a.pledge.ProximityRegistrarPubkSHA256 = sum[:]
+		}, 403, masa.ReasonProximity},
+		{"StolenCertificateInTheBag", func(w *world, a *ask) {
+			// The pledge was connected to theirs; its certificate travels along but is of another domain.
+			a.pledge.ProximityRegistrarCert = w.theirs.registrar.Certificate.Raw
+			a.chain = append(append(a.chain, w.theirs.registrar.Certificate), w.theirs.registrar.Chain...)
+		}, 403, masa.ReasonProximity},
+		{"SignedByAnLDevID", func(w *world, a *ask) {
+			a.signer = w.mine.ca.Client(w.t, "a device")
+			a.pledge.ProximityRegistrarCert = a.signer.Certificate.Raw
+		}, 403, masa.ReasonRegistrarRole},
+		{"ExpiredRegistrar", func(w *world, a *ask) { w.at = w.mine.registrar.Certificate.NotAfter.Add(time.Second) }, 403, masa.ReasonRegistrarChain},
+		{"ChainWithAHole", func(w *world, a *ask) { a.chain = []*x509.Certificate{w.mine.root.Certificate} }, 403, masa.ReasonRegistrarChain},
+		{"ForeignChain", func(w *world, a *ask) { a.chain = w.theirs.registrar.Chain }, 403, masa.ReasonRegistrarChain},
+		{"OtherIDevIDIssuer", func(w *world, a *ask) {
+			issuer, err := voucher.IDevIDIssuer(w.mine.registrar.Certificate)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			a.registrar.IDevIDIssuer = issuer
+		}, 403, masa.ReasonIDevIDIssuer},
+		{"UnknownDevice", func(w *world, a *ask) {
+			a.idevid = w.idevidCA.IDevID(w.t, "never built", "")
+			a.pledge.SerialNumber, a.registrar.SerialNumber = "never built", "never built"
+		}, 404, masa.ReasonDeviceUnknown},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			a := w.ask(w.mine, nonce)
+			c.change(w, a)
+			w.refused(a.bytes(t), c.status, c.reason)
+			if n := w.records(); n != 0 {
+				t.Errorf("%d issuances on record, want none", n)
+			}
+			if got := w.trail(masa.KindRefused); len(got) != 1 || got[0].Reason != c.reason {
+				t.Errorf("refusals on the trail: %v, want one for %s", got, c.reason)
+			}
+		})
+	}
+}
+
+func signPayload(t *testing.T, payload string, by *testpki.Identity) []byte {
+	t.Helper()
+	raw, err := vouchercms.Format{}.SignPayload(t.Context(), []byte(payload), time.Time{},
+		&voucher.Signer{Key: by.Key, Certificate: by.Certificate, Chain: by.Chain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestBadArtifactsAreRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	good := w.ask(w.mine, "0123456789abcdef").bytes(t)
+	content := func(leaves string) []byte {
+		return signPayload(t, `{"ietf-voucher-request:voucher":{"serial-number":"`+serial+`",`+leaves+`}}`, w.mine.registrar)
+	}
+	for _, c := range []struct {
+		name   string
+		raw    []byte
+		status int
+		reason string
+	}{
+		{"Empty", nil, 400, masa.ReasonRequestForm},
+		{"Garbage", []byte("garbage"), 400, masa.ReasonRequestForm},
+		{"TwoMegabytes", make([]byte, 2<<20), 413, masa.ReasonTooLarge},
+		{"PaddedToTheLimit", append(bytes.Clone(good), make([]byte, masa.MaxRequest-len(good))...), 400, masa.ReasonRequestForm},
+		{"TrailingByte", append(bytes.Clone(good), 0), 400, masa.ReasonRequestForm},
+		{"Truncated", good[:len(good)-1], 400, masa.ReasonRequestForm},
+		{"Certificate", w.mine.registrar.Certificate.Raw, 400, masa.ReasonRequestForm},
+		{"UnknownLeaf", content(`"nonce":"0123456789abcdef","surprise":1`), 400, masa.ReasonRequestLeaf},
+		{"NonceOf7Bytes", content(`"nonce":"MTIzNDU2Nw=="`), 400, masa.ReasonRequestForm},
+		{"NonceOf33Bytes", content(`"nonce":"` + base64.StdEncoding.EncodeToString(make([]byte, 33)) + `"`), 400, masa.ReasonRequestForm},
+		{"ShortNonceWithoutPadding", content(`"nonce":"abcd1234"`), 400, masa.ReasonRequestLeaf},
+		{"NonceAsNumber", content(`"nonce":12345678`), 400, masa.ReasonRequestForm},
+		{"ContentChanged", bytes.Replace(good, []byte(serial), []byte("JADA123456780"), 1), 403, masa.ReasonRequestSigned},
+	} {
+		t.Run(c.name, func(t *testing.T) { w.refused(c.raw, c.status, c.reason) })
+	}
+	if n := w.records(); n != 0 {
+		t.Errorf("%d issuances on record, want none", n)
+	}
+}
+
+func TestExtensionsAndProprietaryLeavesAreTaken(t *testing.T) {
+	w := newWorld(t, nil)
+	a := w.ask(w.mine, "0123456789abcdef")
+	a.registrar.ManufacturerProprietary = json.RawMessage(`"AAAA"`)
+	a.registrar.Extensions = map[string]json.RawMessage{"extension:example": json.RawMessage(`{"a":1}`)}
+	w.voucher(a.bytes(t))
+}
+
+// RFC 8995, Section 3.4: a pin that the registrar names does not count, and a
+// request is not copied into the voucher.
+func TestPinNamedByTheRegistrarDoesNotCount(t *testing.T) {
+	w := newWorld(t, nil)
+	a := w.ask(w.mine, "0123456789abcdef")
+	a.registrar.PinnedDomainCert = w.theirs.root.Certificate.Raw
+	if v, _ := w.voucher(a.bytes(t)); !bytes.Equal(v.PinnedDomainCert, w.mine.root.Certificate.Raw) {
+		t.Error("the pin is not the registrar's own domain CA")
+	}
+}
+
+func TestRegistrarAnchorsShutOutOtherDomains(t *testing.T) {
+	var w *world
+	w = newWorld(t, nil)
+	settings := *w.settings
+	settings.RegistrarAnchors = w.mine.root.Pool()
+	if err := w.service.Reload(&settings); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.ask(w.theirs, "0123456789abcdef").bytes(t), 403, masa.ReasonRegistrarAnchor)
+	a := w.ask(w.mine, "0123456789abcdef")
+	a.chain = a.chain[:1] // the root is known
+	if v, _ := w.voucher(a.bytes(t)); !bytes.Equal(v.PinnedDomainCert, w.mine.root.Certificate.Raw) {
+		t.Error("the pin is not the anchor")
+	}
+}
+
+func TestBlockedDeviceGetsNoVoucherAndNoRepetition(t *testing.T) {
+	w := newWorld(t, nil)
+	raw := w.ask(w.mine, "0123456789abcdef").bytes(t)
+	_, before := w.voucher(raw)
+	ref := masa.DeviceRef{SerialNumber: serial}
+	if _, err := w.service.Block(t.Context(), &masa.BlockRequest{DeviceRef: ref, Reason: "stolen", By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(raw, 403, masa.ReasonDeviceBlocked)
+	w.refused(w.ask(w.mine, "fedcba9876543210").bytes(t), 403, masa.ReasonDeviceBlocked)
+	if _, err := w.service.RequestAuditLog(t.Context(), w.request(raw)); err != nil {
+		t.Errorf("the audit-log of a blocked device: %v", err)
+	}
+	if _, err := w.service.Unblock(t.Context(), &masa.BlockRequest{DeviceRef: ref, By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, after := w.voucher(raw); !bytes.Equal(before, after) {
+		t.Error("after unblocking the same request got another voucher")
+	}
+}
+
+func TestOwnerOnRecordShutsOutEverybodyElse(t *testing.T) {
+	w := newWorld(t, nil)
+	w.own(w.theirs)
+	w.refused(w.ask(w.mine, "0123456789abcdef").bytes(t), 403, masa.ReasonNotOwner)
+	w.voucher(w.ask(w.theirs, "0123456789abcdef").bytes(t))
+	// Sold on: the claim is replaced, and the former owner still sees the audit-log.
+	theirs := w.ask(w.theirs, "fedcba9876543210").bytes(t)
+	if _, err := w.service.AddOwner(t.Context(), &masa.OwnerClaim{
+		DeviceRef: masa.DeviceRef{Product: "widget", SerialNumber: serial}, Certificate: w.mine.root.Certificate.Raw, Replace: true, By: "test",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(theirs, 403, masa.ReasonNotOwner)
+	w.voucher(w.ask(w.mine, "abcdef0123456789").bytes(t))
+	if log, err := w.service.RequestAuditLog(t.Context(), w.request(theirs)); err != nil || len(log.Events) != 2 {
+		t.Errorf("audit-log for the former owner = %+v, %v; want two events", log, err)
+	}
+}
+
+func TestRequireOwnerRefusesWithoutOne(t *testing.T) {
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.RequireOwner = true })
+	w.refused(w.ask(w.mine, "0123456789abcdef").bytes(t), 403, masa.ReasonNoOwner)
+	w.own(w.mine)
+	w.voucher(w.ask(w.mine, "0123456789abcdef").bytes(t))
+}
+
+func TestOwnerIsKnownByEveryKindOfClaim(t *testing.T) {
+	fingerprint := func(d *domain) []byte { sum := sha256.Sum256(d.root.Certificate.Raw); return sum[:] }
+	for name, claim := range map[string]func(*domain) *masa.OwnerClaim{
+		"Certificate": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Certificate: d.root.Certificate.Raw} },
+		"Fingerprint": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Fingerprint: fingerprint(d)} },
+		"DomainID": func(d *domain) *masa.OwnerClaim {
+			return &masa.OwnerClaim{DomainID: voucher.DomainID(d.root.Certificate)}
+		},
+		"Intermediate": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Certificate: d.ca.Certificate.Raw} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.Assertion = voucher.Verified })
+			c := claim(w.mine)
+			c.SerialNumber = serial
+			if _, err := w.service.AddOwner(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			w.refused(w.ask(w.theirs, "0123456789abcdef").bytes(t), 403, masa.ReasonNotOwner)
+			v, _ := w.voucher(w.ask(w.mine, "0123456789abcdef").bytes(t))
+			pin := w.mine.root
+			if name == "Intermediate" {
+				pin = w.mine.ca
+			}
+			if v.Assertion != voucher.Verified || !bytes.Equal(v.PinnedDomainCert, pin.Certificate.Raw) {
+				t.Errorf("assertion %q, pinned-domain-cert is the claimed CA: %t", v.Assertion, bytes.Equal(v.PinnedDomainCert, pin.Certificate.Raw))
+			}
+		})
+	}
+}
+
+// A domainID is a subject key identifier, and any CA writes what it likes there.
+func TestCopiedKeyIdentifierDoesNotMakeAnOwner(t *testing.T) {
+	w := newWorld(t, nil)
+	if _, err := w.service.AddOwner(t.Context(), &masa.OwnerClaim{
+		DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainID: voucher.DomainID(w.mine.root.Certificate),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	forged := &domain{root: testpki.NewRoot(t, "helper")}
+	key := testpki.NewKey(t)
+	forged.root = forged.root.Issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "forged"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SubjectKeyId: w.mine.root.Certificate.SubjectKeyId,
+	}, key)
+	forged.root.Chain = nil // its issuer stays at home: the forged CA is the topmost certificate
+	forged.registrar = forged.root.Registrar(t, "forged registrar")
+	if !bytes.Equal(voucher.DomainID(forged.root.Certificate), voucher.DomainID(w.mine.root.Certificate)) {
+		t.Fatal("the forged CA has another domainID: the test tests nothing")
+	}
+	raw := w.ask(forged, "0123456789abcdef").bytes(t)
+	w.refused(raw, 403, masa.ReasonNotOwner)
+	w.voucher(w.ask(w.mine, "0123456789abcdef").bytes(t))
+	got, err := w.service.RequestAuditLog(t.Context(), w.request(raw))
+	wantRefusal(t, got != nil, err, 404, masa.ReasonNoAuditLog)
+}
+
+// Regression R11: the IDevID on record is compared as a whole.
+func TestSecondIDevIDForASerialNumberIsRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	w.voucher(w.ask(w.mine, "0123456789abcdef").bytes(t)) // fixes the IDevID
+	a := w.ask(w.mine, "fedcba9876543210")
+	a.idevid = w.idevidCA.IDevID(t, serial, "masa.example.com")
+	w.refused(a.bytes(t), 403, masa.ReasonIDevIDMismatch)
+}
+
+func TestUnlistedDeviceIsServedOnlyWhereAllowed(t *testing.T) {
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowUnlisted = true })
+	a := w.ask(w.mine, "0123456789abcdef")
+	a.idevid = w.idevidCA.IDevID(t, "unlisted", "")
+	a.pledge.SerialNumber, a.registrar.SerialNumber = "unlisted", "unlisted"
+	w.voucher(a.bytes(t))
+	got, err := w.service.Device(t.Context(), masa.DeviceRef{SerialNumber: "unlisted"})
+	if err != nil || got.Device.Source != "voucher" || !bytes.Equal(got.Device.IDevID, a.idevid.Certificate.Raw) || len(got.Vouchers) != 1 {
+		t.Errorf("Device = %+v, %v; want a record made by the voucher", got, err)
+	}
+	a.idevid = nil
+	a.registrar.SerialNumber = "unlisted and unsigned"
+	w.refused(a.bytes(t), 404, masa.ReasonDeviceUnknown)
+}
+
+// Promise 4: one entry for each reason and address a minute before
+// authentication, every refusal of a registrar that is known.
+func TestRefusalsOnTheTrailAreThinnedOutOnlyForStrangers(t *testing.T) {
+	w := newWorld(t, nil)
+	ask := func(d *domain, address string) {
+		r := w.request(w.ask(d, "").bytes(t))
+		r.Peer = &est.Peer{Address: netip.MustParseAddrPort(address)}
+		if _, err := w.service.RequestVoucher(t.Context(), r); err == nil {
+			t.Fatal("a nonceless request was answered")
+		}
+	}
+	for range 3 {
+		ask(w.mine, "127.0.0.1:1")
+		ask(w.mine, "127.0.0.2:1")
+	}
+	w.at = w.at.Add(61 * time.Second)
+	ask(w.mine, "127.0.0.1:2")
+	if n := w.service.RefusalCounts()[masa.ReasonNonceless]; n != 7 {
+		t.Errorf("%d refusals counted, want 7", n)
+	}
+	w.own(w.mine)
+	for range 3 {
+		ask(w.mine, "127.0.0.1:3")
+	}
+	if got := w.trail(masa.KindRefused); len(got) != 3+3 {
+		t.Errorf("%d refusals on the trail, want 3 for the stranger and 3 for the owner", len(got))
+	}
+}
+
+func TestObserverNotesWhatTheHandlerRefusedAndNothingTwice(t *testing.T) {
+	w := newWorld(t, nil)
+	peer := &est.Request{Peer: &est.Peer{Address: netip.MustParseAddrPort("[::1]:1")}, At: w.at}
+	w.service.Refused(t.Context(), peer, &est.Error{Status: 405, Reason: "method", Message: "POST only."})
+	w.service.Refused(t.Context(), peer, &est.Error{Status: 405, Reason: "method", Message: "POST only."})
+	_, err := w.service.RequestVoucher(t.Context(), w.request([]byte("garbage")))
+	e, ok := err.(*est.Error)
+	if !ok {
+		t.Fatalf("error %v, want an *est.Error", err)
+	}
+	w.service.Refused(t.Context(), peer, e)
+	counts := w.service.RefusalCounts()
+	if counts["method"] != 2 || counts[masa.ReasonRequestForm] != 1 {
+		t.Errorf("counts = %v, want method 2, request-form 1", counts)
+	}
+	if got := w.trail(masa.KindRefused); len(got) != 2 {
+		t.Errorf("%d refusals on the trail, want one of each", len(got))
+	}
+}
+
+func FuzzRequestVoucher(f *testing.F) {
+	f.Add([]byte("garbage"))
+	f.Add([]byte{0x30, 0x80})
+	w := newFuzzWorld(f)
+	f.Add(w.good)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		r := &w.request
+		request := *r
+		request.Raw = raw
+		v, err := w.service.RequestVoucher(t.Context(), &request)
+		if err == nil && !bytes.Equal(raw, w.good) && len(v.Raw) == 0 {
+			t.Error("an empty voucher")
+		}
+	})
+}

@@ -1,0 +1,189 @@
+package masa
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/voucher"
+)
+
+// MaxImport is the most devices that one import takes: they are one transaction.
+const MaxImport = 10000
+
+// Import is a list of devices that were built.
+type Import struct {
+	Product string         `json:"product"` // name in the settings
+	Batch   string         `json:"batch,omitempty"`
+	Devices []ImportDevice `json:"devices"`           // at most MaxImport
+	DryRun  bool           `json:"dry_run,omitempty"` // report, and change nothing
+	By      string         `json:"by"`                // who did it, such as "cli:root"
+}
+
+// ImportDevice is one device: a serial number, an IDevID certificate, or both.
+type ImportDevice struct {
+	SerialNumber string `json:"serial_number,omitempty"` // empty to take it from IDevID
+	IDevID       []byte `json:"idevid,omitempty"`        // DER; only this certificate is taken from the device then
+}
+
+// ImportReport says what an import did. With a problem in any row nothing is
+// imported.
+type ImportReport struct {
+	Applied   bool            `json:"applied"`
+	Added     int             `json:"added"`
+	Changed   int             `json:"changed"`   // got an IDevID that was not on record before
+	Unchanged int             `json:"unchanged"` // were on record already
+	Problems  []ImportProblem `json:"problems,omitempty"`
+}
+
+// ImportProblem says why a row cannot be imported.
+type ImportProblem struct {
+	Row          int    `json:"row"` // from 1
+	SerialNumber string `json:"serial_number,omitempty"`
+	Problem      string `json:"problem"`
+}
+
+// ImportDevices puts devices on record, all or none: the report names every
+// row that stands in the way. Importing a list again is safe.
+func (s *Service) ImportDevices(ctx context.Context, in *Import) (*ImportReport, error) {
+	settings := s.settings.Load()
+	product, ok := settings.Products[in.Product]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: no product %q is configured; there is %s", ErrInvalid, in.Product,
+			strings.Join(settings.productNames(), ", "))
+	case len(in.Devices) == 0 || len(in.Devices) > MaxImport:
+		return nil, fmt.Errorf("%w: %d devices, want 1 to %d", ErrInvalid, len(in.Devices), MaxImport)
+	case len(in.Batch) > maxText:
+		return nil, fmt.Errorf("%w: a batch name of %d bytes, at most %d are kept", ErrInvalid, len(in.Batch), maxText)
+	}
+	im := &importing{
+		Import: in, domain: settings.Domain, anchors: product.IDevIDAnchors, at: s.now().UTC(),
+		report: &ImportReport{}, seen: make(map[string]bool, len(in.Devices)),
+	}
+	s.imports.Lock()
+	defer s.imports.Unlock()
+	for i := range in.Devices {
+		if err := im.row(ctx, s.store, i); err != nil {
+			return nil, err
+		}
+	}
+	if len(im.report.Problems) > 0 || in.DryRun {
+		return im.report, nil
+	}
+	if len(im.put) > 0 {
+		if err := s.store.Commit(ctx, im.change()); err != nil {
+			return nil, fmt.Errorf("import of %d devices: %w", len(im.put), err)
+		}
+	}
+	im.report.Applied = true
+	return im.report, nil
+}
+
+// importing is one import under way.
+type importing struct {
+	*Import
+	domain  string
+	anchors *x509.CertPool
+	at      time.Time
+	report  *ImportReport
+	seen    map[string]bool // serial numbers
+	put     []*Device
+}
+
+func (im *importing) problem(i int, serial, format string, args ...any) {
+	im.report.Problems = append(im.report.Problems, ImportProblem{Row: i + 1, SerialNumber: serial, Problem: fmt.Sprintf(format, args...)})
+}
+
+// row checks one device and sorts it into what is new, changed and there
+// already. An error is the store's.
+func (im *importing) row(ctx context.Context, devices Devices, i int) error {
+	row := im.Devices[i]
+	if problem := im.checkIDevID(&row); problem != "" {
+		im.problem(i, row.SerialNumber, "%s", problem)
+		return nil
+	}
+	switch {
+	case !usable(row.SerialNumber):
+		im.problem(i, "", "the serial number is empty, longer than 256 bytes or has control characters")
+		return nil
+	case im.seen[row.SerialNumber]:
+		im.problem(i, row.SerialNumber, "the serial number is in the list twice")
+		return nil
+	}
+	im.seen[row.SerialNumber] = true
+	d, err := devices.DeviceBySerialNumber(ctx, im.domain, im.Product, row.SerialNumber)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		im.report.Added++
+		im.put = append(im.put, &Device{
+			ID: NewID(im.at), Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
+			IDevID: row.IDevID, Batch: im.Batch, Source: "import", CreatedAt: im.at,
+		})
+	case err != nil:
+		return fmt.Errorf("device %q: %w", row.SerialNumber, err)
+	case len(row.IDevID) == 0 || bytes.Equal(row.IDevID, d.IDevID):
+		im.report.Unchanged++
+	case len(d.IDevID) > 0:
+		im.problem(i, row.SerialNumber, "another IDevID certificate is on record for this device")
+	default:
+		im.report.Changed++
+		d.IDevID = row.IDevID
+		im.put = append(im.put, d)
+	}
+	return nil
+}
+
+// checkIDevID checks the certificate, where there is one, and takes the serial
+// number from it. It returns what is wrong, or "".
+func (im *importing) checkIDevID(row *ImportDevice) string {
+	if len(row.IDevID) == 0 {
+		return ""
+	}
+	cert, err := x509.ParseCertificate(row.IDevID)
+	if err != nil {
+		return "the IDevID certificate cannot be read: " + err.Error()
+	}
+	serial, err := voucher.SerialNumber(cert)
+	switch {
+	case err != nil:
+		return err.Error()
+	case row.SerialNumber != "" && row.SerialNumber != serial:
+		return fmt.Sprintf("the IDevID certificate is for serial number %q", serial)
+	}
+	row.SerialNumber = serial
+	// An issuing CA that the list does not hold is shown by the device later.
+	if _, err := chainsTo(cert, im.anchors, nil, im.at); err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
+		return "the IDevID certificate does not verify: " + err.Error()
+	}
+	return ""
+}
+
+// change is the whole import. The trail's entry covers every row.
+func (im *importing) change() *Change {
+	return &Change{
+		PutDevices: im.put,
+		Trail: []*trail.Entry{{
+			At: im.at, Domain: im.domain, Kind: KindDevicesImported, Actor: actor(im.By),
+			Body: body{
+				"product": im.Product, "batch": im.Batch, "added": im.report.Added, "changed": im.report.Changed,
+				"first": im.put[0].SerialNumber, "last": im.put[len(im.put)-1].SerialNumber,
+			}.json(),
+		}},
+	}
+}
+
+// usable tells whether a serial number may be on record (package voucher takes
+// no other from a certificate or a leaf).
+func usable(serial string) bool {
+	const limit = 256
+	return serial != "" && len(serial) <= limit && utf8.ValidString(serial) && !strings.ContainsFunc(serial, func(r rune) bool {
+		return r < 0x20 || 0x7f <= r && r <= 0x9f
+	})
+}

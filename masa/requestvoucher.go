@@ -1,0 +1,226 @@
+package masa
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/voucher"
+)
+
+// RequestVoucher decides about a registrar's voucher-request (RFC 8995,
+// Sections 5.5 and 5.6). The voucher is on record before it is returned, and
+// asking again with the same request, or with another one of the same domain
+// for the same nonce, returns the same bytes. Refusals are *est.Error with 400,
+// 403, 404, 406, 413 or 415.
+func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) {
+	x := s.newExchange(r)
+	v, err := s.requestVoucher(ctx, x, r)
+	if err != nil {
+		return nil, s.refused(ctx, x, brski.OpRequestVoucher, err)
+	}
+	return v, nil
+}
+
+func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.Voucher, error) {
+	if err := x.parse(r); err != nil {
+		return nil, err
+	}
+	if err := x.check(ctx); err != nil {
+		return nil, err
+	}
+	defer s.lockDevice(x.request.SerialNumber)()
+	if err := s.decide(ctx, x); err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, x)
+}
+
+// check verifies both signatures' signers and compares the two requests.
+func (x *exchange) check(ctx context.Context) error {
+	if err := x.checkRegistrar(ctx); err != nil {
+		return err
+	}
+	return x.checkPrior()
+}
+
+// issue returns the voucher that is on record for the request, or else makes
+// one: intent, signature, outcome.
+func (s *Service) issue(ctx context.Context, x *exchange) (*brski.Voucher, error) {
+	earlier, err := s.earlier(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	if earlier != nil && earlier.State == Issued {
+		return x.repeat(earlier)
+	}
+	record := x.newRecord(earlier)
+	content, err := x.voucher(record)
+	if err != nil {
+		return nil, err
+	}
+	// From here on the answer is worth having even if the registrar has gone.
+	ctx = context.WithoutCancel(ctx)
+	if err := s.intend(ctx, x, record); err != nil {
+		return nil, err
+	}
+	if record.Voucher, err = x.answer.SignVoucher(ctx, content, x.signer()); err != nil {
+		return nil, s.signingFailed(ctx, record, err)
+	}
+	return s.complete(ctx, x, record)
+}
+
+// earlier returns the record that x repeats: that of the nonce, or without a
+// nonce that of the same bytes while its voucher is good (an expired one is
+// renewed: RFC 8995, Section 5.5.1). Nil for none.
+func (s *Service) earlier(ctx context.Context, x *exchange) (*VoucherRecord, error) {
+	var v *VoucherRecord
+	var err error
+	if x.request.Nonce != "" {
+		v, err = s.store.VoucherByNonce(ctx, x.settings.Domain, x.device.ID, x.request.Nonce)
+	} else {
+		v, err = s.store.VoucherByRequest(ctx, x.settings.Domain, x.hash)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil //nolint:nilnil // no earlier record is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("earlier voucher of device %s: %w", x.device.ID, err)
+	}
+	if v.PinnedKey != keyHash(x.pinned) {
+		return nil, forbid(ReasonNonceUsed, "RFC 8995, Section 5.6",
+			"A voucher with this nonce pins another certificate. Have the pledge ask with a new nonce.")
+	}
+	if x.request.Nonce == "" && (v.State != Issued || !v.ExpiresOn.After(x.at)) {
+		return nil, nil //nolint:nilnil // it is done with
+	}
+	return v, nil
+}
+
+// repeat answers with the bytes on record.
+func (x *exchange) repeat(v *VoucherRecord) (*brski.Voucher, error) {
+	if !x.accepts(v.MediaType) {
+		return nil, refuse(http.StatusNotAcceptable, ReasonAccept, "RFC 8995, Section 5.6",
+			"The voucher for this request was issued as "+v.MediaType+". Accept that.")
+	}
+	return &brski.Voucher{MediaType: v.MediaType, Raw: v.Voucher}, nil
+}
+
+func (x *exchange) newRecord(earlier *VoucherRecord) *VoucherRecord {
+	v := &VoucherRecord{
+		ID: NewID(x.at), Domain: x.settings.Domain, DeviceID: x.device.ID, Product: x.product,
+		SerialNumber: x.request.SerialNumber, State: Intended, Assertion: x.assertion, Nonce: x.request.Nonce,
+		DomainID: voucher.DomainID(x.pinned), Pinned: x.pinned.Raw, PinnedKey: keyHash(x.pinned),
+		Request: x.artifact.Raw, RequestHash: x.hash, MediaType: x.answer.MediaType(),
+		Address: x.address, Version: x.settings.Version, At: x.at.Truncate(time.Second),
+	}
+	if earlier != nil {
+		v.ID = earlier.ID // an attempt whose voucher never left
+	}
+	if v.Nonce == "" {
+		v.ExpiresOn = x.expiresOn(v.At)
+	}
+	return v
+}
+
+// expiresOn bounds a nonceless voucher by the product's lifetime and by every
+// certificate that it rests on (RFC 8995, Section 5.6; RFC 8366, Section 5.3).
+func (x *exchange) expiresOn(createdOn time.Time) time.Time {
+	end := createdOn.Add(x.settings.Products[x.product].NoncelessLifetime)
+	for _, c := range append(slices.Clone(x.chains[0]), x.pinned) {
+		if c.NotAfter.Before(end) {
+			end = c.NotAfter
+		}
+	}
+	return end.UTC()
+}
+
+// voucher is what is signed (RFC 8995, Section 5.6). The nonce is echoed as it
+// came, and expires-on is there only without one.
+func (x *exchange) voucher(r *VoucherRecord) (*voucher.Voucher, error) {
+	v := &voucher.Voucher{
+		Assertion: r.Assertion, CreatedOn: r.At, ExpiresOn: r.ExpiresOn,
+		SerialNumber: r.SerialNumber, Nonce: r.Nonce, PinnedDomainCert: r.Pinned,
+	}
+	// Only where the serial number alone does not name the device (rfc8366bis,
+	// Section 6.2).
+	if x.ambiguous && x.idevid != nil {
+		issuer, err := voucher.IDevIDIssuer(x.idevid)
+		if err != nil {
+			return nil, fmt.Errorf("idevid-issuer of device %s: %w", r.DeviceID, err)
+		}
+		v.IDevIDIssuer = issuer
+	}
+	return v, nil
+}
+
+func (x *exchange) signer() *voucher.Signer {
+	if x.request.Nonce == "" {
+		return x.settings.Products[x.product].NoncelessSigner
+	}
+	return x.settings.Products[x.product].Signer
+}
+
+// intend makes the intent durable. The first signed sight of a device fixes
+// its IDevID.
+func (s *Service) intend(ctx context.Context, x *exchange, v *VoucherRecord) error {
+	change := &Change{Intents: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIntended)}}
+	if x.unlisted || len(x.device.IDevID) == 0 && x.prior != nil {
+		device := *x.device
+		device.IDevID = x.idevid.Raw
+		change.PutDevices = []*Device{&device}
+	}
+	if err := s.store.Commit(ctx, change); err != nil {
+		return fmt.Errorf("voucher intent for device %s: %w", v.DeviceID, err)
+	}
+	return nil
+}
+
+func (s *Service) signingFailed(ctx context.Context, v *VoucherRecord, cause error) error {
+	v.State, v.Reason, v.Voucher = Failed, ReasonSigner, nil
+	err := s.store.Commit(ctx, &Change{
+		Failed: []*VoucherRecord{v},
+		Trail: []*trail.Entry{{
+			At: s.now(), Domain: v.Domain, Kind: KindVoucherFailed, Device: v.DeviceID, Actor: "brski",
+			Reason: v.Reason, Body: body{"voucher": v.ID}.json(),
+		}},
+	})
+	return errors.Join(fmt.Errorf("sign the voucher for device %s: %w", v.DeviceID, cause), err)
+}
+
+// complete puts the voucher on record and only then hands it out. Where
+// another process was first, its voucher is the one.
+func (s *Service) complete(ctx context.Context, x *exchange, v *VoucherRecord) (*brski.Voucher, error) {
+	v.State = Issued
+	err := s.store.Commit(ctx, &Change{Issued: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIssued)}})
+	if errors.Is(err, ErrConflict) {
+		first, lookup := s.earlier(ctx, x)
+		if lookup == nil && first != nil && first.State == Issued {
+			return x.repeat(first)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record the voucher for device %s: %w", v.DeviceID, err)
+	}
+	s.log.InfoContext(ctx, "voucher issued", slog.String("product", v.Product), slog.String("serial_number", v.SerialNumber),
+		slog.String("assertion", string(v.Assertion)), slog.String("voucher", v.ID), slog.String("address", v.Address))
+	return &brski.Voucher{MediaType: v.MediaType, Raw: v.Voucher}, nil
+}
+
+// entry is the line on the trail about an issuance.
+func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
+	return &trail.Entry{
+		At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski",
+		Body: body{
+			"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
+			"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
+			"registrar": x.artifact.Signer.Subject.String(), "address": v.Address, "settings": v.Version,
+		}.json(),
+	}
+}

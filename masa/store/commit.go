@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/masa"
+)
+
+// Commit implements masa.Committer.
+func (s *Store) Commit(ctx context.Context, c *masa.Change) error {
+	return s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
+		w := writer{tx: tx, t: s.t}
+		if err := w.change(c); err != nil {
+			return err
+		}
+		tx.Record(c.Trail...)
+		return nil
+	})
+}
+
+// writer applies one Change.
+type writer struct {
+	tx *sqlitedb.Tx
+	t  *tables
+}
+
+func (w writer) change(c *masa.Change) error {
+	for _, d := range c.PutDevices {
+		err := w.tx.Put(w.t.devices, d.Domain, d.ID, d.Product, d.SerialNumber, string(d.State), d.Reason, d.IDevID,
+			d.Batch, d.Source, d.CreatedAt, d.BlockedAt)
+		if err != nil {
+			return conflict(err, "device", d.SerialNumber)
+		}
+	}
+	for _, o := range c.PutOwners {
+		err := w.tx.Put(w.t.owners, o.Domain, o.ID, o.DeviceID, o.Name, o.KeyHash, o.Fingerprint, o.DomainID, o.Since, o.Until)
+		if err != nil {
+			return conflict(err, "owner", o.ID)
+		}
+	}
+	for _, v := range c.Intents {
+		if err := w.intent(v); err != nil {
+			return conflict(err, "voucher", v.ID)
+		}
+	}
+	for _, v := range c.Issued {
+		if err := w.outcome(v, masa.Issued, "", v.Voucher); err != nil {
+			return conflict(err, "voucher", v.ID)
+		}
+	}
+	for _, v := range c.Failed {
+		if err := w.outcome(v, masa.Failed, v.Reason, nil); err != nil {
+			return conflict(err, "voucher", v.ID)
+		}
+	}
+	return nil
+}
+
+const reopen = "UPDATE vouchers SET state = 'intended', reason = '', voucher = NULL WHERE domain = ? AND id = ?"
+
+// intent inserts the row, or has a row whose voucher never left begin again.
+func (w writer) intent(v *masa.VoucherRecord) error {
+	state, err := w.state(v)
+	if err != nil {
+		return err
+	}
+	if state == masa.Issued {
+		return fmt.Errorf("%w: it is issued", masa.ErrConflict)
+	}
+	err = w.tx.Put(w.t.intents, v.Domain, v.ID, v.DeviceID, v.Product, v.SerialNumber, string(v.Assertion), v.Nonce,
+		v.DomainID, v.Pinned, v.PinnedKey, v.Request, v.RequestHash, v.MediaType, v.Address, v.Version, v.At, v.ExpiresOn)
+	if err != nil || state == "" {
+		return err
+	}
+	if _, err := w.tx.Exec(reopen, v.Domain, v.ID); err != nil {
+		return err
+	}
+	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(masa.Intended), "", nil)
+}
+
+const setOutcome = "UPDATE vouchers SET state = ?, reason = ?, voucher = ? WHERE domain = ? AND id = ? AND state = 'intended'"
+
+func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, voucher []byte) error {
+	changed, err := w.tx.Exec(setOutcome, string(to), reason, voucher, v.Domain, v.ID)
+	if err != nil {
+		return err
+	}
+	if changed != 1 {
+		return fmt.Errorf("%w: it is not intended", masa.ErrConflict)
+	}
+	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(to), reason, voucher)
+}
+
+// state returns "" for a row that is not there.
+func (w writer) state(v *masa.VoucherRecord) (masa.VoucherState, error) {
+	var state string
+	err := w.tx.QueryRow("SELECT state FROM vouchers WHERE domain = ? AND id = ?", v.Domain, v.ID).Scan(&state)
+	if errors.Is(err, sqlitedb.ErrNoRows) {
+		return "", nil
+	}
+	return masa.VoucherState(state), err
+}
+
+// conflict says which record it was, and turns a taken key into
+// masa.ErrConflict.
+func conflict(err error, what, which string) error {
+	if errors.Is(err, sqlitedb.ErrConstraint) {
+		return fmt.Errorf("%s %q: %w: %w", what, which, masa.ErrConflict, err)
+	}
+	return fmt.Errorf("%s %q: %w", what, which, err)
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/masa"
+	"github.com/briskest/briskest/voucher"
+)
+
+type scanner interface{ Scan(dest ...any) error }
+
+func notFound(err error) error {
+	if errors.Is(err, sqlitedb.ErrNoRows) {
+		return masa.ErrNotFound
+	}
+	return err
+}
+
+// list scans every row that the query gives.
+func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), query string, args ...any) ([]*T, error) {
+	rows, err := s.db.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []*T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+const selectDevice = `SELECT domain, id, product, serial_number, state, reason, idevid, batch, source, created_at, blocked_at
+	FROM devices `
+
+func scanDevice(row scanner) (*masa.Device, error) {
+	var d masa.Device
+	var state string
+	err := row.Scan(&d.Domain, &d.ID, &d.Product, &d.SerialNumber, &state, &d.Reason, &d.IDevID, &d.Batch, &d.Source,
+		&d.CreatedAt, &d.BlockedAt)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	d.State = masa.DeviceState(state)
+	return &d, nil
+}
+
+// Device implements masa.Devices.
+func (s *Store) Device(ctx context.Context, domain, id string) (*masa.Device, error) {
+	return scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND id = ?", domain, id))
+}
+
+// DeviceBySerialNumber implements masa.Devices.
+func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, serialNumber string) (*masa.Device, error) {
+	return scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND serial_number = ? AND product = ?",
+		domain, serialNumber, product))
+}
+
+// FindDevices implements masa.Devices.
+func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
+	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY id", domain, serialNumber)
+}
+
+// ListDevices implements masa.Devices.
+func (s *Store) ListDevices(ctx context.Context, domain, after string, limit int) ([]*masa.Device, error) {
+	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
+}
+
+// Owners implements masa.Owners.
+func (s *Store) Owners(ctx context.Context, domain, deviceID string) ([]*masa.Owner, error) {
+	return list(ctx, s, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint, domain_id, since, until
+		FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`, domain, deviceID)
+}
+
+func scanOwner(row scanner) (*masa.Owner, error) {
+	var o masa.Owner
+	err := row.Scan(&o.Domain, &o.ID, &o.DeviceID, &o.Name, &o.KeyHash, &o.Fingerprint, &o.DomainID, &o.Since, &o.Until)
+	return &o, err
+}
+
+const (
+	listedVoucher = `domain, id, device_id, product, serial_number, assertion, nonce, domain_id, pinned, pinned_key,
+	request_hash, media_type, address, version, at, expires_on, state, reason`
+	selectListed = "SELECT " + listedVoucher + " FROM vouchers "
+	selectWhole  = "SELECT " + listedVoucher + ", request, voucher FROM vouchers "
+)
+
+func scanListed(row scanner) (*masa.VoucherRecord, error) { return scanVoucher(row) }
+
+func scanWhole(row scanner) (*masa.VoucherRecord, error) {
+	var request, issued []byte
+	v, err := scanVoucher(row, &request, &issued)
+	if err != nil {
+		return nil, err
+	}
+	v.Request, v.Voucher = request, issued
+	return v, nil
+}
+
+func scanVoucher(row scanner, more ...any) (*masa.VoucherRecord, error) {
+	var v masa.VoucherRecord
+	var assertion, state string
+	err := row.Scan(append([]any{
+		&v.Domain, &v.ID, &v.DeviceID, &v.Product, &v.SerialNumber, &assertion, &v.Nonce, &v.DomainID, &v.Pinned,
+		&v.PinnedKey, &v.RequestHash, &v.MediaType, &v.Address, &v.Version, &v.At, &v.ExpiresOn, &state, &v.Reason,
+	}, more...)...)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	v.Assertion, v.State = voucher.Assertion(assertion), masa.VoucherState(state)
+	return &v, nil
+}
+
+// VoucherByNonce implements masa.Vouchers.
+func (s *Store) VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*masa.VoucherRecord, error) {
+	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND device_id = ? AND nonce = ? AND nonce <> ''",
+		domain, deviceID, nonce))
+}
+
+// VoucherByRequest implements masa.Vouchers.
+func (s *Store) VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
+	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND request_hash = ? ORDER BY id DESC LIMIT 1",
+		domain, requestHash))
+}
+
+// DeviceVouchers implements masa.Vouchers.
+func (s *Store) DeviceVouchers(ctx context.Context, domain, deviceID string, limit int) ([]*masa.VoucherRecord, error) {
+	if limit == 0 {
+		limit = -1 // SQLite: no limit
+	}
+	return list(ctx, s, scanListed, selectListed+
+		"WHERE domain = ? AND device_id = ? AND state = 'issued' ORDER BY id DESC LIMIT ?", domain, deviceID, limit)
+}
+
+// ListVouchers implements masa.Vouchers.
+func (s *Store) ListVouchers(ctx context.Context, domain, after string, limit int) ([]*masa.VoucherRecord, error) {
+	return list(ctx, s, scanListed, selectListed+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
+}
+
+// OpenIntents implements masa.Vouchers.
+func (s *Store) OpenIntents(ctx context.Context) ([]*masa.VoucherRecord, error) {
+	return list(ctx, s, scanWhole, selectWhole+"WHERE state = 'intended' ORDER BY id")
+}

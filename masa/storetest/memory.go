@@ -1,0 +1,267 @@
+// Package storetest is the contract that every masa.Store passes
+// ([TestStore]), and a Store in memory for tests ([Memory]).
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/masa"
+)
+
+// Memory is a masa.Store that forgets everything when the process ends. It
+// answers as the SQLite store does, and fails when a test tells it to.
+type Memory struct {
+	mu     sync.Mutex
+	state  *state                   // replaced as a whole by Commit; guarded by mu
+	before func(*masa.Change) error // guarded by mu
+	after  func(*masa.Change) error // guarded by mu
+}
+
+var _ masa.Store = (*Memory)(nil)
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory { return &Memory{state: &state{}} }
+
+// FailBefore has every Commit call f first and, when it returns an error,
+// return that with nothing stored. Nil ends it.
+func (m *Memory) FailBefore(f func(*masa.Change) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before = f
+}
+
+// FailAfter has every Commit call f after the change is stored and return its
+// error, as if the answer had been lost. Nil ends it.
+func (m *Memory) FailAfter(f func(*masa.Change) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.after = f
+}
+
+// Commit implements masa.Committer.
+func (m *Memory) Commit(ctx context.Context, c *masa.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.before != nil {
+		if err := m.before(c); err != nil {
+			return err
+		}
+	}
+	next := m.state.clone()
+	if err := next.apply(c); err != nil {
+		return err
+	}
+	for i, e := range c.Trail {
+		e.Seq = int64(len(m.state.trail) + i)
+		kept := *e
+		next.trail = append(next.trail, &kept)
+	}
+	m.state = next
+	if m.after != nil {
+		return m.after(c)
+	}
+	return nil
+}
+
+// name is a key within a domain.
+type name struct{ domain, id string }
+
+// state holds rows by value, so that nobody else's pointer leads into it.
+type state struct {
+	devices  map[name]masa.Device
+	owners   map[name]masa.Owner
+	vouchers map[name]masa.VoucherRecord
+	trail    []*trail.Entry
+}
+
+func (s *state) clone() *state {
+	c := &state{
+		devices: maps.Clone(s.devices), owners: maps.Clone(s.owners), vouchers: maps.Clone(s.vouchers),
+		trail: slices.Clone(s.trail),
+	}
+	if c.devices == nil {
+		c.devices, c.owners, c.vouchers = map[name]masa.Device{}, map[name]masa.Owner{}, map[name]masa.VoucherRecord{}
+	}
+	return c
+}
+
+func conflict(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), masa.ErrConflict)
+}
+
+func (s *state) apply(c *masa.Change) error {
+	for _, d := range c.PutDevices {
+		for k, other := range s.devices {
+			if k.domain == d.Domain && k.id != d.ID && other.Product == d.Product && other.SerialNumber == d.SerialNumber {
+				return conflict("device %q", d.SerialNumber)
+			}
+		}
+		s.devices[name{d.Domain, d.ID}] = *d
+	}
+	for _, o := range c.PutOwners {
+		s.owners[name{o.Domain, o.ID}] = *o
+	}
+	for _, v := range c.Intents {
+		if err := s.intent(*v); err != nil {
+			return err
+		}
+	}
+	for _, v := range c.Issued {
+		if err := s.outcome(v, masa.Issued, "", v.Voucher); err != nil {
+			return err
+		}
+	}
+	for _, v := range c.Failed {
+		if err := s.outcome(v, masa.Failed, v.Reason, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *state) intent(v masa.VoucherRecord) error {
+	key := name{v.Domain, v.ID}
+	if s.vouchers[key].State == masa.Issued {
+		return conflict("voucher %s is issued", v.ID)
+	}
+	for k, other := range s.vouchers {
+		if k.domain == v.Domain && k.id != v.ID && v.Nonce != "" && other.DeviceID == v.DeviceID && other.Nonce == v.Nonce {
+			return conflict("nonce of voucher %s", v.ID)
+		}
+	}
+	v.State, v.Reason, v.Voucher = masa.Intended, "", nil
+	s.vouchers[key] = v
+	return nil
+}
+
+func (s *state) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, raw []byte) error {
+	row, ok := s.vouchers[name{v.Domain, v.ID}]
+	if !ok || row.State != masa.Intended {
+		return conflict("voucher %s is not intended", v.ID)
+	}
+	row.State, row.Reason, row.Voucher = to, reason, slices.Clone(raw)
+	s.vouchers[name{v.Domain, v.ID}] = row
+	return nil
+}
+
+// rows returns copies of the rows of a domain ("" for all) that are wanted, in order of ID.
+func rows[T any](m *Memory, table func(*state) map[name]T, domain string, wanted func(id string, row *T) bool) []*T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := table(m.state)
+	keys := slices.SortedFunc(maps.Keys(all), func(a, b name) int { return cmp.Compare(a.id, b.id) })
+	var out []*T
+	for _, k := range keys {
+		row := all[k]
+		if (domain == "" || k.domain == domain) && wanted(k.id, &row) {
+			out = append(out, &row)
+		}
+	}
+	return out
+}
+
+func devices(s *state) map[name]masa.Device         { return s.devices }
+func owners(s *state) map[name]masa.Owner           { return s.owners }
+func vouchers(s *state) map[name]masa.VoucherRecord { return s.vouchers }
+
+func one[T any](found []*T) (*T, error) {
+	if len(found) == 0 {
+		return nil, masa.ErrNotFound
+	}
+	return found[0], nil
+}
+
+func first[T any](found []*T, limit int) []*T { return found[:min(limit, len(found))] }
+
+// Device implements masa.Devices.
+func (m *Memory) Device(_ context.Context, domain, id string) (*masa.Device, error) {
+	return one(rows(m, devices, domain, func(row string, _ *masa.Device) bool { return row == id }))
+}
+
+// DeviceBySerialNumber implements masa.Devices.
+func (m *Memory) DeviceBySerialNumber(_ context.Context, domain, product, serialNumber string) (*masa.Device, error) {
+	return one(rows(m, devices, domain, func(_ string, d *masa.Device) bool {
+		return d.Product == product && d.SerialNumber == serialNumber
+	}))
+}
+
+// FindDevices implements masa.Devices.
+func (m *Memory) FindDevices(_ context.Context, domain, serialNumber string) ([]*masa.Device, error) {
+	return rows(m, devices, domain, func(_ string, d *masa.Device) bool { return d.SerialNumber == serialNumber }), nil
+}
+
+// ListDevices implements masa.Devices.
+func (m *Memory) ListDevices(_ context.Context, domain, after string, limit int) ([]*masa.Device, error) {
+	return first(rows(m, devices, domain, func(id string, _ *masa.Device) bool { return id > after }), limit), nil
+}
+
+// Owners implements masa.Owners.
+func (m *Memory) Owners(_ context.Context, domain, deviceID string) ([]*masa.Owner, error) {
+	return rows(m, owners, domain, func(_ string, o *masa.Owner) bool { return o.DeviceID == deviceID }), nil
+}
+
+// VoucherByNonce implements masa.Vouchers.
+func (m *Memory) VoucherByNonce(_ context.Context, domain, deviceID, nonce string) (*masa.VoucherRecord, error) {
+	return one(rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool {
+		return nonce != "" && v.DeviceID == deviceID && v.Nonce == nonce
+	}))
+}
+
+// VoucherByRequest implements masa.Vouchers.
+func (m *Memory) VoucherByRequest(_ context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
+	found := rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool { return v.RequestHash == requestHash })
+	slices.Reverse(found)
+	return one(found)
+}
+
+func listed(found []*masa.VoucherRecord) []*masa.VoucherRecord {
+	for _, v := range found {
+		v.Request, v.Voucher = nil, nil
+	}
+	return found
+}
+
+// DeviceVouchers implements masa.Vouchers.
+func (m *Memory) DeviceVouchers(_ context.Context, domain, deviceID string, limit int) ([]*masa.VoucherRecord, error) {
+	found := listed(rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool {
+		return v.DeviceID == deviceID && v.State == masa.Issued
+	}))
+	slices.Reverse(found)
+	if limit > 0 {
+		found = first(found, limit)
+	}
+	return found, nil
+}
+
+// ListVouchers implements masa.Vouchers.
+func (m *Memory) ListVouchers(_ context.Context, domain, after string, limit int) ([]*masa.VoucherRecord, error) {
+	return first(listed(rows(m, vouchers, domain, func(id string, _ *masa.VoucherRecord) bool { return id > after })), limit), nil
+}
+
+// OpenIntents implements masa.Vouchers.
+func (m *Memory) OpenIntents(context.Context) ([]*masa.VoucherRecord, error) {
+	return rows(m, vouchers, "", func(_ string, v *masa.VoucherRecord) bool { return v.State == masa.Intended }), nil
+}
+
+// TrailEntries implements masa.Trail.
+func (m *Memory) TrailEntries(_ context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []*trail.Entry
+	for _, e := range m.state.trail {
+		if e.Seq >= from && e.Domain == domain && (device == "" || e.Device == device) && len(out) < limit {
+			kept := *e
+			out = append(out, &kept)
+		}
+	}
+	return out, nil
+}
