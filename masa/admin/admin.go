@@ -1,0 +1,104 @@
+// Package admin offers the MASA's operator methods as JSON over HTTP, for a
+// unix socket that only the operator may connect to, and a client for it.
+// [Operator] is satisfied by *masa.Service in process and by [Client] over the
+// socket, so that a command need not know which one it has.
+//
+// The handler authenticates nobody: the socket's permissions do.
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/briskest/briskest/masa"
+)
+
+// Inventory is what an operator does about devices.
+type Inventory interface {
+	ImportDevices(ctx context.Context, in *masa.Import) (*masa.ImportReport, error)
+	Device(ctx context.Context, ref masa.DeviceRef) (*masa.DeviceCase, error)
+	ListDevices(ctx context.Context, p masa.Page) ([]*masa.Device, error)
+	Block(ctx context.Context, r *masa.BlockRequest) (*masa.Device, error)
+	Unblock(ctx context.Context, r *masa.BlockRequest) (*masa.Device, error)
+}
+
+// Ownership is what an operator does about sales, and sees of vouchers.
+type Ownership interface {
+	AddOwner(ctx context.Context, c *masa.OwnerClaim) (*masa.Owner, error)
+	ListVouchers(ctx context.Context, p masa.Page) ([]*masa.VoucherRecord, error)
+}
+
+// Operator is all of it. Errors wrap masa.ErrInvalid, masa.ErrNotFound and
+// masa.ErrConflict, over the socket too.
+type Operator interface {
+	Inventory
+	Ownership
+}
+
+var (
+	_ Operator = (*masa.Service)(nil)
+	_ Operator = (*Client)(nil)
+)
+
+// The paths, each for POST with a JSON body and a JSON answer.
+const (
+	pathImport   = "/v1/devices/import"
+	pathDevice   = "/v1/devices/show"
+	pathDevices  = "/v1/devices/list"
+	pathBlock    = "/v1/devices/block"
+	pathUnblock  = "/v1/devices/unblock"
+	pathOwner    = "/v1/owners/add"
+	pathVouchers = "/v1/vouchers/list"
+)
+
+// problem is the body of an answer that is not 200.
+type problem struct {
+	Code    string `json:"code"` // "invalid", "not-found", "conflict" or "internal"
+	Message string `json:"message"`
+}
+
+// codes pairs the sentinels with what they are on the wire.
+func codes() []struct {
+	code   string
+	status int
+	err    error
+} {
+	return []struct {
+		code   string
+		status int
+		err    error
+	}{
+		{"invalid", http.StatusBadRequest, masa.ErrInvalid},
+		{"not-found", http.StatusNotFound, masa.ErrNotFound},
+		{"conflict", http.StatusConflict, masa.ErrConflict},
+	}
+}
+
+// remoteError is an error of the other side: its text, and what it wraps.
+type remoteError struct {
+	text  string
+	cause error // a sentinel, or nil
+}
+
+func (e *remoteError) Error() string { return e.text }
+
+func (e *remoteError) Unwrap() error { return e.cause }
+
+func newProblem(err error) (int, *problem) {
+	for _, c := range codes() {
+		if errors.Is(err, c.err) {
+			return c.status, &problem{Code: c.code, Message: err.Error()}
+		}
+	}
+	return http.StatusInternalServerError, &problem{Code: "internal", Message: err.Error()}
+}
+
+func (p *problem) error() error {
+	for _, c := range codes() {
+		if c.code == p.Code {
+			return &remoteError{p.Message, c.err}
+		}
+	}
+	return &remoteError{p.Message, nil}
+}
