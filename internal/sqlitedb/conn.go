@@ -58,6 +58,7 @@ func dsn(path string, pragmas []string, more ...string) string {
 // One goroutine at a time.
 type conn struct {
 	raw   driver.Conn
+	wal   *walFile               // of the writer
 	stmts map[string]driver.Stmt // by text; texts come from the code, so they are few
 	args  []driver.NamedValue    // scratch
 }
@@ -74,12 +75,35 @@ func openConn(dsn string) (*conn, error) {
 	return &conn{raw: raw, stmts: make(map[string]driver.Stmt)}, nil
 }
 
+// openWriter opens the connection that writes.
+func openWriter(path string) (*conn, error) {
+	wal, name, err := newWALFile()
+	if err != nil {
+		return nil, err
+	}
+	var more []string
+	if name != "" {
+		more = []string{"vfs", name}
+	}
+	c, err := openConn(dsn(path, writerPragmas(), more...))
+	if err != nil {
+		wal.close()
+		return nil, err
+	}
+	c.wal = wal
+	return c, nil
+}
+
 func (c *conn) close() error {
 	errs := make([]error, 0, len(c.stmts)+1)
 	for _, s := range c.stmts {
 		errs = append(errs, s.Close())
 	}
-	return errors.Join(append(errs, c.raw.Close())...)
+	errs = append(errs, c.raw.Close())
+	if c.wal != nil {
+		c.wal.close()
+	}
+	return errors.Join(errs...)
 }
 
 func (c *conn) prepare(query string) (driver.Stmt, error) {

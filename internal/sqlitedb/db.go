@@ -84,7 +84,7 @@ func openLocked(ctx context.Context, opts Options) (*DB, error) {
 	if err := migrate(ctx, &opts); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	write, err := openConn(dsn(opts.Path, writerPragmas()))
+	write, err := openWriter(opts.Path)
 	if err != nil {
 		return nil, err
 	}
