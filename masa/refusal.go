@@ -41,7 +41,7 @@ func (s *Service) refused(ctx context.Context, x *exchange, op brski.Operation, 
 	if x.device != nil && !x.unlisted {
 		entry.Device = x.device.ID
 	}
-	s.noteRefusal(ctx, op, x.address, e)
+	s.refusals.count(e.Reason)
 	if x.known {
 		if err := s.store.Commit(context.WithoutCancel(ctx), &Change{Trail: []*trail.Entry{entry}}); err != nil {
 			return errors.Join(errors.New("refusal not on the trail"), err)
@@ -63,29 +63,17 @@ func (x *exchange) refusalBody(op brski.Operation, e *est.Error) body {
 	return b
 }
 
-// noteRefusal logs and counts.
-func (s *Service) noteRefusal(ctx context.Context, op brski.Operation, address string, e *est.Error) {
-	s.refusals.count(e.Reason)
-	attributes := []any{
-		slog.String("operation", string(op)), slog.String("reason", e.Reason), slog.Int("status", e.Status),
-		slog.String("section", e.Section), slog.String("address", address),
-	}
-	if e.Err != nil {
-		attributes = append(attributes, slog.String("cause", e.Err.Error()))
-	}
-	s.log.WarnContext(ctx, "refused", attributes...)
-}
-
-// Refused implements est.Observer for the handler in front of the service:
-// it logs and counts, and puts one entry for each reason and address a minute
-// on the trail. What the service itself refused is on record already.
-func (s *Service) Refused(ctx context.Context, r *est.Request, e *est.Error) {
+// Refused implements est.Observer for the handler in front of the service,
+// which logs: it counts, and puts one entry for each reason and address a
+// minute on the trail. What the service itself refused is on record already.
+func (s *Service) Refused(_ context.Context, r *est.Request, e *est.Error) {
 	var seen *seenError
 	if errors.As(e, &seen) {
 		return
 	}
-	address, at := "", s.now()
+	address, at, op := "", s.now(), est.Operation("")
 	if r != nil {
+		op = r.Operation
 		if r.Peer != nil && r.Peer.Address.IsValid() {
 			address = r.Peer.Address.Addr().Unmap().String()
 		}
@@ -94,10 +82,12 @@ func (s *Service) Refused(ctx context.Context, r *est.Request, e *est.Error) {
 		}
 	}
 	settings := s.settings.Load()
-	s.noteRefusal(ctx, "", address, e)
+	s.refusals.count(e.Reason)
 	s.refusals.offer(e.Reason, address, &trail.Entry{
 		At: at, Domain: settings.Domain, Kind: KindRefused, Actor: "brski", Reason: e.Reason,
-		Body: body{"status": e.Status, "address": address, "settings": settings.Version, "section": e.Section}.json(),
+		Body: body{
+			"operation": op, "status": e.Status, "address": address, "settings": settings.Version, "section": e.Section,
+		}.json(),
 	})
 }
 

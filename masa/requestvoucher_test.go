@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -18,10 +21,6 @@ import (
 	"github.com/briskest/briskest/masa/storetest"
 	"github.com/briskest/briskest/voucher"
 	"github.com/briskest/briskest/voucher/vouchercms"
-
-	"crypto/x509"
-	"encoding/pem"
-	"os"
 )
 
 // RFC 8995, Section 5.6.
