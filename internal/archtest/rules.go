@@ -1,0 +1,306 @@
+package archtest
+
+// Rules returns the table. A change here comes with a decision record under
+// docs/decisions.
+func Rules() []Rule {
+	rules := libraryRules()
+	rules = append(rules, issuerRules()...)
+	rules = append(rules, serviceRules()...)
+	rules = append(rules, programRules()...)
+	rules = append(rules, testRules()...)
+	return append(rules, thirdPartyRules()...)
+}
+
+// libraryRules: voucher, est and brski are libraries for anybody's server.
+func libraryRules() []Rule {
+	return []Rule{
+		{
+			ID:   "voucher-imports-its-codecs",
+			Why:  "voucher is a library at the bottom: of this module it imports its codecs and nothing else",
+			From: []string{"./voucher/..."}, Except: []string{"test-support"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./voucher/...", "./internal/cms", "./internal/cose"},
+		},
+		{
+			ID:   "est-imports-its-codecs",
+			Why:  "est is a library at the bottom: of this module it imports its codecs and nothing else",
+			From: []string{"./est/..."}, Except: []string{"test-support", "./est/estcoap"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./est/...", "./internal/cms", "./internal/cmc"},
+		},
+		{
+			ID:    "estcoap-imports-est",
+			Why:   "est/estcoap carries est over CoAP: est and the CoAP server are all it needs",
+			From:  []string{"./est/estcoap"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./est", "./internal/coapserver"},
+		},
+		{
+			ID:   "brski-imports-est-and-voucher",
+			Why:  "brski is a library on est and voucher: services, storage and configuration come to it from its caller",
+			From: []string{"./brski/..."}, Except: []string{"test-support", "./brski/brskicoap"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./brski/...", "./est/...", "./voucher/..."},
+		},
+		{
+			ID:    "brskicoap-imports-brski",
+			Why:   "brski/brskicoap carries brski over CoAP: the libraries and the CoAP server are all it needs",
+			From:  []string{"./brski/brskicoap"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./brski/...", "./est/...", "./voucher/...", "./internal/coapserver"},
+		},
+		{
+			ID:   "brski-core-stays-below-its-parts",
+			Why:  "brski/pledge and its siblings import brski, never the other way",
+			From: []string{"./brski"},
+			Deny: []string{"./brski/..."},
+		},
+		{
+			ID:   "libraries-have-no-storage",
+			Why:  "the libraries store nothing and read no configuration: the caller decides where things are kept",
+			From: []string{"./voucher/...", "./est/...", "./brski/..."},
+			Deny: []string{
+				"database/sql/...", "modernc.org/...", "github.com/jackc/...", "github.com/pressly/goose/...",
+				"github.com/goccy/go-yaml/...", "github.com/alecthomas/kong/...", "flag",
+			},
+		},
+	}
+}
+
+// issuerRules: the port of certification authorities, and what is behind it.
+func issuerRules() []Rule {
+	return []Rule{
+		{
+			ID:   "ca-imports-the-standard-library",
+			Why:  "ca is the port between registrar and issuers: the standard library is all it may know",
+			From: []string{"./ca"},
+			Deny: []string{"./...", "third-party"},
+		},
+		{
+			ID:   "ca-profile-imports-ca",
+			Why:  "profiles are checked before signing, by whoever signs: of this module ca/profile imports ca only",
+			From: []string{"./ca/profile/..."},
+			Deny: []string{"./..."}, Allow: []string{"./ca", "./ca/profile/..."},
+		},
+		{
+			ID:   "localca-imports-ca-and-profile",
+			Why:  "ca/localca signs with a crypto.Signer it is given: of this module it imports ca and ca/profile only",
+			From: []string{"./ca/localca/..."},
+			Deny: []string{"./..."}, Allow: []string{"./ca", "./ca/profile/...", "./ca/localca/..."},
+		},
+		{
+			ID:   "estca-imports-ca-and-est",
+			Why:  "ca/estca delegates over EST: of this module it imports ca and est only",
+			From: []string{"./ca/estca/..."},
+			Deny: []string{"./..."}, Allow: []string{"./ca", "./est", "./ca/estca/..."},
+		},
+		{
+			ID:   "delegating-issuers-import-ca",
+			Why:  "an issuer that delegates imports ca and its own client, not its siblings",
+			From: []string{"./ca/..."}, Except: []string{"./ca", "./ca/profile/...", "./ca/localca/...", "./ca/estca/...", "test-support"},
+			Deny: []string{"./..."}, Allow: []string{"./ca", "./internal/cms", "./internal/cmc"},
+		},
+	}
+}
+
+// serviceRules: registrar and masa decide; what they decide with comes to them
+// through interfaces.
+func serviceRules() []Rule {
+	rules := partRules("registrar", "inventory", "policy", "store", "events", "admin")
+	rules = append(rules, partRules("masa", "ownership", "store", "admin")...)
+	return append(rules, []Rule{
+		{
+			ID:   "registrar-never-imports-masa",
+			Why:  "registrar and MASA belong to different people and meet over the wire or through brski.MASA",
+			From: []string{"./registrar/..."},
+			Deny: []string{"./masa/..."},
+		},
+		{
+			ID:   "masa-never-imports-registrar",
+			Why:  "registrar and MASA belong to different people and meet over the wire or through brski.MASA",
+			From: []string{"./masa/..."},
+			Deny: []string{"./registrar/..."},
+		},
+		{
+			ID:   "masa-never-imports-ca",
+			Why:  "the MASA issues vouchers, not certificates: cmd wires ca/localca where IDevIDs are issued",
+			From: []string{"./masa/..."},
+			Deny: []string{"./ca/..."},
+		},
+		{
+			ID:   "registrar-knows-the-port-only",
+			Why:  "the registrar asks a ca.Issuer: which one it is is for cmd to say",
+			From: []string{"./registrar/..."},
+			Deny: []string{"./ca/..."}, Allow: []string{"./ca"},
+		},
+		{
+			ID:   "registrar-stays-below-its-parts",
+			Why:  "store, admin and the other parts import the service's types, never the other way",
+			From: []string{"./registrar"},
+			Deny: []string{"./registrar/..."},
+		},
+		{
+			ID:   "masa-stays-below-its-parts",
+			Why:  "store, admin and the other parts import the service's types, never the other way",
+			From: []string{"./masa"},
+			Deny: []string{"./masa/..."},
+		},
+		{
+			ID:   "registrar-ui-stands-on-admin",
+			Why:  "the pages show what the operator's API gives: registrar/ui imports no other part of the registrar",
+			From: []string{"./registrar/ui/..."},
+			Deny: []string{"./registrar/..."}, Allow: []string{"./registrar/admin/...", "./registrar/ui/..."},
+		},
+		{
+			ID:   "services-have-no-storage",
+			Why:  "services ask a Store and a crypto.Signer they are given; databases, configuration, keys and listeners are wired in cmd",
+			From: []string{"./registrar/...", "./masa/..."}, Except: []string{"./registrar/store/...", "./masa/store/..."},
+			Deny: []string{
+				"./internal/sqlitedb/...", "./internal/config/...", "./internal/keystore/...",
+				"./internal/httpserver/...", "./internal/cli/...", "./internal/bench/...", "database/sql/...",
+			},
+		},
+	}...)
+}
+
+// partRules keeps the parts of a service apart: each imports the service's
+// types and itself; they meet in cmd.
+func partRules(service string, parts ...string) []Rule {
+	rules := make([]Rule, 0, len(parts))
+	for _, part := range parts {
+		own := "./" + service + "/" + part + "/..."
+		rules = append(rules, Rule{
+			ID:    service + "-" + part + "-imports-" + service,
+			Why:   "parts of a service import the service's types and not each other: they meet in cmd",
+			From:  []string{own},
+			Deny:  []string{"./" + service + "/..."},
+			Allow: []string{"./" + service, own},
+		})
+	}
+	return rules
+}
+
+// programRules: cmd chooses, and internal serves everybody.
+func programRules() []Rule {
+	return []Rule{
+		{
+			ID:   "packages-have-a-place",
+			Why:  "top-level folders are the words of the field, listed in docs/design.md, Section 2: a new one needs a decision record",
+			From: []string{"./..."}, Except: []string{
+				"./voucher/...", "./est/...", "./brski/...", "./ca/...", "./registrar/...", "./masa/...",
+				"./conformance/...", "./cmd/...", "./internal/...", "./docs/...",
+			},
+			Deny: []string{"./...", "std", "third-party"}, Files: AllFiles,
+		},
+		{
+			ID:   "cmd-names-implementations",
+			Why:  "which store and which issuer is used is said in cmd and nowhere else",
+			From: []string{"./..."}, Except: []string{"./cmd/...", "./registrar/...", "./masa/...", "./ca/..."},
+			Deny: []string{
+				"./registrar/store/...", "./masa/store/...",
+				"./ca/localca/...", "./ca/estca/...", "./ca/vaultca/...", "./ca/stepca/...", "./ca/cmpca/...",
+			},
+		},
+		{
+			ID:   "internal-serves-everybody",
+			Why:  "internal packages are used by services and libraries and so know neither",
+			From: []string{"./internal/..."}, Except: []string{"./internal/bench/...", "test-support"},
+			Deny: []string{"./..."}, Allow: []string{"./internal/..."},
+		},
+		{
+			ID:    "codecs-are-leaves",
+			Why:   "a codec knows bytes and nothing of this module",
+			From:  []string{"./internal/cms", "./internal/cmc", "./internal/cose"},
+			Deny:  []string{"./..."},
+			Allow: []string{"./internal/cms"},
+		},
+		{
+			ID:   "bench-is-for-cmd",
+			Why:  "internal/bench measures the running program and is no part of it",
+			From: []string{"./..."}, Except: []string{"./cmd/...", "./internal/bench/..."},
+			Deny: []string{"./internal/bench/..."},
+		},
+		{
+			ID:    "bench-knows-the-wire",
+			Why:   "internal/bench speaks to servers as a client does and knows no service",
+			From:  []string{"./internal/bench/..."},
+			Deny:  []string{"./..."},
+			Allow: []string{"./internal/...", "./est", "./brski", "./voucher/..."},
+		},
+		{
+			ID:   "devices-carry-no-server",
+			Why:  "the pledge runs on small devices: no database, no service and no server ends up in it",
+			From: []string{"./brski/pledge/...", "./cmd/briskest-pledge/..."},
+			Deny: []string{
+				"database/sql/...", "modernc.org/...", "github.com/jackc/...", "github.com/pressly/goose/...",
+				"./registrar/...", "./masa/...", "./internal/sqlitedb/...", "./internal/httpserver/...",
+			},
+			Transitive: true,
+		},
+	}
+}
+
+// testRules: the black box, and what only tests may use.
+func testRules() []Rule {
+	return []Rule{
+		{
+			ID:    "conformance-is-a-black-box",
+			Why:   "the checks run against anybody's server: of this module they import the protocol libraries only",
+			From:  []string{"./conformance/..."},
+			Deny:  []string{"./..."},
+			Allow: []string{"./brski/...", "./est/...", "./voucher/...", "./conformance/..."},
+		},
+		{
+			ID:   "conformance-tests-stay-outside",
+			Why:  "the tests of the checks have servers of their own: no registrar, MASA or CA of ours",
+			From: []string{"./conformance/..."},
+			Deny: []string{"./..."}, Files: TestFiles,
+			Allow: []string{
+				"./brski/...", "./est/...", "./voucher/...", "./conformance/...",
+				"./internal/testpki", "./internal/testbed", "./internal/cms", "./internal/cmstest", "./internal/vectors",
+			},
+		},
+		{
+			ID:   "conformance-is-for-cmd",
+			Why:  "the suite judges the product and is no part of it: cmd runs it",
+			From: []string{"./..."}, Except: []string{"./cmd/...", "./conformance/..."},
+			Deny: []string{"./conformance/..."},
+		},
+		{
+			ID:   "test-support-is-for-tests",
+			Why:  "packages for tests are imported by tests and by each other only",
+			From: []string{"./..."}, Except: []string{"test-support"},
+			Deny: []string{"test-support"},
+		},
+	}
+}
+
+// thirdPartyRules: one door for each module that has opinions.
+func thirdPartyRules() []Rule {
+	return []Rule{
+		{
+			ID:   "no-foreign-pkcs7",
+			Why:  "other CMS and EST implementations are second opinions in nested test modules, never in this one (docs/decisions/0002-cms.md)",
+			From: []string{"./..."}, Files: AllFiles,
+			Deny: []string{"go.mozilla.org/pkcs7/...", "github.com/fullsailor/pkcs7/...", "github.com/globalsign/..."},
+		},
+		{
+			ID:   "kong-is-for-cmd",
+			Why:  "command lines are parsed in cmd",
+			From: []string{"./..."}, Except: []string{"./cmd/..."}, Files: AllFiles,
+			Deny: []string{"github.com/alecthomas/kong/..."},
+		},
+		{
+			ID:   "yaml-is-for-config",
+			Why:  "internal/config is the one strict reader of configuration files",
+			From: []string{"./..."}, Except: []string{"./internal/config"}, Files: AllFiles,
+			Deny: []string{"github.com/goccy/go-yaml/..."},
+		},
+		{
+			ID:   "sqlite-is-for-sqlitedb",
+			Why:  "internal/sqlitedb is the one door to SQLite, so that every row goes through the trail",
+			From: []string{"./..."}, Except: []string{"./internal/sqlitedb"},
+			Deny: []string{"modernc.org/...", "github.com/pressly/goose/...", "database/sql/..."},
+		},
+	}
+}
