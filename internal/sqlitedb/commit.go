@@ -136,7 +136,7 @@ func (db *DB) tryBatch(tx *Tx, batch []*request) error {
 			alive++
 			continue
 		}
-		if !tx.wrote && errors.Is(r.err, ErrConstraint) || !tx.touched {
+		if !tx.wrote && !tx.failed {
 			continue // nothing to undo
 		}
 		db.rollback()
@@ -176,11 +176,11 @@ func (db *DB) rollback() { _, _ = db.write.exec("ROLLBACK") }
 
 // run applies one request and gathers its lines for the trail.
 func (tx *Tx) run(r *request) (err error) {
-	tx.wrote, tx.touched, tx.domain = false, false, ""
+	tx.wrote, tx.failed, tx.domain = false, false, ""
 	tx.entries, tx.rows = tx.entries[:0], tx.rows[:0]
 	defer func() {
 		if p := recover(); p != nil {
-			tx.touched, tx.wrote = true, true
+			tx.failed = true
 			err = fmt.Errorf("sqlitedb: internal error: the change panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
@@ -191,14 +191,45 @@ func (tx *Tx) run(r *request) (err error) {
 	for _, e := range tx.entries {
 		r.lines = append(r.lines, line{entry: e})
 	}
-	if len(tx.rows) == 0 {
-		return nil
+	if len(tx.rows) > 0 {
+		tx.vouch(r)
 	}
-	if len(r.lines) == 0 {
-		r.lines = append(r.lines, line{entry: &trail.Entry{
+	for i := range r.lines {
+		if r.lines[i].tooLong() {
+			return fmt.Errorf("%w: one of kind %q takes more than %d bytes", trail.ErrLeaf, r.lines[i].entry.Kind, trail.MaxLeaf)
+		}
+	}
+	return nil
+}
+
+// rowsInEntry is the most rows that one entry covers; a change of more gets
+// entries of its own for the others, before its last.
+const rowsInEntry = 4096
+
+// vouch puts the rows of the change into its last entry, or one made for them.
+func (tx *Tx) vouch(r *request) {
+	rows := append([]trail.Row(nil), tx.rows...)
+	var extra []line
+	for len(rows) > rowsInEntry || len(rows) > 0 && len(r.lines) == 0 {
+		n := min(len(rows), rowsInEntry)
+		extra = append(extra, line{rows: rows[:n], entry: &trail.Entry{
 			At: tx.db.opts.Now(), Domain: tx.domain, Kind: trail.KindRows, Actor: "store",
 		}})
+		rows = rows[n:]
 	}
-	r.lines[len(r.lines)-1].rows = append([]trail.Row(nil), tx.rows...)
-	return nil
+	if len(r.lines) > 0 {
+		r.lines[len(r.lines)-1].rows = rows
+	}
+	r.lines = append(extra, r.lines...)
+}
+
+// tooLong says whether the line might not fit a leaf.
+func (l *line) tooLong() bool {
+	e := l.entry
+	const numbers = 64 // the version, the lengths and so on take less
+	n := numbers + len(e.Domain) + len(e.Kind) + len(e.Device) + len(e.Actor) + len(e.Reason) + len(e.Body)
+	for i := range l.rows {
+		n += numbers + len(l.rows[i].Table) + len(l.rows[i].Key)
+	}
+	return n > trail.MaxLeaf || len(l.rows) > trail.MaxRows
 }

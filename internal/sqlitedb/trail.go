@@ -100,9 +100,6 @@ func (w *trailWriter) appendLine(c *conn, next *tail, l *line) error {
 	l.seq = next.edge.Size()
 	e.Seq, e.Rows = l.seq, l.rows
 	w.leaf = e.AppendLeaf(w.leaf[:0])
-	if len(w.leaf) > trail.MaxLeaf {
-		return fmt.Errorf("an entry of %d bytes, want at most %d", len(w.leaf), trail.MaxLeaf)
-	}
 	next.edge.Append(w.leaf)
 	_, err := c.exec("INSERT INTO trail_entries (seq, domain, device, leaf) VALUES (?, ?, ?, ?)",
 		e.Seq, e.Domain, e.Device, w.leaf)

@@ -2,6 +2,7 @@ package sqlitedb
 
 import (
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/briskest/briskest/internal/trail"
@@ -12,8 +13,8 @@ import (
 type Tx struct {
 	db      *DB
 	c       *conn
-	touched bool           // a statement of this change was run
-	wrote   bool           // and changed a row
+	wrote   bool           // a statement of this change changed a row
+	failed  bool           // a statement of this change failed in a way that may have ended the transaction
 	entries []*trail.Entry // recorded by this change
 	rows    []trail.Row    // covered by this change
 	domain  string         // of the last row covered
@@ -25,14 +26,18 @@ type Tx struct {
 // is an error that wraps [ErrConstraint]. Rows of tables that the trail covers
 // also need [Tx.Cover].
 func (tx *Tx) Exec(query string, args ...any) (int64, error) {
-	tx.touched = true
 	n, err := tx.c.exec(query, args...)
 	tx.wrote = tx.wrote || n > 0
+	tx.failed = tx.failed || err != nil && !errors.Is(err, ErrConstraint)
 	return n, err
 }
 
 // QueryRow reads a row as this transaction sees it.
-func (tx *Tx) QueryRow(query string, args ...any) *Row { return tx.c.queryRow(query, args...) }
+func (tx *Tx) QueryRow(query string, args ...any) *Row {
+	r := tx.c.queryRow(query, args...)
+	tx.failed = tx.failed || r.err != nil && !errors.Is(r.err, ErrNoRows)
+	return r
+}
 
 // Put inserts the row or replaces the one with its key, and covers it. Values
 // are those of t.Key and then of t.Columns.

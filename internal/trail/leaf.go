@@ -13,8 +13,8 @@ const leafVersion = 1
 
 // Limits of an encoded entry. They bound what a decoder allocates.
 const (
-	MaxLeaf = 1 << 20 // bytes of a leaf
-	maxRows = 1 << 14 // digests in an entry
+	MaxLeaf = 1 << 22 // bytes of a leaf
+	MaxRows = 1 << 15 // digests in an entry
 )
 
 // ErrLeaf says that bytes are not the encoding of an entry.
@@ -138,7 +138,7 @@ func (d *decoder) rows() []Row {
 	if n == 0 || d.err != nil {
 		return nil
 	}
-	if n > maxRows || n > uint64(len(d.rest)/34) { // a row takes at least 34 bytes
+	if n > MaxRows || n > uint64(len(d.rest)/34) { // a row takes at least 34 bytes
 		d.fail("more rows than the entry has room for")
 		return nil
 	}
