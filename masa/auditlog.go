@@ -46,7 +46,7 @@ func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MAS
 	err = s.store.Commit(ctx, &Change{Trail: []*trail.Entry{{
 		At: x.at, Domain: x.settings.Domain, Kind: KindAuditLogServed, Device: x.device.ID, Actor: "brski",
 		Body: body{
-			"registrar": x.artifact.Signer.Subject.String(), "address": x.address,
+			"registrar": x.registrarName(), "address": x.address,
 			"events": len(log.Events), "settings": x.settings.Version,
 		}.json(),
 	}}})

@@ -172,8 +172,7 @@ func TestPinNamedByTheRegistrarDoesNotCount(t *testing.T) {
 }
 
 func TestRegistrarAnchorsShutOutOtherDomains(t *testing.T) {
-	var w *world
-	w = newWorld(t, nil)
+	w := newWorld(t, nil)
 	settings := *w.settings
 	settings.RegistrarAnchors = w.mine.root.Pool()
 	if err := w.service.Reload(&settings); err != nil {

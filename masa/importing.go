@@ -14,8 +14,9 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// MaxImport is the most devices that one import takes: they are one transaction.
-const MaxImport = 10000
+// MaxImport is the most devices that one import takes: they are one
+// transaction and one entry of the trail.
+const MaxImport = 5000
 
 // Import is a list of devices that were built.
 type Import struct {

@@ -3,11 +3,13 @@ package masa_test
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/masa"
+	"github.com/briskest/briskest/masa/store"
 )
 
 func TestImportIsAllOrNothingWithAReport(t *testing.T) {
@@ -64,6 +66,28 @@ func TestImportAgainChangesNothing(t *testing.T) {
 	}
 	if got := w.trail(masa.KindDevicesImported); len(got) != 2 {
 		t.Errorf("%d imports on the trail, want 2", len(got))
+	}
+}
+
+// The trail's entry covers every row of an import and has a limit of its own.
+func TestLargestImportFitsIntoOneChange(t *testing.T) {
+	w := unstarted(t, func(s *masa.Settings, _ *masa.Product) { s.Domain = strings.Repeat("long-", 12) })
+	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "masa.db"), TrailKey: testpki.NewKey(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	w.store = db
+	w.start()
+	in := &masa.Import{Product: "widget"}
+	for i := range masa.MaxImport {
+		in.Devices = append(in.Devices, masa.ImportDevice{SerialNumber: fmt.Sprintf("S-%06d", i)})
+	}
+	if report, err := w.service.ImportDevices(t.Context(), in); err != nil || report.Added != masa.MaxImport {
+		t.Fatalf("ImportDevices = %+v, %v; want %d added", report, err, masa.MaxImport)
+	}
+	if _, err := db.VerifyTrail(t.Context()); err != nil {
+		t.Errorf("VerifyTrail: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,9 +59,20 @@ func (x *exchange) refusalBody(op brski.Operation, e *est.Error) body {
 	b := body{"operation": op, "status": e.Status, "address": x.address, "settings": x.settings.Version, "section": e.Section}
 	if x.request != nil {
 		b["serial_number"] = x.request.SerialNumber
-		b["registrar"] = x.artifact.Signer.Subject.String()
+		b["registrar"] = x.registrarName()
 	}
 	return b
+}
+
+// registrarName is the subject of the request's signer, for people who read
+// the trail. A certificate may hold a name of any length.
+func (x *exchange) registrarName() string {
+	const limit = 256
+	name := x.artifact.Signer.Subject.String()
+	if len(name) > limit {
+		name = strings.ToValidUTF8(name[:limit], "") + "..."
+	}
+	return name
 }
 
 // Refused implements est.Observer for the handler in front of the service,

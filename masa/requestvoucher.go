@@ -220,7 +220,7 @@ func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
 		Body: body{
 			"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
 			"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
-			"registrar": x.artifact.Signer.Subject.String(), "address": v.Address, "settings": v.Version,
+			"registrar": x.registrarName(), "address": v.Address, "settings": v.Version,
 		}.json(),
 	}
 }

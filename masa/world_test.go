@@ -233,7 +233,7 @@ func checkText(t *testing.T, e *est.Error) {
 	}
 }
 
-// issuedCount is the number of vouchers on record, over all states.
+// records is the number of issuances on record, in any state.
 func (w *world) records() int {
 	w.t.Helper()
 	list, err := w.service.ListVouchers(w.t.Context(), masa.Page{})
@@ -243,7 +243,7 @@ func (w *world) records() int {
 	return len(list)
 }
 
-// trail waits for what the service still has to write and counts the entries of a kind.
+// trail waits for what the service still has to write and returns the entries of a kind.
 func (w *world) trail(kind string) []*trail.Entry {
 	w.t.Helper()
 	w.service.Close()
