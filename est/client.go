@@ -38,7 +38,7 @@ type Client struct {
 	User     string
 	Password Secret
 	// HTTP is used as it is when set; Roots, Certificate and TLSConfig are then unused. A nil CheckRedirect is replaced
-	// by the rule above.
+	// by the rule above. A proxy needs it: without HTTP, none is used, whatever the environment says.
 	HTTP *http.Client
 	// TLSConfig is where the connection's configuration starts; Roots and Certificate are added. With
 	// InsecureSkipVerify its VerifyConnection authenticates the server; without one no credentials are sent.
@@ -136,7 +136,8 @@ func (c *Client) SimpleReenroll(ctx context.Context, csr []byte) (*x509.Certific
 // CloseIdleConnections closes the connections that are kept for further calls. It does nothing to HTTP, which is the
 // caller's.
 func (c *Client) CloseIdleConnections() {
-	if c.HTTP == nil && c.http != nil {
+	c.once.Do(c.prepare)
+	if c.HTTP == nil && c.err == nil {
 		c.http.CloseIdleConnections()
 	}
 }

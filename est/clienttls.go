@@ -63,9 +63,11 @@ func (c *Client) tlsConfig(host string) *tls.Config {
 	name, also := cfg.ServerName, cfg.VerifyConnection
 	cfg.InsecureSkipVerify = true //nolint:gosec // verifyServer does what crypto/tls would, and knows id-kp-cmcRA
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		if err := verifyServer(&cs, c.Roots, name, cfg.Time); err != nil {
+		chains, err := verifyServer(&cs, c.Roots, name, cfg.Time)
+		if err != nil {
 			return err
 		}
+		cs.VerifiedChains = chains
 		if also != nil {
 			return also(cs)
 		}
@@ -76,9 +78,9 @@ func (c *Client) tlsConfig(host string) *tls.Config {
 
 // verifyServer verifies the server's chain (RFC 5280, Section 6) to an explicit anchor, and that the server is the one
 // that was meant or a registration authority (RFC 7030, Section 3.6.1).
-func verifyServer(cs *tls.ConnectionState, roots *x509.CertPool, name string, now func() time.Time) error {
+func verifyServer(cs *tls.ConnectionState, roots *x509.CertPool, name string, now func() time.Time) ([][]*x509.Certificate, error) {
 	if len(cs.PeerCertificates) == 0 {
-		return errors.New("the server presented no certificate")
+		return nil, errors.New("the server presented no certificate")
 	}
 	leaf := cs.PeerCertificates[0]
 	ra := isRA(leaf)
@@ -92,16 +94,17 @@ func verifyServer(cs *tls.ConnectionState, roots *x509.CertPool, name string, no
 	for _, c := range cs.PeerCertificates[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(opts); err != nil {
-		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+	chains, err := leaf.Verify(opts)
+	if err != nil {
+		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
 	}
 	if ra {
-		return nil
+		return chains, nil
 	}
 	if err := leaf.VerifyHostname(name); err != nil {
-		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
 	}
-	return nil
+	return chains, nil
 }
 
 // isRA reports whether c has the extended key usage id-kp-cmcRA (RFC 6402, Section 2.10).
