@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,32 +16,25 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// wellKnown is the base path of the operations (RFC 8995, Section 8.3.1).
-const wellKnown = "/.well-known/brski"
-
 // maxVoucherWait is the longest a pledge waits after a 202 (RFC 8995, Section 5.6).
 const maxVoucherWait = 60 * time.Second
 
-// The reason ids of this package's refusals. What a backend refuses has its own.
+// The reason ids of what this package refuses by itself, besides those of
+// package est that apply here too: path-prefix, path-operation, path-segments,
+// path-slash, path-dots, path-encoding, method-not-allowed, tls-required,
+// media-type, content-encoding, body-too-large, body-timeout, body-read,
+// body-empty and internal. A backend adds its own. Statuses are in parentheses.
 const (
-	ReasonPath                = "path"                  // 404: no operation at this path
-	ReasonMethod              = "method"                // 405: every operation is a POST
-	ReasonNoClientCertificate = "no-client-certificate" // 403: no TLS client certificate
-	ReasonContentType         = "content-type"          // 415: no format of that media type
-	ReasonContentEncoding     = "content-encoding"      // 415: a compressed body
-	ReasonNotAcceptable       = "not-acceptable"        // 406: nothing that Accept takes
-	ReasonBodyTooLarge        = "body-too-large"        // 413
-	ReasonBodyEmpty           = "body-empty"            // 400
-	ReasonBodyIncomplete      = "body-incomplete"       // 400: the body ended early
-	ReasonVoucherRequest      = "voucher-request"       // 400: not a signed voucher-request
-	ReasonVoucherContainer    = "voucher-container"     // 406: signed content of another kind
-	ReasonVoucherLeaf         = "voucher-leaf"          // 400: a leaf that is refused in requests
-	ReasonSignerNotClient     = "signer-not-client"     // 403: signed by another than the TLS client
-	ReasonTelemetry           = "telemetry"             // 400: not a status document
-	ReasonMASAUnavailable     = "masa-unavailable"      // 504
-	ReasonMASAAnswer          = "masa-answer"           // 502: an answer that cannot be passed on
-	ReasonMASARefused         = "masa-refused"          // 403, 404 or 406, as the MASA said
-	ReasonInternal            = "internal"              // 500
+	ReasonNoClientCertificate = "no-client-certificate" // (403) no TLS client certificate
+	ReasonNotAcceptable       = "not-acceptable"        // (406) nothing that Accept takes
+	ReasonVoucherRequest      = "voucher-request"       // (400) not a signed voucher-request
+	ReasonVoucherContainer    = "voucher-container"     // (406) signed content of another kind
+	ReasonVoucherLeaf         = "voucher-leaf"          // (400) a leaf that is refused in requests
+	ReasonSignerNotClient     = "signer-not-client"     // (403) signed by another than the TLS client
+	ReasonTelemetry           = "telemetry"             // (400) not a status document
+	ReasonMASARefused         = "masa-refused"          // (403, 404, 406) as the MASA said
+	ReasonMASAUnavailable     = "masa-unavailable"      // (504, 502) no answer that counts; it may pass
+	ReasonMASAAnswer          = "masa-answer"           // (502) an answer that cannot be passed on
 )
 
 // exchange is one request being answered.
@@ -54,41 +48,32 @@ type exchange struct {
 	maxBody int64
 }
 
-// newExchange reads what is known before the body. base is the path above the operations.
-func newExchange(w http.ResponseWriter, r *http.Request, base string, now func() time.Time) *exchange {
-	x := &exchange{w: w, r: r, call: Call{ID: est.NewRequestID(), Peer: est.NewPeer(r), At: now()}}
-	// The path as it was sent decides: an escaped, doubled or dotted spelling
-	// names no operation.
-	if word, found := strings.CutPrefix(r.URL.EscapedPath(), base+"/"); found {
-		x.call.Operation = Operation(word)
-	}
-	return x
+// newExchange reads what is known before the body.
+func newExchange(w http.ResponseWriter, r *http.Request, now func() time.Time) *exchange {
+	return &exchange{w: w, r: r, call: Call{ID: est.NewRequestID(), Peer: est.NewPeer(r), At: now()}}
 }
 
-// route checks path and method against the operations that are served.
-func (x *exchange) route(served ...Operation) *est.Error {
-	for _, op := range served {
-		if x.call.Operation != op {
-			continue
-		}
-		if x.r.Method == http.MethodPost {
-			return nil
-		}
+// route checks path, method and TLS for the operations that are served below base.
+func (x *exchange) route(base string, served ...Operation) *est.Error {
+	op, e := parsePath(x.r.URL.EscapedPath(), base, served)
+	if e != nil {
+		return e
+	}
+	x.call.Operation = op
+	if x.r.Method != http.MethodPost {
 		x.w.Header().Set("Allow", http.MethodPost)
 		return &est.Error{
-			Status: http.StatusMethodNotAllowed, Reason: ReasonMethod, Section: "RFC 8995, Section 5",
+			Status: http.StatusMethodNotAllowed, Reason: est.ReasonMethod, Section: "RFC 8995, Section 5",
 			Message: fmt.Sprintf("%s is a POST.", op),
 		}
 	}
-	x.call.Operation = "" // it comes from the peer
-	names := make([]string, len(served))
-	for i, op := range served {
-		names[i] = string(op)
+	if x.r.TLS == nil {
+		return &est.Error{
+			Status: http.StatusForbidden, Reason: est.ReasonTLSRequired, Section: "RFC 8995, Section 5.1",
+			Message: "BRSKI is spoken over TLS only. Connect with https.",
+		}
 	}
-	return &est.Error{
-		Status: http.StatusNotFound, Reason: ReasonPath, Section: "RFC 8995, Section 8.3.1",
-		Message: "There is no operation at this path. Served here: " + strings.Join(names, ", ") + ".",
-	}
+	return nil
 }
 
 // needClient refuses a peer without a TLS client certificate. RFC 8995, Section
@@ -117,7 +102,7 @@ func (x *exchange) artifactFormat(formats []voucher.Format) (voucher.Format, *es
 			types[i] = f.MediaType()
 		}
 		return nil, &est.Error{
-			Status: http.StatusUnsupportedMediaType, Reason: ReasonContentType, Section: "RFC 8995, Section 5.6",
+			Status: http.StatusUnsupportedMediaType, Reason: est.ReasonMediaType, Section: "RFC 8995, Section 5.6",
 			Message: "The Content-Type is not one that is understood here. Send: " + strings.Join(types, ", ") + ".",
 		}
 	}
@@ -130,7 +115,7 @@ func (x *exchange) notEncoded() *est.Error {
 		return nil
 	}
 	return &est.Error{
-		Status: http.StatusUnsupportedMediaType, Reason: ReasonContentEncoding, Section: "RFC 9110, Section 15.5.16",
+		Status: http.StatusUnsupportedMediaType, Reason: est.ReasonContentEncoding, Section: "RFC 9110, Section 15.5.16",
 		Message: "A compressed body is not taken. Send it without Content-Encoding.",
 	}
 }
@@ -158,7 +143,7 @@ func (x *exchange) admit(ctx context.Context) error {
 // body reads the whole body.
 func (x *exchange) body(limit int64) ([]byte, *est.Error) {
 	tooLarge := &est.Error{
-		Status: http.StatusRequestEntityTooLarge, Reason: ReasonBodyTooLarge, Section: "RFC 9110, Section 15.5.14",
+		Status: http.StatusRequestEntityTooLarge, Reason: est.ReasonBodyTooLarge, Section: "RFC 9110, Section 15.5.14",
 		Message: fmt.Sprintf("The body is larger than the %d bytes that are taken.", limit),
 	}
 	if x.r.ContentLength > limit {
@@ -169,16 +154,21 @@ func (x *exchange) body(limit int64) ([]byte, *est.Error) {
 	switch {
 	case errors.As(err, &maxBytes):
 		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &est.Error{
+			Status: http.StatusRequestTimeout, Reason: est.ReasonBodyTimeout, Section: "RFC 9110, Section 15.5.9",
+			Message: "The body did not arrive in time. Send it again.", Err: err,
+		}
 	case err != nil:
 		return nil, &est.Error{
-			Status: http.StatusBadRequest, Reason: ReasonBodyIncomplete, Section: "RFC 9112, Section 8",
-			Message: "The body ended before its announced length. Send it again.", Err: err,
+			Status: http.StatusBadRequest, Reason: est.ReasonBodyRead, Section: "RFC 9112, Section 8",
+			Message: "The body broke off. Send it again.", Err: err,
 		}
 	case len(data) == 0:
 		// nqminds' pledge posts an empty body first, to learn the registrar's
 		// certificate, and needs an answer of any status on a connection that lives.
 		return nil, &est.Error{
-			Status: http.StatusBadRequest, Reason: ReasonBodyEmpty, Section: "RFC 8995, Section 5.2",
+			Status: http.StatusBadRequest, Reason: est.ReasonBodyEmpty, Section: "RFC 8995, Section 5.2",
 			Message: "The body is empty. Post the document that the operation takes.",
 		}
 	default:
@@ -237,7 +227,7 @@ func (x *exchange) asSent(err error) *est.Error {
 		}
 	default:
 		e = &est.Error{
-			Status: http.StatusInternalServerError, Reason: ReasonInternal,
+			Status: http.StatusInternalServerError, Reason: est.ReasonInternal,
 			Message: "Internal error. The server's log has it under request " + x.call.ID + ".", Err: err,
 		}
 	}

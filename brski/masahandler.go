@@ -35,11 +35,7 @@ type MASAHandler struct {
 
 // ServeHTTP answers one request.
 func (h *MASAHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	base := strings.TrimSuffix(h.Path, "/")
-	if base == "" {
-		base = wellKnown
-	}
-	x := newExchange(w, r, base, clock(h.Now))
+	x := newExchange(w, r, clock(h.Now))
 	x.realm, x.log, x.backend, x.maxBody = h.Realm, logger(h.Log), h.MASA, limit(h.MaxBody, defaultMaxMASABody)
 	ctx := r.Context()
 	if err := h.serve(ctx, x); err != nil {
@@ -48,7 +44,11 @@ func (h *MASAHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *MASAHandler) serve(ctx context.Context, x *exchange) error {
-	if e := x.route(OpRequestVoucher, OpRequestAuditLog); e != nil {
+	base := strings.TrimSuffix(h.Path, "/")
+	if base == "" {
+		base = PathPrefix
+	}
+	if e := x.route(base, OpRequestVoucher, OpRequestAuditLog); e != nil {
 		return e
 	}
 	format, e := x.artifactFormat(h.Formats)

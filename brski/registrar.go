@@ -34,7 +34,7 @@ type RegistrarHandler struct {
 
 // ServeHTTP answers one request.
 func (h *RegistrarHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := newExchange(w, r, wellKnown, clock(h.Now))
+	x := newExchange(w, r, clock(h.Now))
 	x.realm, x.log, x.backend, x.maxBody = h.Realm, logger(h.Log), h.Backend, limit(h.MaxBody, defaultMaxBody)
 	ctx := r.Context()
 	if err := h.serve(ctx, x); err != nil {
@@ -43,7 +43,7 @@ func (h *RegistrarHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *RegistrarHandler) serve(ctx context.Context, x *exchange) error {
-	if e := x.route(OpRequestVoucher, OpVoucherStatus, OpEnrollStatus); e != nil {
+	if e := x.route(PathPrefix, OpRequestVoucher, OpVoucherStatus, OpEnrollStatus); e != nil {
 		return e
 	}
 	if e := x.needClient(); e != nil {

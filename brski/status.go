@@ -101,7 +101,7 @@ func (h *RegistrarHandler) status(ctx context.Context, x *exchange, record func(
 	}
 	if mediaType(x.r.Header["Content-Type"]) != jsonMediaType {
 		return &est.Error{
-			Status: http.StatusUnsupportedMediaType, Reason: ReasonContentType, Section: "RFC 8995, Section 5.7",
+			Status: http.StatusUnsupportedMediaType, Reason: est.ReasonMediaType, Section: "RFC 8995, Section 5.7",
 			Message: "Status is posted as application/json.",
 		}
 	}

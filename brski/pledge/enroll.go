@@ -1,0 +1,376 @@
+package pledge
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/voucher"
+)
+
+// Of a 202 from an EST server (RFC 7030, Section 4.2.3).
+const (
+	defaultEnrollWait = 10 * time.Second
+	maxEnrollWait     = time.Hour
+)
+
+// enroll gets from a verified voucher to a stored LDevID. Everything goes over
+// the connection that the voucher came on, or over one to a server that follows
+// from the same pin.
+func (r *run) enroll(ctx context.Context) error {
+	if r.link == nil {
+		l, err := r.connect(ctx, &r.c.IDevID, r.trustPin)
+		if err != nil {
+			return err
+		}
+		r.link = l
+		r.step(StepConnected, "", "the registrar's certificate follows from what the stored voucher pins")
+	}
+	r.reportVoucher(ctx)
+	err := r.certify(ctx)
+	var e *Error
+	if errors.As(err, &e) && (e.class == ErrRefused || e.class == ErrUntrusted) {
+		// On the connection that the attempt was made on (RFC 8995, Section 5.9.4).
+		r.tell(ctx, r.link, brski.OpEnrollStatus, e.Reason)
+		r.step(StepFailed, "", e.Message)
+	}
+	return err
+}
+
+func (r *run) certify(ctx context.Context) error {
+	if r.st.Stage == Imprinted {
+		if err := r.fetchCACerts(ctx); err != nil {
+			return err
+		}
+	}
+	attrs, err := r.fetchCSRAttrs(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.st.Stage == Imprinted:
+		err = r.makeKey()
+	case r.c.Now().Sub(r.st.EnrollAt) >= r.c.MaxWait: // a new attempt, with the same key
+		r.st.EnrollAt = r.c.Now()
+		err = r.save()
+	}
+	if err != nil {
+		return err
+	}
+	csr, err := r.csr(attrs)
+	if err != nil {
+		return err
+	}
+	cert, err := r.ask(ctx, r.est().SimpleEnroll, csr, r.st.EnrollAt)
+	if err != nil {
+		return err
+	}
+	if e := r.checkIssued(cert, r.key); e != nil {
+		return e
+	}
+	if err := r.store(FileLDevID, encodeCertificates(append([]*x509.Certificate{cert}, r.intermediates(cert)...))); err != nil {
+		return err
+	}
+	r.cert, r.st.Stage, r.st.Certificate = cert, Enrolled, hexHash(cert.Raw)
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.step(StepEnrolled, FileLDevID, fmt.Sprintf(
+		"a certificate for our key as %q until %s that the domain's CA certificates vouch for",
+		cert.Subject.String(), cert.NotAfter.UTC().Format(time.RFC3339)))
+	return nil
+}
+
+func (r *run) est() *est.Client {
+	return &est.Client{URL: r.base + est.PathPrefix, HTTP: r.link.client, UserAgent: "briskest-pledge"}
+}
+
+// fetchCACerts gets the domain's CA certificates (RFC 8995, Section 5.9.1).
+// What vouches for them is the authenticated connection. They become part of
+// the state with the next save.
+func (r *run) fetchCACerts(ctx context.Context) error {
+	within, cancel := context.WithTimeout(ctx, r.c.Timeout)
+	defer cancel()
+	certs, err := r.est().CACerts(within)
+	if err != nil {
+		return r.estError(ctx, "getting the CA certificates", ReasonCACerts, err)
+	}
+	for _, c := range certs {
+		if !c.IsCA || !c.BasicConstraintsValid {
+			return untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3",
+				fmt.Sprintf("among the domain's CA certificates is one of %q, which is no CA", printable([]byte(c.Subject.String()), 100)), nil)
+		}
+	}
+	if len(certs) == 0 {
+		return untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3", "the registrar has no CA certificates", nil)
+	}
+	if err := r.storeCACerts(certs); err != nil {
+		return err
+	}
+	r.step(StepCACerts, FileCACerts, fmt.Sprintf("the domain's %d CA certificates came over the authenticated connection", len(certs)))
+	return nil
+}
+
+// storeCACerts replaces cacerts.pem. An enrolled device depends on that file, so
+// that the state first says what it will become.
+func (r *run) storeCACerts(certs []*x509.Certificate) error {
+	data := encodeCertificates(certs)
+	hash := hexHash(data)
+	if r.st.Stage == Enrolled {
+		if hash == r.st.CACerts {
+			return nil
+		}
+		r.st.CACertsNext = hash
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if err := r.store(FileCACerts, data); err != nil {
+		return err
+	}
+	r.cas, r.st.CACerts, r.st.CACertsNext = certs, hash, ""
+	return nil
+}
+
+// fetchCSRAttrs gets the CSR attributes (RFC 8995, Section 5.9.2) and goes on
+// without where a server has none: 204 and 404 are the client's to know, and
+// some answer 405 or 501.
+func (r *run) fetchCSRAttrs(ctx context.Context) ([]byte, error) {
+	within, cancel := context.WithTimeout(ctx, r.c.Timeout)
+	defer cancel()
+	attrs, err := r.est().CSRAttrs(within)
+	var status *est.StatusError
+	switch {
+	case err == nil && len(attrs) > 0:
+		r.step(StepCSRAttrs, "", fmt.Sprintf("the registrar says in %d bytes what the request should hold", len(attrs)))
+		return attrs, nil
+	case err == nil, errors.As(err, &status) && (status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusNotImplemented):
+		r.step(StepCSRAttrs, "", "the registrar asks for nothing particular in the request")
+		return nil, nil
+	default:
+		return nil, r.estError(ctx, "getting the CSR attributes", ReasonEnrollRefused, err)
+	}
+}
+
+// makeKey makes the LDevID key and enters stage Enrolling, before any CSR is out.
+func (r *run) makeKey() error {
+	key, err := r.newKey(FileKey)
+	if err != nil {
+		return err
+	}
+	r.key, r.st.Key = key, keyHash(key)
+	r.st.Stage, r.st.EnrollAt = Enrolling, r.c.Now()
+	if err := r.save(); err != nil {
+		return err
+	}
+	proven := "a new key, not the IDevID's, is stored before anybody is asked to certify it"
+	if r.c.Key != nil {
+		proven = "the LDevID key is in its place and is not the IDevID's"
+	}
+	r.step(StepKey, FileKey, proven)
+	return nil
+}
+
+// newKey returns Config.Key, or a new one that is stored under name.
+func (r *run) newKey(name string) (crypto.Signer, error) {
+	if r.c.Key != nil {
+		return r.c.Key, nil
+	}
+	bad := func(err error) error {
+		return &Error{Reason: ReasonKey, Message: "no LDevID key could be made", Err: err}
+	}
+	key, err := r.c.NewKey()
+	if err != nil {
+		return nil, bad(err)
+	}
+	if samePublicKey(key.Public(), r.idevid.PublicKey) {
+		return nil, bad(errors.New("it is the IDevID's key"))
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, bad(err)
+	}
+	if err := r.store(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// loadKey returns the stored key with the hash, or errNotWhole.
+func (r *run) loadKey(name, hash string) (crypto.Signer, error) {
+	if r.c.Key != nil {
+		if keyHash(r.c.Key) != hash {
+			return nil, &Error{Reason: ReasonKey, Message: "the key in Config.Key is not the one that was used before"}
+		}
+		return r.c.Key, nil
+	}
+	data, err := r.c.State.Load(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, storageError("reading "+name, err)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s: %w", name, errNotWhole)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, errNotWhole) // the cause might quote the key
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok || keyHash(key) != hash {
+		return nil, fmt.Errorf("%s: %w", name, errNotWhole)
+	}
+	return key, nil
+}
+
+func keyHash(key crypto.Signer) string {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return "" // equals no stored hash
+	}
+	return hexHash(der)
+}
+
+// defaultCSR names the device by its serial number, as its IDevID does; the
+// rest is the registrar's to decide.
+func defaultCSR(idevid *x509.Certificate, _ []byte) (*x509.CertificateRequest, error) {
+	serial, err := voucher.SerialNumber(idevid)
+	if err != nil {
+		return nil, err
+	}
+	return &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: serial}}, nil
+}
+
+func (r *run) csr(attrs []byte) ([]byte, error) {
+	template, err := r.c.CSR(r.idevid, attrs)
+	if err == nil {
+		var der []byte
+		if der, err = x509.CreateCertificateRequest(rand.Reader, template, r.key); err == nil {
+			return der, nil
+		}
+	}
+	return nil, &Error{Reason: ReasonSigning, Message: "the certificate request could not be made", Err: err}
+}
+
+// ask enrolls, waiting as long as the registrar has not decided.
+func (r *run) ask(ctx context.Context, operation func(context.Context, []byte) (*x509.Certificate, error), csr []byte, since time.Time) (*x509.Certificate, error) {
+	for {
+		within, cancel := context.WithTimeout(ctx, r.c.Timeout)
+		cert, err := operation(within, csr)
+		cancel()
+		var pending *est.PendingError
+		switch {
+		case err == nil:
+			return cert, nil
+		case errors.As(err, &pending):
+			d := pending.RetryAfter
+			if d <= 0 {
+				d = defaultEnrollWait
+			}
+			if err := r.pending(ctx, min(d, maxEnrollWait), since); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, r.estError(ctx, "enrolling", ReasonIssuedMalformed, err)
+		}
+	}
+}
+
+// estError sorts an EST client's error; invalid is the reason where a 200 was none.
+func (r *run) estError(ctx context.Context, doing, invalid string, err error) error {
+	var status *est.StatusError
+	switch {
+	case errors.As(err, &status) && status.Status >= 500, errors.As(err, &status) && status.Status == http.StatusTooManyRequests:
+		return &Error{
+			Reason: ReasonRegistrarFailed, class: ErrUnavailable, Status: status.Status, RetryAfter: status.RetryAfter,
+			Message: fmt.Sprintf("%s: the registrar answered %d: %s", doing, status.Status, said([]byte(status.Message))),
+		}
+	case errors.As(err, &status):
+		return &Error{
+			Reason: ReasonEnrollRefused, class: ErrRefused, Status: status.Status, Section: "RFC 7030, Section 4.2.3",
+			Message: fmt.Sprintf("%s: the registrar answered %d: %s", doing, status.Status, said([]byte(status.Message))),
+		}
+	case errors.Is(err, est.ErrAnswer):
+		return untrusted(invalid, "RFC 7030, Section 4", doing+": the registrar's answer is not valid", err)
+	default:
+		return r.unreachable(ctx, doing, err)
+	}
+}
+
+// checkIssued checks that cert is for key and follows from the domain's CA certificates.
+func (r *run) checkIssued(cert *x509.Certificate, key crypto.Signer) *Error {
+	if !samePublicKey(cert.PublicKey, key.Public()) {
+		return untrusted(ReasonIssuedKey, "RFC 7030, Section 4.2.3", "the certificate is for another key than was asked for", nil)
+	}
+	_, err := r.issuedChain(cert)
+	if err != nil {
+		return untrusted(ReasonIssuedChain, "RFC 7030, Section 4.1", "the certificate does not follow from the domain's CA certificates, or is not valid now", err)
+	}
+	return nil
+}
+
+func (r *run) issuedChain(cert *x509.Certificate) ([]*x509.Certificate, error) {
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, c := range anchors(r.cas) {
+		roots.AddCert(c)
+	}
+	for _, c := range r.cas {
+		intermediates.AddCert(c)
+	}
+	chains, err := cert.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: r.validAt(cert, r.c.Now()),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chains[0], nil
+}
+
+// anchors returns the roots among the domain's CA certificates; where none is
+// self-signed, all of them.
+func anchors(cas []*x509.Certificate) []*x509.Certificate {
+	var roots []*x509.Certificate
+	for _, c := range cas {
+		if c.CheckSignatureFrom(c) == nil {
+			roots = append(roots, c)
+		}
+	}
+	if len(roots) == 0 {
+		return append(roots, cas...)
+	}
+	return roots
+}
+
+// intermediates returns what stands between cert and its root.
+func (r *run) intermediates(cert *x509.Certificate) []*x509.Certificate {
+	chain, err := r.issuedChain(cert)
+	if err != nil || len(chain) < 2 {
+		return nil
+	}
+	return chain[1 : len(chain)-1]
+}
+
+// ldevid is the LDevID as a TLS client presents it.
+func (r *run) ldevid() *tls.Certificate {
+	c := &tls.Certificate{Certificate: [][]byte{r.cert.Raw}, PrivateKey: r.key, Leaf: r.cert}
+	for _, ca := range r.intermediates(r.cert) {
+		c.Certificate = append(c.Certificate, ca.Raw)
+	}
+	return c
+}
+
+func (r *run) result() *Result {
+	return &Result{Certificate: r.cert, CACerts: r.cas, Pinned: r.pin, Reported: r.st.EnrollReported}
+}

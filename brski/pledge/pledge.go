@@ -1,0 +1,243 @@
+// Package pledge is a device that joins a domain (RFC 8995): it asks for a
+// voucher over a connection it does not trust yet, checks the voucher, learns
+// from it whom to trust, and enrolls (RFC 7030).
+//
+// Start with [New] and [Pledge.Onboard]. What is learned is stored as it is
+// learned, so that a power cut at any step resumes where it was; [Dir] stores it
+// in a directory. Renewing is [Pledge.Renew]. The package finds no registrar:
+// the caller names it and decides when to try again.
+package pledge
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/voucher"
+)
+
+// Defaults of a Config.
+const (
+	defaultTimeout = 90 * time.Second
+	defaultMaxWait = 96 * time.Hour // RFC 8995, Section 5.6: up to 4 days
+	maxClockSkew   = 5 * time.Minute
+)
+
+// Config is what a pledge is made of.
+type Config struct {
+	// IDevID is the manufacturer's certificate, its intermediates after it, and
+	// the key as a crypto.Signer. Required.
+	IDevID tls.Certificate
+	// RegistrarURL is where the registrar or a join proxy answers, such as
+	// "https://192.0.2.1:8443"; nothing in it is trusted. Required.
+	RegistrarURL string
+	// Anchors are what the signer of a voucher has to chain to: the
+	// manufacturer's (RFC 8995, Section 5.6.1). Required.
+	Anchors *x509.CertPool
+	State   Storage        // required; see Dir
+	Format  voucher.Format // of request and voucher. Required
+
+	// AllowNonceless takes a voucher without a nonce, which may be an old one
+	// played again (RFC 8995, Section 7.2).
+	AllowNonceless bool
+	// NoClock says that Now is not to be relied upon: no date in vouchers or
+	// certificates is checked (RFC 8995, Section 2.6.1).
+	NoClock bool
+
+	// Key is the LDevID key where it lives elsewhere, as in a TPM. It is never
+	// stored and stays the same when renewing. It must not be the IDevID's.
+	Key crypto.Signer
+	// NewKey makes an LDevID key that can be encoded as PKCS #8, for storing.
+	// Nil for P-256. Not used with Key.
+	NewKey func() (crypto.Signer, error)
+	// CSR makes the certificate request's content out of the IDevID and the CSR
+	// attributes that the registrar names (DER of a CsrAttrs, RFC 7030, Section
+	// 4.5.2; nil for none). Nil for a subject of the IDevID's serial number alone.
+	CSR func(idevid *x509.Certificate, attrs []byte) (*x509.CertificateRequest, error)
+
+	// Report, unless nil, is told of each step as it is done.
+	Report func(Step)
+	// Wait sleeps for d or until ctx ends; its error ends the run as pending.
+	// Nil for a timer.
+	Wait func(ctx context.Context, d time.Duration) error
+	// Timeout bounds one request and its answer; zero for 90 s.
+	Timeout time.Duration
+	// MaxWait bounds how long a registrar may say "not yet"; zero for 4 days
+	// (RFC 8995, Section 5.6).
+	MaxWait time.Duration
+	// Dial opens connections; nil for TCP with a timeout of 10 s.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Log  *slog.Logger     // nil for none
+	Now  func() time.Time // nil for time.Now
+}
+
+// Pledge joins a domain. Its methods may be called concurrently; they take
+// turns. Two pledges must not share a Storage.
+type Pledge struct {
+	c       Config
+	address string // host:port of the registrar
+	host    string
+	base    string // https://host:port
+	idevid  *x509.Certificate
+	serial  string
+
+	mu sync.Mutex // held by each method
+}
+
+// New checks the configuration. It neither reads the storage nor connects.
+func New(c Config) (*Pledge, error) {
+	p := &Pledge{c: c}
+	if err := p.parseURL(); err != nil {
+		return nil, configError(err)
+	}
+	if err := p.parseIDevID(); err != nil {
+		return nil, configError(err)
+	}
+	if c.Anchors == nil || c.State == nil || c.Format == nil {
+		return nil, configError(errors.New("voucher anchors, storage and format are all needed"))
+	}
+	if c.Key != nil && samePublicKey(c.Key.Public(), p.idevid.PublicKey) {
+		return nil, configError(errors.New("the LDevID key must not be the IDevID's"))
+	}
+	p.defaults()
+	return p, nil
+}
+
+func (p *Pledge) parseURL() error {
+	u, err := url.Parse(p.c.RegistrarURL)
+	if err != nil {
+		return fmt.Errorf("registrar URL: %w", err)
+	}
+	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/") {
+		return fmt.Errorf("registrar URL %q: https://HOST:PORT was expected", p.c.RegistrarURL)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	p.host, p.address = u.Hostname(), net.JoinHostPort(u.Hostname(), port)
+	p.base = "https://" + u.Host
+	return nil
+}
+
+func (p *Pledge) parseIDevID() error {
+	if len(p.c.IDevID.Certificate) == 0 {
+		return errors.New("no IDevID certificate")
+	}
+	var err error
+	if p.idevid, err = x509.ParseCertificate(p.c.IDevID.Certificate[0]); err != nil {
+		return fmt.Errorf("IDevID: %w", err)
+	}
+	key, ok := p.c.IDevID.PrivateKey.(crypto.Signer)
+	if !ok || !samePublicKey(key.Public(), p.idevid.PublicKey) {
+		return errors.New("the IDevID's key is missing or another certificate's")
+	}
+	if p.serial, err = voucher.SerialNumber(p.idevid); err != nil {
+		return fmt.Errorf("IDevID: %w", err)
+	}
+	return nil
+}
+
+func (p *Pledge) defaults() {
+	if p.c.Now == nil {
+		p.c.Now = time.Now
+	}
+	if p.c.Log == nil {
+		p.c.Log = slog.New(slog.DiscardHandler)
+	}
+	if p.c.Report == nil {
+		p.c.Report = func(Step) {}
+	}
+	if p.c.Wait == nil {
+		p.c.Wait = wait
+	}
+	if p.c.Timeout <= 0 {
+		p.c.Timeout = defaultTimeout
+	}
+	if p.c.MaxWait <= 0 {
+		p.c.MaxWait = defaultMaxWait
+	}
+	if p.c.Dial == nil {
+		p.c.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	if p.c.NewKey == nil {
+		p.c.NewKey = func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+	}
+	if p.c.CSR == nil {
+		p.c.CSR = defaultCSR
+	}
+}
+
+// Result is what a device holds when it is a member of the domain.
+type Result struct {
+	Certificate *x509.Certificate   // the LDevID
+	CACerts     []*x509.Certificate // of the domain, as the registrar gave them
+	Pinned      *x509.Certificate   // what the voucher pinned
+	// Reported tells whether the registrar was told of the enrollment; if not,
+	// the next Onboard tells it.
+	Reported bool
+}
+
+// Onboard brings the device into the domain: from wherever the stored state is
+// to an LDevID that is stored and reported. Called again afterwards it does
+// nothing but return the Result. It talks to one registrar, once: after an
+// error, which is an *[Error], the caller decides when to try again and where.
+func (p *Pledge) Onboard(ctx context.Context) (*Result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, err := p.load()
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	if r.st.Stage == Fresh || r.st.Stage == Requested {
+		if err := r.imprint(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if r.st.Stage != Enrolled {
+		if err := r.enroll(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.reportEnrollment(ctx)
+	return r.result(), nil
+}
+
+// Reset forgets all that was learned, for a device that changes hands (RFC
+// 8995, Section 7.2). The artifacts stay where they are until they are replaced.
+func (p *Pledge) Reset() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return (&run{Pledge: p, st: p.fresh()}).save()
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// samePublicKey compares by encoding: not every key type has Equal.
+func samePublicKey(a, b crypto.PublicKey) bool {
+	x, err1 := x509.MarshalPKIXPublicKey(a)
+	y, err2 := x509.MarshalPKIXPublicKey(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}
