@@ -209,7 +209,7 @@ func TestChangesOfOneBatchGetTheirOwnAnswers(t *testing.T) {
 func TestLargeChangeIsWholeAndCovered(t *testing.T) {
 	path := file(t)
 	db := open(t, path)
-	const n = 9000
+	const n = 5000
 	err := db.Commit(t.Context(), func(tx *sqlitedb.Tx) error {
 		for i := range n {
 			err := tx.Put(things(), "d", fmt.Sprintf("%06d", i), fmt.Sprint(i), i, false, time.Time{},

@@ -99,6 +99,40 @@ func BenchmarkEnroll(b *testing.B) {
 	}
 }
 
+// BenchmarkRead is one of the reads that an enrollment does.
+func BenchmarkRead(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "registrar.db"))
+	ctx := context.Background()
+	const rows = 2000
+	for n := range rows {
+		intended, issued := enrollment(n)
+		intended.Trail, issued.Intents = nil, intended.Intents
+		if err := s.Commit(ctx, issued); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, r := range []struct {
+		name string
+		read func(n int) error
+	}{
+		{"DeviceBySerialNumber", func(n int) error {
+			_, c := enrollment(n % rows)
+			_, err := s.DeviceBySerialNumber(ctx, registrar.DefaultDomain, "", c.PutDevices[0].SerialNumber)
+			return err
+		}},
+		{"CurrentCertificate", func(n int) error {
+			_, c := enrollment(n % rows)
+			i := c.Issued[0]
+			_, err := s.CurrentCertificate(ctx, &registrar.CurrentQuery{
+				Domain: i.Domain, DeviceID: i.DeviceID, KeyHash: i.KeyHash, NamesHash: i.NamesHash,
+			})
+			return err
+		}},
+	} {
+		b.Run(r.name, func(b *testing.B) { measure(b, 8, r.read) })
+	}
+}
+
 // BenchmarkBareInsert is the floor: the same bytes in one table without an
 // index, in transactions of eight, through database/sql.
 func BenchmarkBareInsert(b *testing.B) {

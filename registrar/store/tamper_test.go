@@ -1,0 +1,252 @@
+package store_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/store"
+)
+
+// filled makes a closed database with at least three rows in every table.
+func filled(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "registrar.db")
+	s := open(t, path)
+	now := time.Unix(1_900_000_000, 0)
+	for n := range 12 {
+		intended, issued := enrollment(n)
+		id, domain := issued.PutDevices[0].ID, registrar.DefaultDomain
+		changes := []*registrar.Change{intended}
+		switch n % 4 {
+		case 0:
+			changes = append(changes, issued)
+		case 1:
+			changes = append(changes, &registrar.Change{Abandoned: intended.Intents, Trail: issued.Trail})
+		case 2:
+			changes = append(changes, issued, &registrar.Change{Revoked: issued.Issued, PutCRL: &registrar.CRL{
+				Domain: domain, Number: int64(n), ThisUpdate: now, NextUpdate: now, Raw: []byte{1},
+			}})
+		default: // stays open
+		}
+		changes = append(changes, &registrar.Change{
+			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
+			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
+			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}}},
+			Trail:          []*trail.Entry{{At: now, Domain: domain, Kind: "test", Device: id}},
+		})
+		for _, c := range changes {
+			if err := s.Commit(t.Context(), c); err != nil {
+				t.Fatalf("Commit: %v", err)
+			}
+		}
+	}
+	if _, err := s.VerifyTrail(t.Context()); err != nil {
+		t.Fatalf("VerifyTrail: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// tamper runs the statement on a copy of the database.
+func tamper(t *testing.T, path, statement string, args ...any) (copied string, changed int64) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied = filepath.Join(t.TempDir(), "copy.db")
+	if err := os.WriteFile(copied, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	res, err := db.ExecContext(t.Context(), statement, args...)
+	if err != nil {
+		t.Logf("%s: %v", statement, err) // a constraint forbids it
+		return copied, 0
+	}
+	changed, err = res.RowsAffected()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return copied, changed
+}
+
+// columns lists a table's columns with their types.
+func columns(t *testing.T, path, table string) (names, types []string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), "SELECT name, type FROM pragma_table_info(?)", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name, typ string
+		if err := rows.Scan(&name, &typ); err != nil {
+			t.Fatal(err)
+		}
+		names, types = append(names, name), append(types, typ)
+	}
+	return names, types
+}
+
+var tampered = []struct{ table, key string }{
+	{"devices", "id"}, {"intents", "serial"}, {"certificates", "serial"}, {"crls", "number"}, {"vouchers", "id"},
+	{"pending", "id"}, {"credentials", "user"},
+	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
+}
+
+func TestRowDeletedByHandIsFound(t *testing.T) {
+	path := filled(t)
+	tried := 0
+	for _, tt := range tampered {
+		for place, order := range places(tt.key) {
+			statement := fmt.Sprintf("DELETE FROM %s WHERE %s = (SELECT %s FROM %s ORDER BY %s)", tt.table, tt.key, tt.key, tt.table, order)
+			copied, changed := tamper(t, path, strings.ReplaceAll(statement, "TABLE_", tt.table))
+			if changed != 1 {
+				t.Fatalf("%s changed %d rows", statement, changed)
+			}
+			tried++
+			wantFound(t, copied, fmt.Sprintf("the %s row of %s deleted", place, tt.table))
+		}
+		copied, _ := tamper(t, path, "DELETE FROM "+tt.table)
+		wantFound(t, copied, "every row of "+tt.table+" deleted")
+	}
+	copied, _ := tamper(t, path, "DELETE FROM trail_entries WHERE seq = (SELECT max(seq) FROM trail_entries);"+
+		" DELETE FROM trail_heads WHERE number = (SELECT max(number) FROM trail_heads)")
+	wantFound(t, copied, "the last entry and the last head deleted")
+	t.Logf("%d deleted rows found", tried)
+}
+
+func places(key string) map[string]string {
+	return map[string]string{
+		"first":  key + " LIMIT 1",
+		"middle": key + " LIMIT 1 OFFSET (SELECT count(*) / 2 FROM TABLE_)",
+		"last":   key + " DESC LIMIT 1",
+	}
+}
+
+func wantFound(t *testing.T, path, what string) {
+	t.Helper()
+	r, err := store.Verify(t.Context(), path, key().Public())
+	if !errors.Is(err, sqlitedb.ErrTrail) {
+		t.Errorf("Verify with %s = %+v, error %v, want ErrTrail", what, r, err)
+	}
+}
+
+func TestColumnChangedByHandIsFound(t *testing.T) {
+	path := filled(t)
+	tried := 0
+	for _, tt := range tampered {
+		names, types := columns(t, path, tt.table)
+		for i, column := range names {
+			for place, order := range places(tt.key) {
+				if place != "middle" && i > 1 {
+					continue // two columns will do at the ends
+				}
+				for _, value := range changesOf(column, types[i]) {
+					statement := fmt.Sprintf("UPDATE %s SET %s = %s WHERE %s = (SELECT %s FROM %s ORDER BY %s)",
+						tt.table, column, value, tt.key, tt.key, tt.table, order)
+					copied, changed := tamper(t, path, strings.ReplaceAll(statement, "TABLE_", tt.table))
+					if changed == 0 {
+						continue
+					}
+					tried++
+					wantFound(t, copied, fmt.Sprintf("%s = %s in the %s row of %s", column, value, place, tt.table))
+				}
+			}
+		}
+	}
+	if tried < 150 {
+		t.Errorf("only %d changes were possible", tried)
+	}
+	t.Logf("%d changed columns found", tried)
+}
+
+// changesOf gives expressions that differ from what the column holds.
+func changesOf(column, typ string) []string {
+	switch typ {
+	case "INTEGER":
+		return []string{column + " + 1000"}
+	case "TEXT":
+		return []string{column + " || 'x'", "CAST(" + column + " AS BLOB)"}
+	default:
+		return []string{"coalesce(" + column + ", x'') || x'00'"}
+	}
+}
+
+func TestRowInsertedByHandIsFound(t *testing.T) {
+	path := filled(t)
+	for _, tt := range tampered {
+		names, types := columns(t, path, tt.table)
+		values := make([]string, len(names))
+		for i, name := range names {
+			values[i] = name
+			if types[i] == "BLOB" && (name == "serial" || name == "request_hash") {
+				values[i] = "x'7f' || " + name
+			} else if name == "id" || name == "user" || name == "key" || name == "serial_number" {
+				values[i] = "'f' || " + name
+			} else if name == "number" || name == "seq" {
+				values[i] = name + " + 100"
+			}
+		}
+		copied, changed := tamper(t, path, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s ORDER BY %s LIMIT 1",
+			tt.table, strings.Join(names, ", "), strings.Join(values, ", "), tt.table, tt.key))
+		if changed == 0 {
+			if tt.table != "trail_edge" {
+				t.Errorf("no row could be inserted into %s", tt.table)
+			}
+			continue
+		}
+		wantFound(t, copied, "a row inserted into "+tt.table)
+	}
+}
+
+func TestTrailIsVerifiedOnlyWithItsKey(t *testing.T) {
+	path := filled(t)
+	other := key()
+	other = append(other[:32:32], make([]byte, 32)...)
+	if _, err := store.Verify(t.Context(), path, other.Public()); !errors.Is(err, sqlitedb.ErrTrail) {
+		t.Errorf("Verify with another key: error %v, want ErrTrail", err)
+	}
+	if r, err := store.Verify(t.Context(), path, key().Public()); err != nil || r.Entries < 30 || r.Rows < 50 {
+		t.Errorf("Verify = %+v, %v", r, err)
+	}
+}
+
+// The check runs beside the server: it needs no lock and sees one state.
+func TestTrailIsVerifiedWhileTheServerWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registrar.db")
+	s := open(t, path)
+	for n := range 60 {
+		intended, issued := enrollment(n)
+		for _, c := range []*registrar.Change{intended, issued} {
+			if err := s.Commit(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := store.Verify(t.Context(), path, key().Public())
+		if err != nil || r.Entries != int64(2*n+2) {
+			t.Fatalf("Verify after %d enrollments = %+v, %v", n+1, r, err)
+		}
+	}
+}
