@@ -137,3 +137,17 @@ func (p *Profile) Policy() Policy { return p.policy }
 
 // Warnings returns what the linter found that is no error, one line each.
 func (p *Profile) Warnings() []string { return append([]string(nil), p.warnings...) }
+
+// Authority says whether the profile makes CAs and how many may stand below
+// each; -1 is any number.
+func (p *Profile) Authority() (isCA bool, pathLength int) {
+	b := p.doc.BasicConstraints
+	switch {
+	case b == nil || !b.CA:
+		return false, -1
+	case b.PathLength == nil:
+		return true, -1
+	default:
+		return true, *b.PathLength
+	}
+}

@@ -289,3 +289,13 @@ func oidBytes(oid asn1.ObjectIdentifier) []byte {
 	}
 	return der[2:]
 }
+
+// SubjectDER returns the DER of a subject whose attributes the profile takes.
+func (p *Profile) SubjectDER(subject pkix.RDNSequence) ([]byte, error) {
+	if err := p.subject.check(subject); err != nil {
+		return nil, err
+	}
+	var b cryptobyte.Builder
+	p.subject.appendName(&b, subject)
+	return b.Bytes()
+}
