@@ -41,7 +41,7 @@ func (s *Service) findDevice(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return fmt.Errorf("device %q: %w", x.request.SerialNumber, err)
 	}
-	x.ambiguous = len(devices) > 1
+	x.ambiguous, x.unlisted = len(devices) > 1, false
 	devices = slices.DeleteFunc(devices, func(d *Device) bool { return !x.couldBe(d) })
 	switch len(devices) {
 	case 0:

@@ -36,10 +36,19 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 		return nil, err
 	}
 	defer s.lockDevice(x.request.SerialNumber)()
-	if err := s.decide(ctx, x); err != nil {
-		return nil, err
+	// Where another process on the same store was faster with the same
+	// request, its record is the one: look again.
+	const attempts = 3
+	for n := 1; ; n++ {
+		if err := s.decide(ctx, x); err != nil {
+			return nil, err
+		}
+		v, err := s.issue(ctx, x)
+		if n < attempts && errors.Is(err, ErrConflict) {
+			continue
+		}
+		return v, err
 	}
-	return s.issue(ctx, x)
 }
 
 // check verifies both signatures' signers and compares the two requests.
@@ -194,17 +203,10 @@ func (s *Service) signingFailed(ctx context.Context, v *VoucherRecord, cause err
 	return errors.Join(fmt.Errorf("sign the voucher for device %s: %w", v.DeviceID, cause), err)
 }
 
-// complete puts the voucher on record and only then hands it out. Where
-// another process was first, its voucher is the one.
+// complete puts the voucher on record and only then hands it out.
 func (s *Service) complete(ctx context.Context, x *exchange, v *VoucherRecord) (*brski.Voucher, error) {
 	v.State = Issued
 	err := s.store.Commit(ctx, &Change{Issued: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIssued)}})
-	if errors.Is(err, ErrConflict) {
-		first, lookup := s.earlier(ctx, x)
-		if lookup == nil && first != nil && first.State == Issued {
-			return x.repeat(first)
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("record the voucher for device %s: %w", v.DeviceID, err)
 	}

@@ -158,6 +158,41 @@ func TestConcurrentRepetitionsAreSignedOnce(t *testing.T) {
 	}
 }
 
+// Two processes on one store, as with a database server: the records decide.
+func TestTwoProcessesIssueOneVoucherForANonce(t *testing.T) {
+	for round := range 8 {
+		w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowUnlisted = true })
+		first := w.service
+		w.start()
+		a := w.ask(w.mine, "0123456789abcdef")
+		if round%2 == 1 { // the device's record is made twice at once, too
+			a.idevid = w.idevidCA.IDevID(t, "unlisted", "")
+			a.pledge.SerialNumber, a.registrar.SerialNumber = "unlisted", "unlisted"
+		}
+		raw := a.bytes(t)
+		var mu sync.Mutex
+		answers := make(map[string]int)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			s := []*masa.Service{first, w.service}[i%2]
+			wg.Go(func() {
+				v, err := s.RequestVoucher(t.Context(), w.request(raw))
+				if err != nil {
+					t.Errorf("RequestVoucher: %v", err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				answers[string(v.Raw)]++
+			})
+		}
+		wg.Wait()
+		if len(answers) != 1 || w.records() != 1 {
+			t.Fatalf("%d different vouchers, %d records; want one each", len(answers), w.records())
+		}
+	}
+}
+
 // Regression R27: an ownership race. Without an owner on record both domains
 // may ask, each needs the pledge's own signature towards it, and each sees the
 // other in the audit-log.
@@ -448,6 +483,61 @@ func TestSerialNumberSharedByProductsIsToldApart(t *testing.T) {
 			t.Errorf("by the leaf alone: idevid-issuer = %x, want %x", v.IDevIDIssuer, issuer)
 		}
 	}
+}
+
+func TestSettingsThatCouldNotWorkAreRefused(t *testing.T) {
+	for name, change := range map[string]func(*masa.Settings, *masa.Product){
+		"NoFormat":         func(s *masa.Settings, _ *masa.Product) { s.Formats = nil },
+		"NegativeLimit":    func(s *masa.Settings, _ *masa.Product) { s.AuditLogLimit = -1 },
+		"NoAnchors":        func(_ *masa.Settings, p *masa.Product) { p.IDevIDAnchors = nil },
+		"NoSigner":         func(_ *masa.Settings, p *masa.Product) { p.Signer = nil },
+		"NoKey":            func(_ *masa.Settings, p *masa.Product) { p.Signer.Key = nil },
+		"KeyOfAnother":     func(_ *masa.Settings, p *masa.Product) { p.Signer.Key = testpki.NewKey(t) },
+		"BadSecondSigner":  func(_ *masa.Settings, p *masa.Product) { p.NoncelessSigner = &voucher.Signer{} },
+		"UnknownAssertion": func(_ *masa.Settings, p *masa.Product) { p.Assertion = voucher.AgentProximity },
+		"NegativeLifetime": func(_ *masa.Settings, p *masa.Product) { p.NoncelessLifetime = -1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := unstarted(t, change)
+			if s, err := masa.New(t.Context(), masa.Config{Store: storetest.NewMemory(), Settings: w.settings}); err == nil {
+				s.Close()
+				t.Error("New took the settings")
+			}
+		})
+	}
+}
+
+// RFC 8995, Section 11.6.2.2: another key for vouchers that are good for long.
+func TestNoncelessVoucherIsSignedWithItsOwnKey(t *testing.T) {
+	other := testpki.NewRoot(t, "long-lived vouchers")
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) {
+		p.AllowNonceless = true
+		p.NoncelessSigner = &voucher.Signer{Key: other.Key, Certificate: other.Certificate}
+	})
+	w.own(w.mine)
+	a := w.ask(w.mine, "")
+	a.idevid = nil
+	got, err := w.service.RequestVoucher(t.Context(), w.request(a.bytes(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, artifact, err := vouchercms.Format{}.OpenVoucher(got.Raw)
+	if err != nil || !artifact.Signer.Equal(other.Certificate) {
+		t.Errorf("signer = %v, %v; want the key for nonceless vouchers", artifact, err)
+	}
+}
+
+// RFC 8995, Section 5.5.3: where revocation or else is looked at.
+func TestCheckRegistrarRefuses(t *testing.T) {
+	w := newWorld(t, func(s *masa.Settings, _ *masa.Product) {
+		s.CheckRegistrar = func(_ context.Context, chain []*x509.Certificate) error {
+			if len(chain) != 3 {
+				t.Errorf("a chain of %d, want registrar, CA and root", len(chain))
+			}
+			return errors.New("revoked")
+		}
+	})
+	w.refused(w.ask(w.mine, "0123456789abcdef").bytes(t), 403, masa.ReasonRegistrarPolicy)
 }
 
 func TestReloadIsWholeOrNotAtAll(t *testing.T) {
