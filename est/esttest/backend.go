@@ -9,6 +9,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -71,6 +73,7 @@ func (b *Backend) Serve(h http.Handler) string {
 	certificate := b.CA.Server(b.t, "EST test server").TLS()
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test lets fail
 	s.StartTLS()
 	b.t.Cleanup(s.Close)
 	return s.URL
