@@ -1,0 +1,206 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/voucher"
+)
+
+// identify finds out who asks for an enrollment and fills in c.Identity, or
+// refuses. Every fact is checked anew for each request, on kept connections
+// and resumed sessions too.
+//
+// A renewal is authenticated by the certificate alone. An enrollment with HTTP
+// credentials is decided by them; a certificate that comes along is looked at
+// only for being one of ours that is revoked (RFC 7030, Section 3.7 lets a
+// server take both into account).
+func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
+	presented, credentials := len(p.Certificates) > 0, p.User != "" || p.Secret != ""
+	switch {
+	case !presented && !credentials:
+		return deny(ReasonNoCredentials, "authenticate")
+	case c.Operation == OpRenew && !presented:
+		return denyText(ReasonNoCertificate, "authenticate", "a renewal is authenticated by the TLS client certificate that is to be renewed")
+	case c.Operation == OpRenew || !credentials:
+		d := s.identifyCertificate(ctx, v, c, p)
+		if d != nil && c.Label.Basic && c.Operation == OpEnroll && (d.Reason == ReasonUntrusted || d.Reason == ReasonExpired) {
+			d.Message = Explain(d.Reason).Message + "; HTTP Basic credentials would help"
+			d.Err = errors.Join(errors.New(d.Reason), d.Err)
+			d.Reason = ReasonNoCredentials
+		}
+		return d
+	}
+	if !c.Label.Basic {
+		return denyText(ReasonMethodNotAllowed, "authenticate", "HTTP credentials are not taken at this label")
+	}
+	if presented {
+		other := *c
+		if d := s.identifyCertificate(ctx, v, &other, p); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
+			return d
+		}
+	}
+	k, d := s.checkCredentials(ctx, v, p)
+	if d != nil {
+		return d
+	}
+	c.Identity = Identity{Kind: Basic, Credential: "basic:" + k.User, User: k.User, Group: k.Group}
+	return nil
+}
+
+// identifyCertificate authenticates the peer by its certificate: a
+// manufacturer's, or one of ours that is on record, whole, and not revoked.
+func (s *Service) identifyCertificate(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
+	const rule = "certificate"
+	leaf := p.Certificates[0]
+	hash := sha256.Sum256(leaf.Raw)
+	chain, err := s.chains.verify(v, p, hash, c.At)
+	if err != nil && c.inGrace(p) {
+		chain, err = v.verifyExpired(p)
+	}
+	var expired *expiredError
+	switch {
+	case errors.As(err, &expired):
+		return denyErr(ReasonExpired, rule, err)
+	case err != nil:
+		return denyErr(ReasonUntrusted, rule, err)
+	case chain.manufacturer != nil:
+		return identifyDevice(c, chain.manufacturer, leaf, hash)
+	default:
+		return s.identifyOurs(ctx, v, c, leaf, hash)
+	}
+}
+
+// inGrace tells whether the peer's certificate is past its end, and its
+// profile lets it renew itself nevertheless.
+func (c *Case) inGrace(p *est.Peer) bool {
+	if c.Operation != OpRenew || c.Label == nil {
+		return false
+	}
+	end := p.Certificates[0].NotAfter
+	return c.At.After(end) && c.At.Sub(end) <= c.Label.Profile.Rules().ExpiredGrace
+}
+
+func (v *version) verifyExpired(p *est.Peer) (*chained, error) {
+	chain, err := p.Verify(x509.VerifyOptions{
+		Roots: v.anchors, CurrentTime: p.Certificates[0].NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newChained(v, nil, chain), nil
+}
+
+func identifyDevice(c *Case, m *Manufacturer, leaf *x509.Certificate, hash [32]byte) *Decision {
+	serial, err := voucher.SerialNumber(leaf)
+	if err != nil {
+		return denyErr(ReasonNoSerialNumber, "idevid", err)
+	}
+	c.Manufacturer, c.SerialNumber = m, serial
+	c.Identity = Identity{Kind: IDevID, Credential: credentialName(hash), Certificate: leaf}
+	return nil
+}
+
+// identifyOurs looks the certificate up. The whole certificate is compared:
+// the same serial number, names or key identifier under another CA or with
+// another key is another certificate.
+func (s *Service) identifyOurs(ctx context.Context, v *version, c *Case, leaf *x509.Certificate, hash [32]byte) *Decision {
+	const rule = "certificate-status"
+	row, err := found(s.store.Certificate(ctx, v.Domain, leaf.SerialNumber.Bytes()))
+	switch {
+	case err != nil:
+		return storeFailed(rule, err)
+	case row == nil || !bytes.Equal(row.Raw, leaf.Raw):
+		return deny(ReasonNotOnRecord, rule)
+	}
+	device, err := found(s.store.Device(ctx, v.Domain, row.DeviceID))
+	if err != nil {
+		return storeFailed(rule, err)
+	}
+	if device == nil {
+		return deny(ReasonNotOnRecord, rule)
+	}
+	// From here on the peer is known; what is wrong with it is its own case.
+	kind := LDevID
+	if isRA(leaf) {
+		kind = RA
+	}
+	c.Identity = Identity{Kind: kind, Credential: credentialName(hash), Certificate: leaf, Record: row, Device: device}
+	switch {
+	case row.Status == Revoked && row.RevokeReason == reasonSuperseded:
+		return s.refuseOurs(c, device, ReasonSuperseded, rule)
+	case row.Status == Revoked:
+		return s.refuseOurs(c, device, ReasonRevoked, rule)
+	case row.Status != Issued:
+		return s.refuseOurs(c, device, ReasonNotOnRecord, rule)
+	case device.State == Suspended:
+		return s.refuseOurs(c, device, ReasonDeviceSuspended, rule)
+	case device.State == Decommissioned:
+		return s.refuseOurs(c, device, ReasonDeviceDecommissioned, rule)
+	}
+	s.seenInUse(ctx, v, c, row)
+	return nil
+}
+
+func (s *Service) refuseOurs(c *Case, device *Device, reason, rule string) *Decision {
+	c.Device, c.SerialNumber = device, device.SerialNumber
+	return deny(reason, rule)
+}
+
+// seenInUse retires the certificate that this one renewed: it has now been
+// seen in use (promise 6 of the design). What cannot be recorded now is tried
+// again at the next use.
+func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certificate) {
+	if row.Operation != OpRenew || s.confirmed.has(row.Serial) {
+		return
+	}
+	held, err := s.store.ListCertificates(ctx, &CertificateQuery{Domain: v.Domain, DeviceID: row.DeviceID, Status: Issued, Limit: maxHeld})
+	if err != nil {
+		s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
+		return
+	}
+	change := &Change{}
+	for _, old := range held {
+		if !bytes.Equal(old.Serial, row.Serial) && credentialName(sha256.Sum256(old.Raw)) == row.Credential {
+			retired := *old
+			retired.Status, retired.RevokedAt, retired.RevokeReason = Revoked, c.At.UTC(), reasonSuperseded
+			change.Revoked = append(change.Revoked, &retired)
+		}
+	}
+	if len(change.Revoked) > 0 {
+		by := *c
+		by.Device = c.Identity.Device
+		b := newBody().hex("serial", change.Revoked[0].Serial).hex("successor", row.Serial)
+		change.Trail = append(change.Trail, by.entry(KindCertificateRetired, "", b))
+		if err := s.commit(ctx, change); err != nil && !errors.Is(err, ErrConflict) {
+			s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
+			return
+		}
+	}
+	s.confirmed.add(row.Serial)
+}
+
+// maxHeld bounds how many certificates of one device are looked at.
+const maxHeld = 1000
+
+// reasonSuperseded is the CRLReason of a certificate that was renewed (RFC 5280, Section 5.3.1).
+const reasonSuperseded = 4
+
+func credentialName(hash [32]byte) string { return "cert:" + hex.EncodeToString(hash[:]) }
+
+// isRA tells whether the certificate has id-kp-cmcRA (RFC 6402, Section 2.10).
+func isRA(cert *x509.Certificate) bool {
+	for _, usage := range cert.UnknownExtKeyUsage {
+		if usage.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28}) {
+			return true
+		}
+	}
+	return false
+}

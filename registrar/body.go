@@ -1,0 +1,155 @@
+package registrar
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// The kinds of trail entries.
+const (
+	KindCertificateIssued  = "certificate-issued"
+	KindCertificateRevoked = "certificate-revoked"
+	KindCertificateRetired = "certificate-retired" // replaced by a newer one that was seen in use
+	KindIssuanceAbandoned  = "issuance-abandoned"
+	KindVoucherRequested   = "voucher-requested"
+	KindVoucherIssued      = "voucher-issued"
+	KindVoucherRefused     = "voucher-refused"
+	KindVoucherStatus      = "voucher-status"
+	KindEnrollStatus       = "enroll-status"
+	KindRefused            = "refused"
+	KindRequestWaiting     = "request-waiting"
+	KindRequestApproved    = "request-approved"
+	KindRequestDenied      = "request-denied"
+	KindDevicesImported    = "devices-imported"
+	KindDeviceState        = "device-state"
+	KindCredentialAdded    = "credential-added"
+	KindCredentialDisabled = "credential-disabled"
+	KindCRLSigned          = "crl-signed"
+)
+
+// body writes a JSON object member by member. It is on the path of every
+// enrollment; encoding/json costs several times as much.
+type body struct{ b []byte }
+
+func newBody() *body { return &body{b: make([]byte, 0, 512)} }
+
+func (o *body) key(name string) {
+	if len(o.b) == 0 {
+		o.b = append(o.b, '{')
+	} else {
+		o.b = append(o.b, ',')
+	}
+	o.b = appendJSONString(o.b, name)
+	o.b = append(o.b, ':')
+}
+
+// str adds a member unless it is empty.
+func (o *body) str(name, value string) *body {
+	if value != "" {
+		o.key(name)
+		o.b = appendJSONString(o.b, value)
+	}
+	return o
+}
+
+func (o *body) hex(name string, value []byte) *body {
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = hex.AppendEncode(o.b, value)
+	o.b = append(o.b, '"')
+	return o
+}
+
+func (o *body) num(name string, value int) *body {
+	o.key(name)
+	o.b = strconv.AppendInt(o.b, int64(value), 10)
+	return o
+}
+
+// yes adds a member that is true, or nothing.
+func (o *body) yes(name string, value bool) *body {
+	if value {
+		o.key(name)
+		o.b = append(o.b, "true"...)
+	}
+	return o
+}
+
+func (o *body) boolean(name string, value bool) *body {
+	o.key(name)
+	o.b = strconv.AppendBool(o.b, value)
+	return o
+}
+
+func (o *body) time(name string, value time.Time) *body {
+	o.key(name)
+	o.b = append(o.b, '"')
+	o.b = value.UTC().AppendFormat(o.b, time.RFC3339)
+	o.b = append(o.b, '"')
+	return o
+}
+
+func (o *body) done() json.RawMessage {
+	if len(o.b) == 0 {
+		return json.RawMessage("{}")
+	}
+	return append(o.b, '}')
+}
+
+func appendJSONString(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			b = append(b, c)
+			i++
+			continue
+		}
+		if c < utf8.RuneSelf {
+			if c == '"' || c == '\\' {
+				b = append(b, '\\', c)
+			} else {
+				b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		b = utf8.AppendRune(b, r) // U+FFFD for what is no UTF-8
+		i += size
+	}
+	return append(b, '"')
+}
+
+// entry begins a trail entry about the case.
+func (c *Case) entry(kind, reason string, b *body) *trail.Entry {
+	return &trail.Entry{
+		At: c.At.UTC(), Domain: c.Domain, Kind: kind, Device: c.trailDevice(), Actor: c.actor(), Reason: reason, Body: b.done(),
+	}
+}
+
+// actor is who caused it: "est", "brski" or the operator's name.
+func (c *Case) actor() string {
+	if c.Identity.Kind == Operator {
+		return c.Identity.Credential
+	}
+	return c.Road
+}
+
+// facts are the members every entry about a request has.
+func (c *Case) facts(v *version) *body {
+	b := newBody().str("operation", c.Operation).str("request", c.RequestID).str("settings", v.Version)
+	if c.Label != nil {
+		b.str("label", c.Label.Name)
+	}
+	if c.Address.IsValid() {
+		b.str("address", c.Address.Addr().String())
+	}
+	return b.str("credential", c.Identity.Credential).str("serial_number", c.SerialNumber)
+}

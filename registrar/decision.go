@@ -1,0 +1,242 @@
+package registrar
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/est"
+)
+
+// Verdict is the kind of a Decision. Its zero value denies.
+type Verdict int
+
+// The verdicts.
+const (
+	Deny Verdict = iota
+	Allow
+	Wait // for somebody's decision, see Decision.WaitFor
+)
+
+// String returns "deny", "allow" or "wait".
+func (v Verdict) String() string {
+	switch v {
+	case Allow:
+		return "allow"
+	case Wait:
+		return "wait"
+	default:
+		return "deny"
+	}
+}
+
+// What a Wait waits for.
+const (
+	ForApproval = "approval" // an operator: Service.Approve and Deny
+	ForWebhook  = "webhook"  // Settings.Ask
+	ForMASA     = "masa"
+	ForIssuer   = "issuer"
+)
+
+// Decision is what becomes of a Case.
+type Decision struct {
+	Verdict Verdict
+	Reason  string // a reason id; see Reasons
+	Rule    string // which rule decided
+	Message string // for the person at the device; empty for the text of Reason
+	Section string // empty for that of Reason
+	Status  int    // HTTP; zero for that of Reason
+	WaitFor string // of a Wait
+	// Again answers with Case.Current and issues nothing.
+	Again      bool
+	Profile    string           // name; of an Allow
+	Subject    pkix.RDNSequence // of an Allow
+	Names      ca.Names         // of an Allow
+	RetryAfter time.Duration    // of a Wait, or of a refusal that may pass
+	Err        error            // the cause, for the log only
+}
+
+// Policy decides about a case, from the settings and the case alone: equal
+// cases get equal decisions on every road. It must not keep or change c.
+// registrar/policy has the one that is used.
+type Policy func(s *Settings, c *Case) *Decision
+
+// Ask decides with the help of another system. An error is a refusal that may
+// pass when tried again.
+type Ask func(ctx context.Context, c *Case) (*Decision, error)
+
+// The operations of a Case.
+const (
+	OpEnroll  = "simpleenroll"
+	OpRenew   = "simplereenroll"
+	OpVoucher = "requestvoucher"
+	OpCSRAttr = "csrattrs"
+	OpStatus  = "status"
+)
+
+// Case holds the facts of one request. Fields that do not apply are zero.
+type Case struct {
+	RequestID    string
+	Domain       string
+	Road         string // "est", "brski", "operator"
+	Operation    string
+	Label        *Label // of an EST request
+	At           time.Time
+	Address      netip.AddrPort
+	Identity     Identity
+	Manufacturer *Manufacturer // of the IDevID
+
+	// SerialNumber is that of the IDevID, or the name the request enrolls.
+	SerialNumber string
+	Device       *Device // inventory record; nil for none
+	// NameOwner is another manufacturer's device whose serial number the request uses as a name.
+	NameOwner *Device
+	Voucher   *VoucherRecord // newest exchange of Device; loaded where the label's rule needs it
+
+	CSR       *x509.CertificateRequest
+	Subject   pkix.RDNSequence // as the profile decided
+	Names     ca.Names
+	KeyHash   [32]byte
+	NamesHash [32]byte
+	// Current is the certificate on record of the same device, key and names.
+	Current *Certificate
+	// Held are the device's issued certificates, loaded where the profile's rules need them.
+	Held []*Certificate
+	// Evidence is what is kept when the case has to wait: the CSR or voucher-request as received.
+	Evidence []byte
+}
+
+// IdentityKind is how a peer has authenticated.
+type IdentityKind string
+
+// The kinds. The zero value is a peer that has not.
+const (
+	Basic    IdentityKind = "basic"    // HTTP Basic
+	IDevID   IdentityKind = "idevid"   // a manufacturer's certificate
+	LDevID   IdentityKind = "ldevid"   // a certificate of ours
+	RA       IdentityKind = "ra"       // a certificate of ours with id-kp-cmcRA
+	Operator IdentityKind = "operator" // the operator's interface
+)
+
+// Identity is who asks, authenticated.
+type Identity struct {
+	Kind        IdentityKind
+	Credential  string            // "basic:USER", "cert:SHA256HEX", or the operator's name
+	User        string            // of Basic
+	Group       bool              // of Basic: may enroll any name the profile allows
+	Certificate *x509.Certificate // of the others
+	Record      *Certificate      // of LDevID and RA
+	Device      *Device           // of LDevID and RA: whose certificate it is
+}
+
+// deny returns a refusal with the text of its reason.
+func deny(reason, rule string) *Decision { return &Decision{Reason: reason, Rule: rule} }
+
+// denyText returns a refusal with a text of its own.
+func denyText(reason, rule, message string) *Decision {
+	return &Decision{Reason: reason, Rule: rule, Message: message}
+}
+
+// denyErr returns a refusal with its cause, for the log.
+func denyErr(reason, rule string, err error) *Decision {
+	return &Decision{Reason: reason, Rule: rule, Err: err}
+}
+
+// decided is the cause inside every est.Error of the service: what the
+// observer and the trail want to know and the peer does not.
+type decided struct {
+	rule          string
+	authenticated bool // the trail has it already
+	domain        string
+	device        string // ID or StrangerID
+	serial        string
+	identity      string
+	err           error
+}
+
+func (d *decided) Error() string {
+	if d.err != nil {
+		return d.err.Error()
+	}
+	return "rule " + d.rule
+}
+
+func (d *decided) Unwrap() error { return d.err }
+
+// answer turns a decision that is no plain Allow into what the peer gets.
+func (d *Decision) answer(c *Case) *est.Error {
+	text := Explain(d.Reason)
+	e := &est.Error{
+		Status: text.Status, Reason: text.ID, Message: text.Message, Section: text.Section, RetryAfter: d.RetryAfter,
+		Err: &decided{
+			rule: d.Rule, authenticated: c.Identity.Kind != "", domain: c.Domain, device: c.trailDevice(),
+			serial: c.SerialNumber, identity: c.Identity.Credential, err: d.Err,
+		},
+	}
+	if d.Status != 0 { // decided by a library with reason ids of its own
+		e.Status, e.Reason = d.Status, d.Reason
+	}
+	if d.Message != "" {
+		e.Message = ascii(d.Message)
+	}
+	if d.Section != "" {
+		e.Section = d.Section
+	}
+	return e
+}
+
+// trailDevice is the device the trail files the case under.
+func (c *Case) trailDevice() string {
+	switch {
+	case c.Device != nil:
+		return c.Device.ID
+	case c.SerialNumber == "":
+		return ""
+	case c.Manufacturer != nil:
+		return StrangerID(c.Domain, c.Manufacturer.Name, c.SerialNumber)
+	default:
+		return StrangerID(c.Domain, "", c.SerialNumber)
+	}
+}
+
+// ascii makes text fit for an answer: printable ASCII of at most 400 bytes.
+func ascii(text string) string {
+	const limit = 400
+	b := make([]byte, 0, min(len(text), limit))
+	for _, r := range text {
+		if len(b) == limit {
+			break
+		}
+		if r < ' ' || r > '~' {
+			r = '?'
+		}
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
+
+// denyAs refuses as a function of package est did.
+func denyAs(err error, otherwise, rule string) *Decision {
+	var e *est.Error
+	if !errors.As(err, &e) {
+		return denyErr(otherwise, rule, err)
+	}
+	return &Decision{Status: e.Status, Reason: e.Reason, Rule: rule, Message: e.Message, Section: e.Section, Err: e.Err}
+}
+
+// storeFailed is the refusal for a record that could not be read or written.
+func storeFailed(rule string, err error) *Decision {
+	return &Decision{Reason: ReasonStore, Rule: rule, RetryAfter: 5 * time.Second, Err: err}
+}
+
+// found tells a missing row from a store that failed.
+func found[T any](row *T, err error) (*T, error) {
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil //nolint:nilnil // the caller wants "none" as a fact of the case
+	}
+	return row, err
+}

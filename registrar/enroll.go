@@ -1,0 +1,237 @@
+package registrar
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+
+	"github.com/briskest/briskest/est"
+)
+
+// Enroll implements est.Backend (RFC 7030, Section 4.2).
+//
+// What a peer may enroll: a device with HTTP credentials its user name, or any
+// name the profile allows where they are a group's; a manufacturer's IDevID
+// its own serial number; a certificate of ours exactly the names it has, in
+// both operations; an RA anything the profile allows, where the label says so.
+func (s *Service) Enroll(ctx context.Context, r *est.EnrollRequest) ([]byte, error) {
+	v := s.current.Load()
+	c := s.estCase(v, &r.Request)
+	raw, d := s.enroll(ctx, v, c, r)
+	if d != nil {
+		return nil, s.refuse(ctx, c, d)
+	}
+	return raw, nil
+}
+
+func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.EnrollRequest) ([]byte, *Decision) {
+	if c.Label == nil {
+		return nil, deny(ReasonUnknownLabel, "label")
+	}
+	if d := s.addressBudget(v, c, true); d != nil {
+		return nil, d
+	}
+	if d := s.identify(ctx, v, c, r.Peer); d != nil {
+		return nil, d
+	}
+	if d := checkBinding(c.Label, c, r); d != nil {
+		return nil, d
+	}
+	c.CSR, c.Evidence = r.CSR.CertificateRequest, r.CSR.Raw
+	if d := renamed(c); d != nil {
+		return nil, d
+	}
+	if d := decideNames(c); d != nil {
+		return nil, d
+	}
+	return s.enrollLocked(ctx, v, c)
+}
+
+// renamed refuses a request by a certificate of ours for other names than the
+// certificate's (RFC 7030, Section 4.2.2).
+func renamed(c *Case) *Decision {
+	if c.Identity.Kind != LDevID && (c.Identity.Kind != RA || c.Operation != OpRenew) {
+		return nil
+	}
+	if err := est.SameNames(c.CSR, c.Identity.Certificate); err != nil {
+		d := denyAs(err, ReasonNamesChanged, "same-names")
+		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
+		return d
+	}
+	return nil
+}
+
+// decideNames has the profile decide key and names, and finds out which device
+// the request is about.
+func decideNames(c *Case) *Decision {
+	p := c.Label.Profile
+	if err := p.CheckKey(c.CSR.PublicKey); err != nil {
+		return &Decision{Reason: ReasonKeyRefused, Rule: "key", Message: sentence(ReasonKeyRefused, err), Err: err}
+	}
+	var err error
+	if c.Subject, c.Names, err = p.Names(c.knownFacts(), c.CSR); err != nil {
+		return &Decision{Reason: ReasonNamesRefused, Rule: "names", Message: sentence(ReasonNamesRefused, err), Err: err}
+	}
+	c.KeyHash = sha256.Sum256(c.CSR.RawSubjectPublicKeyInfo)
+	c.NamesHash = namesHash(c.Subject, &c.Names)
+	switch {
+	case c.Identity.Kind == LDevID, c.Identity.Kind == RA && c.Operation == OpRenew:
+		c.SerialNumber = c.Identity.Device.SerialNumber
+	case c.Identity.Kind != IDevID:
+		if c.SerialNumber = enrolledName(c.Subject, &c.Names); c.SerialNumber == "" {
+			return deny(ReasonNoName, "name")
+		}
+	}
+	if len(c.SerialNumber) > maxUser {
+		return denyText(ReasonNamesRefused, "name", "the device's name is too long")
+	}
+	return nil
+}
+
+// sentence is the reason's text with the profile's explanation after it.
+func sentence(reason string, err error) string { return Explain(reason).Message + ": " + err.Error() }
+
+// knownFacts is what the record, and not the request, says about the device.
+func (c *Case) knownFacts() *Facts {
+	f := &Facts{Domain: c.Domain}
+	switch {
+	case c.Identity.Kind == IDevID:
+		f.Manufacturer, f.SerialNumber = c.Manufacturer.Name, c.SerialNumber
+	case c.Identity.Device != nil && (c.Identity.Kind == LDevID || c.Operation == OpRenew):
+		d := c.Identity.Device
+		f.DeviceID, f.Manufacturer, f.SerialNumber = d.ID, d.Manufacturer, d.SerialNumber
+	case c.Identity.Kind == Basic && !c.Identity.Group:
+		f.SerialNumber = c.Identity.User
+	}
+	return f
+}
+
+// manufacturer is the name under which the case's device is in the inventory.
+func (c *Case) manufacturer() string {
+	switch {
+	case c.Manufacturer != nil:
+		return c.Manufacturer.Name
+	case c.aboutItself():
+		return c.Identity.Device.Manufacturer
+	default:
+		return ""
+	}
+}
+
+// aboutItself tells whether the peer's certificate of ours asks for its own device.
+func (c *Case) aboutItself() bool {
+	return c.Identity.Kind == LDevID || c.Identity.Kind == RA && c.Operation == OpRenew
+}
+
+// enrollLocked decides and issues while nobody else does for the same device.
+func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte, *Decision) {
+	key := deviceKey(c.manufacturer(), c.SerialNumber)
+	unlock, err := s.devices.lock(ctx, key)
+	if err != nil {
+		return nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+	}
+	defer unlock()
+	// Another registrar with the same store may take the name between the
+	// reading and the writing; the second round sees it.
+	for round := 0; ; round++ {
+		if d := s.loadEnrollment(ctx, v, c); d != nil {
+			return nil, d
+		}
+		d := s.policy(&v.Settings, c)
+		if d.Verdict == Wait {
+			d = s.resolve(ctx, v, c, d)
+		}
+		switch {
+		case d.Verdict != Allow:
+			return nil, d
+		case d.Again:
+			return c.Current.Raw, nil
+		}
+		if d := s.deviceBudget(v, c, key); d != nil {
+			return nil, d
+		}
+		raw, refused := s.issue(ctx, v, c, d)
+		if refused == nil || round > 0 || !errors.Is(refused.Err, ErrConflict) {
+			return raw, refused
+		}
+	}
+}
+
+// loadEnrollment reads the facts about the device.
+func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case) *Decision {
+	const rule = "inventory"
+	var err error
+	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held = nil, nil, nil, nil, nil
+	switch {
+	case c.aboutItself():
+		c.Device, err = s.store.Device(ctx, v.Domain, c.Identity.Device.ID)
+	case c.Identity.Kind == IDevID:
+		c.Device, err = found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber))
+	default:
+		err = s.loadNamed(ctx, v, c)
+	}
+	if err == nil && c.Device != nil && c.Identity.Kind == IDevID && c.Label.IDevID == IDevIDVouched {
+		c.Voucher, err = found(s.store.LatestVoucher(ctx, v.Domain, c.Device.ID))
+	}
+	// A device that never got a certificate has none to look for; a state
+	// other than these is refused by the policy.
+	if err == nil && c.Device != nil {
+		err = s.loadCertificates(ctx, v, c)
+	}
+	if err != nil {
+		return storeFailed(rule, err)
+	}
+	return nil
+}
+
+// loadNamed finds the device by the name the request enrolls.
+func (s *Service) loadNamed(ctx context.Context, v *version, c *Case) error {
+	devices, err := s.store.FindDevices(ctx, v.Domain, c.SerialNumber)
+	for _, d := range devices {
+		if d.Manufacturer == "" {
+			c.Device = d
+		} else {
+			c.NameOwner = d
+		}
+	}
+	return err
+}
+
+func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) error {
+	var err error
+	c.Current, err = found(s.store.CurrentCertificate(ctx, &CurrentQuery{
+		Domain: v.Domain, DeviceID: c.Device.ID, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
+	}))
+	rules := c.Label.Profile.Rules()
+	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 {
+		return err
+	}
+	c.Held, err = s.store.ListCertificates(ctx, &CertificateQuery{Domain: v.Domain, DeviceID: c.Device.ID, Status: Issued, Limit: maxHeld})
+	return err
+}
+
+// checkIssued refuses what an issuer signed when it is not what was decided:
+// names and key are the decision's, whatever happened on the way.
+func checkIssued(c *Case, raw []byte) error {
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return err
+	}
+	key, ok := cert.PublicKey.(interface {
+		Equal(key crypto.PublicKey) bool
+	})
+	if !ok || !key.Equal(c.CSR.PublicKey) {
+		return errors.New("the certificate has another key")
+	}
+	subject, names, err := certificateNames(cert)
+	if err != nil {
+		return err
+	}
+	names.Other = c.Names.Other // crypto/x509 does not show these; the issuer checks them
+	if namesHash(subject, names) != c.NamesHash {
+		return errors.New("the certificate has other names")
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/briskest/briskest/ca"
+)
+
+// issuance is one certificate on its way from decision to record.
+type issuance struct {
+	s      *Service
+	v      *version
+	c      *Case
+	d      *Decision
+	device *Device      // as it is to be recorded
+	made   bool         // device is new
+	row    *Certificate // nil until the intent is on record
+	failed error        // why the intent could not be recorded
+}
+
+// issue has a certificate signed and recorded: the intent is durable before
+// the issuer signs, and certificate, device and trail entry are durable, in
+// one transaction, before the peer sees a byte (promise 1 of the design).
+func (s *Service) issue(ctx context.Context, v *version, c *Case, d *Decision) ([]byte, *Decision) {
+	i := &issuance{s: s, v: v, c: c, d: d}
+	i.prepareDevice()
+	// From here on a peer that hangs up stops nothing: it asks again and gets
+	// what was issued.
+	ctx = context.WithoutCancel(ctx)
+	cert, err := v.issuer.Issue(ctx, &ca.Request{
+		ID: NewID(c.At), Profile: d.Profile, PublicKey: c.CSR.PublicKey, Subject: d.Subject, Names: d.Names,
+		CSR: c.CSR.Raw, Record: i.record,
+	})
+	if err != nil {
+		return nil, i.fail(ctx, err)
+	}
+	if i.row == nil {
+		return nil, denyErr(ReasonIssuerFailed, "issuer", errors.New("the issuer signed without recording the intent"))
+	}
+	return i.finish(ctx, cert)
+}
+
+func (i *issuance) prepareDevice() {
+	c := i.c
+	if c.Device != nil {
+		d := *c.Device
+		i.device = &d
+	} else {
+		i.made = true
+		i.device = &Device{
+			ID: NewID(c.At), Domain: i.v.Domain, Manufacturer: c.manufacturer(), SerialNumber: c.SerialNumber,
+			State: Expected, Source: "enroll", CreatedAt: c.At.UTC(),
+		}
+	}
+	i.device.SeenAt = c.At.UTC()
+	if c.Identity.Kind == IDevID && i.device.IDevID == nil {
+		i.device.IDevID = c.Identity.Certificate.Raw
+	}
+}
+
+// record is ca.Request.Record.
+func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
+	c := i.c
+	row := &Certificate{
+		Domain: i.v.Domain, Serial: in.Serial, DeviceID: i.device.ID, Status: Intended, Profile: in.Profile, Version: in.Version,
+		Operation: c.Operation, Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
+		Credential: c.Identity.Credential, NotBefore: in.NotBefore, NotAfter: in.NotAfter, IntendedAt: c.At.UTC(),
+	}
+	change := &Change{Intents: []*Certificate{row}}
+	if i.made {
+		change.PutDevices = []*Device{i.device}
+	}
+	if len(in.Serial) == 0 {
+		i.failed = errors.New("the issuer does not say which serial number it is about to use")
+	} else {
+		i.failed = i.s.store.Commit(ctx, change)
+	}
+	if i.failed != nil {
+		return i.failed
+	}
+	i.row = row
+	return nil
+}
+
+// finish records what was signed.
+func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *Decision) {
+	now := i.s.now().UTC()
+	row := *i.row
+	row.Raw, row.IssuedAt, row.Status = cert.Raw, now, Issued
+	change := &Change{Issued: []*Certificate{&row}}
+	problem := checkIssued(i.c, cert.Raw)
+	if problem == nil && !bytes.Equal(cert.Serial, row.Serial) {
+		problem = errors.New("the certificate has another serial number than the intent")
+	}
+	if problem != nil {
+		return nil, i.disown(ctx, change, &row, problem)
+	}
+	device := *i.device
+	device.State = Enrolled
+	change.PutDevices = []*Device{&device}
+	i.c.Device = &device
+	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
+	if err := i.s.store.Commit(ctx, change); err != nil {
+		if !errors.Is(err, ErrConflict) {
+			i.s.settleLater(change)
+		}
+		return nil, storeFailed("record", fmt.Errorf("certificate %x: %w", row.Serial, err))
+	}
+	return cert.Raw, nil
+}
+
+func (i *issuance) issuedBody(row *Certificate) *body {
+	return i.c.facts(i.v).hex("serial", row.Serial).str("profile", row.Profile).str("profile_version", row.Version).
+		str("subject", row.Subject).num("names", len(sanParts(&i.d.Names))).str("rule", i.d.Rule).time("not_after", row.NotAfter)
+}
+
+// disown records a certificate that is not what was decided, as revoked at
+// once: it exists, and nobody gets it.
+func (i *issuance) disown(ctx context.Context, change *Change, row *Certificate, problem error) *Decision {
+	revoked := *row
+	revoked.Status, revoked.RevokedAt, revoked.RevokeReason = Revoked, row.IssuedAt, 0
+	change.Revoked = []*Certificate{&revoked}
+	i.c.Device = i.device
+	b := i.c.facts(i.v).hex("serial", row.Serial).str("problem", problem.Error())
+	change.Trail = append(change.Trail, i.c.entry(KindCertificateRevoked, ReasonIssuerDisagrees, b))
+	if err := i.s.store.Commit(ctx, change); err != nil {
+		i.s.settleLater(change)
+		problem = errors.Join(problem, err)
+	}
+	return denyErr(ReasonIssuerDisagrees, "issuer", problem)
+}
+
+// fail maps an issuer's error, and explains the intent that got no certificate.
+func (i *issuance) fail(ctx context.Context, err error) *Decision {
+	if i.failed != nil {
+		return storeFailed("intent", i.failed)
+	}
+	if i.row != nil {
+		i.s.abandon(ctx, i.row, i.c.actor(), i.s.now(), "the issuer was asked and gave no certificate: "+ascii(err.Error()))
+	}
+	switch {
+	case errors.Is(err, ca.ErrPending):
+		return &Decision{Verdict: Wait, Reason: ReasonIssuerPending, Rule: "issuer", WaitFor: ForIssuer, RetryAfter: i.v.Limits.PollAfter, Err: err}
+	case errors.Is(err, ca.ErrUnavailable):
+		return &Decision{Reason: ReasonIssuerDown, Rule: "issuer", RetryAfter: jitter(10 * time.Second), Err: err}
+	case errors.Is(err, ca.ErrRejected):
+		return denyErr(ReasonIssuerRejected, "issuer", err)
+	default:
+		return denyErr(ReasonIssuerFailed, "issuer", err)
+	}
+}
+
+// abandon explains an intent that has no certificate.
+func (s *Service) abandon(ctx context.Context, row *Certificate, actor string, at time.Time, explanation string) {
+	change := abandonment(row, actor, at, explanation)
+	if err := s.store.Commit(ctx, change); err != nil && !errors.Is(err, ErrConflict) {
+		s.log.ErrorContext(ctx, "intent not explained", slog.String("serial", fmt.Sprintf("%x", row.Serial)), slog.Any("error", err))
+		s.settleLater(change)
+	}
+}
+
+// IssueRequest asks for a certificate on an operator's word.
+type IssueRequest struct {
+	Domain  string // must be the service's
+	Actor   string // who asks, such as "cli:root"
+	Label   string // whose profile decides
+	Profile Profile
+	CSR     *x509.CertificateRequest // its signature verified by the caller
+}
+
+// IssueCertificate issues to an operator, such as a certificate for an RA or
+// for the registrar itself: names as the profile decides, on record like every
+// other. Profile replaces that of the label when not nil. Asked again with the
+// same names and key it returns the current certificate.
+func (s *Service) IssueCertificate(ctx context.Context, r *IssueRequest) ([]byte, error) {
+	v, err := s.inDomain(r.Domain)
+	if err != nil {
+		return nil, err
+	}
+	label := &Label{Name: r.Label, Profile: r.Profile}
+	if r.Profile == nil {
+		known := v.Labels[r.Label]
+		if known == nil {
+			return nil, fmt.Errorf("label %q: %w", r.Label, ErrNotFound)
+		}
+		label.Profile = known.Profile
+	}
+	c := &Case{
+		Domain: v.Domain, Road: "operator", Operation: OpEnroll, Label: label, At: s.now(), CSR: r.CSR,
+		Identity: Identity{Kind: Operator, Credential: r.Actor},
+	}
+	d := decideNames(c)
+	var raw []byte
+	if d == nil {
+		raw, d = s.enrollLocked(ctx, v, c)
+	}
+	if d != nil {
+		return nil, s.refuse(ctx, c, d)
+	}
+	return raw, nil
+}

@@ -1,0 +1,260 @@
+package registrar
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/voucher"
+)
+
+// exchange is one voucher-request on its way to a MASA. It outlives the
+// pledge's request; a pledge that asks again joins it.
+type exchange struct {
+	row    *VoucherRecord // as recorded; never changed
+	idevid *x509.Certificate
+	accept []string // media types of the voucher
+
+	tried   chan struct{}  // closed when the MASA could not be reached at the first try
+	done    chan struct{}  // closed when there is an outcome
+	outcome *VoucherRecord // set before done is closed
+}
+
+// exchanges are those under way.
+type exchanges struct {
+	mu   sync.Mutex
+	used int                  // reserved, started ones included; guarded by mu
+	byID map[string]*exchange // guarded by mu
+}
+
+// reserve takes one of limit places; release gives it back.
+func (e *exchanges) reserve(limit int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.used >= limit {
+		return false
+	}
+	e.used++
+	return true
+}
+
+func (e *exchanges) release() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.used--
+}
+
+func (e *exchanges) find(id string) *exchange {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.byID[id]
+}
+
+func (e *exchanges) put(x *exchange) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.byID == nil {
+		e.byID = make(map[string]*exchange)
+	}
+	e.byID[x.row.ID] = x
+}
+
+func (e *exchanges) remove(x *exchange) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.byID, x.row.ID)
+	e.used--
+}
+
+// startExchange runs an exchange that is on record; its place is reserved.
+func (s *Service) startExchange(row *VoucherRecord, idevid *x509.Certificate, accept []string) *exchange {
+	x := &exchange{row: row, idevid: idevid, accept: accept, tried: make(chan struct{}), done: make(chan struct{})}
+	s.exchanges.put(x)
+	s.tasks.Go(func() {
+		defer s.exchanges.remove(x)
+		s.run(x)
+	})
+	return x
+}
+
+// resumeExchanges takes up what was unanswered when the process last ended.
+func (s *Service) resumeExchanges(open []*VoucherRecord) {
+	for _, row := range open {
+		v := s.current.Load()
+		if row.Domain != v.Domain {
+			continue
+		}
+		for !s.exchanges.reserve(v.Limits.Exchanges) {
+			if !s.pause(time.Second) {
+				return
+			}
+		}
+		idevid, err := s.recordedIDevID(row)
+		if err != nil {
+			s.exchanges.release()
+			s.log.ErrorContext(s.life, "voucher exchange not resumed", slog.String("voucher", row.ID), slog.Any("error", err))
+			continue
+		}
+		s.startExchange(row, idevid, v.mediaTypes(nil))
+	}
+}
+
+func (s *Service) recordedIDevID(row *VoucherRecord) (*x509.Certificate, error) {
+	device, err := s.store.Device(s.life, row.Domain, row.DeviceID)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(device.IDevID)
+}
+
+// run asks the MASA until there is an outcome on record, it is time to give
+// up, or the service ends.
+func (s *Service) run(x *exchange) {
+	told := false
+	for try := 0; ; try++ {
+		v := s.current.Load()
+		wait := v.Limits.MASARetry << min(try, 3)
+		out, err := s.try(v, x)
+		if err == nil {
+			x.outcome = out
+			close(x.done)
+			return
+		}
+		s.log.WarnContext(s.life, "MASA not reached", slog.String("voucher", x.row.ID), slog.String("manufacturer", x.row.Manufacturer), slog.Any("error", err))
+		if !told {
+			told = true
+			close(x.tried)
+		}
+		if !s.pause(jitter(wait)) {
+			return
+		}
+	}
+}
+
+// try makes one attempt. An error means that trying again may help.
+func (s *Service) try(v *version, x *exchange) (*VoucherRecord, error) {
+	out := *x.row
+	if s.now().Sub(x.row.At) > v.Limits.MASAGiveUp {
+		out.State, out.Reason = voucherFailed, ReasonMASAGaveUp
+		return s.conclude(v, x, &out, nil)
+	}
+	ctx, cancel := context.WithTimeout(s.life, v.Limits.MASATimeout)
+	defer cancel()
+	cause := s.askMASA(ctx, v, x, &out)
+	switch {
+	case cause == nil:
+		out.State = voucherIssued
+	case cause.Reason == ReasonMASA:
+		return nil, cause.Err
+	default:
+		out.State, out.Reason = voucherRefused, cause.Reason
+	}
+	return s.conclude(v, x, &out, cause)
+}
+
+// askMASA fills in voucher and audit-log. It returns nil, a refusal, or
+// ReasonMASA for what may pass.
+func (s *Service) askMASA(ctx context.Context, v *version, x *exchange, out *VoucherRecord) *Decision {
+	m := v.Manufacturers[out.Manufacturer]
+	if m == nil {
+		return denyErr(ReasonUnknownManufacturer, "manufacturer", errors.New("the manufacturer is no longer configured"))
+	}
+	url, err := masaURL(m, x.idevid)
+	if err != nil {
+		return denyErr(ReasonMASAURL, "masa", err)
+	}
+	masa, err := v.DialMASA(m, url)
+	if err != nil {
+		return denyErr(ReasonMASA, "masa", err)
+	}
+	q := &brski.MASARequest{MediaType: out.MediaType, Raw: out.RegistrarReq, Accept: x.accept, Registrar: v.Signer.Certificate, At: s.now()}
+	answer, err := masa.RequestVoucher(ctx, q)
+	if err != nil {
+		return masaRefusal(err)
+	}
+	if answer == nil || len(answer.Raw) == 0 { // nqminds answers 200 with nothing
+		return denyErr(ReasonMASAFailed, "masa", errors.New("an empty answer"))
+	}
+	out.Voucher = answer.Raw
+	if d := v.checkVoucher(m, x, answer, s.now()); d != nil {
+		return d
+	}
+	out.MediaType = answer.MediaType
+	log, err := masa.RequestAuditLog(ctx, q)
+	return v.checkAuditLog(m, out, log, err)
+}
+
+// masaRefusal tells what may pass from what does not, and keeps the MASA's
+// status where the pledge can use it.
+func masaRefusal(err error) *Decision {
+	const rule = "masa"
+	var e *est.Error
+	switch {
+	case errors.Is(err, brski.ErrMASAUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return denyErr(ReasonMASA, rule, err)
+	case !errors.As(err, &e):
+		return denyErr(ReasonMASAFailed, rule, err)
+	}
+	switch e.Status {
+	case http.StatusAccepted, http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return denyErr(ReasonMASA, rule, err)
+	case http.StatusForbidden:
+		return denyErr(ReasonMASARefused, rule, err)
+	case http.StatusNotFound:
+		return denyErr(ReasonMASAUnknown, rule, err)
+	case http.StatusNotAcceptable:
+		return denyErr(ReasonMASANotAcceptable, rule, err)
+	default:
+		// A 401 among them: the operator has to look, the pledge cannot help it.
+		return denyErr(ReasonMASAFailed, rule, err)
+	}
+}
+
+// conclude puts the outcome on record, with the device's state.
+func (s *Service) conclude(v *version, x *exchange, out *VoucherRecord, cause *Decision) (*VoucherRecord, error) {
+	unlock, err := s.devices.lock(s.life, deviceKey(out.Manufacturer, out.SerialNumber))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	ctx := context.WithoutCancel(s.life)
+	kind, change := KindVoucherIssued, &Change{PutVouchers: []*VoucherRecord{out}}
+	b := newBody().str("voucher", out.ID).str("settings", v.Version).str("serial_number", out.SerialNumber).num("bytes", len(out.Voucher))
+	if out.State == voucherIssued {
+		device, err := s.store.Device(ctx, out.Domain, out.DeviceID)
+		if err != nil {
+			return nil, err
+		}
+		if device.State == Expected {
+			device.State = Vouched
+			change.PutDevices = []*Device{device}
+		}
+		b.boolean("audit_log", out.AuditLog != nil).num("other_domains", v.otherDomains(out.AuditLog))
+	} else {
+		kind = KindVoucherRefused
+		if cause != nil && cause.Err != nil {
+			b.str("cause", ascii(cause.Err.Error()))
+		}
+	}
+	change.Trail = []*trail.Entry{{
+		At: s.now().UTC(), Domain: out.Domain, Kind: kind, Device: out.DeviceID, Actor: "brski", Reason: out.Reason, Body: b.done(),
+	}}
+	if err := s.store.Commit(ctx, change); err != nil {
+		return nil, fmt.Errorf("record the voucher exchange: %w", err)
+	}
+	s.log.InfoContext(ctx, "voucher exchange ended", slog.String("voucher", out.ID), slog.String("serial_number", out.SerialNumber),
+		slog.String("state", out.State), slog.String("reason", out.Reason))
+	return out, nil
+}
+
+// accepts tells whether the manufacturer's vouchers may carry the assertion.
+func (m *Manufacturer) accepts(a voucher.Assertion) bool { return slices.Contains(m.Assertions, a) }

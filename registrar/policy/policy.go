@@ -1,0 +1,318 @@
+// Package policy holds the rules that turn the facts of a case into a
+// decision. [Decide] is a registrar.Policy: every road (EST, BRSKI, the
+// operator's interface) asks it, so that the same case gets the same answer
+// everywhere. It reads nothing but its arguments.
+//
+// Rules are asked in order, the first that answers decides, and where none
+// does the case is denied.
+package policy
+
+import (
+	"time"
+
+	"github.com/briskest/briskest/registrar"
+)
+
+// rule returns a decision, or nil for no opinion.
+type rule struct {
+	name  string
+	judge func(c *registrar.Case) *registrar.Decision
+}
+
+// Decide decides about a case; see registrar.Policy.
+func Decide(_ *registrar.Settings, c *registrar.Case) *registrar.Decision {
+	for _, r := range rulesFor(c) {
+		if d := r.judge(c); d != nil {
+			d.Rule = r.name
+			if d.Verdict != registrar.Deny && c.Label != nil {
+				d.Profile, d.Subject, d.Names = c.Label.Profile.Name(), c.Subject, c.Names
+			}
+			return d
+		}
+	}
+	return &registrar.Decision{Reason: registrar.ReasonMethodNotAllowed, Rule: "default"}
+}
+
+// Rules lists the names of the rules for an operation in the order in which
+// they are asked.
+func Rules(operation string) []string {
+	var names []string
+	for _, r := range rulesFor(&registrar.Case{Operation: operation}) {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+func rulesFor(c *registrar.Case) []rule {
+	switch c.Operation {
+	case registrar.OpEnroll:
+		return []rule{
+			{"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber}, {"own-names", ownNames},
+			{"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
+			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
+		}
+	case registrar.OpRenew:
+		return []rule{
+			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"same-names", sameNames},
+			{"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
+		}
+	case registrar.OpVoucher:
+		return []rule{
+			{"device-state", deviceState}, {"inventory", listed}, {"webhook", manufacturerWebhook}, {"voucher", allow},
+		}
+	default:
+		return nil
+	}
+}
+
+func deny(reason string) *registrar.Decision { return &registrar.Decision{Reason: reason} }
+
+func denyText(reason, message string) *registrar.Decision {
+	return &registrar.Decision{Reason: reason, Message: message}
+}
+
+func allow(*registrar.Case) *registrar.Decision {
+	return &registrar.Decision{Verdict: registrar.Allow, Reason: registrar.ReasonAllowed}
+}
+
+// deviceState refuses devices that an operator has taken out of service.
+func deviceState(c *registrar.Case) *registrar.Decision {
+	if c.Device == nil {
+		return nil
+	}
+	switch c.Device.State {
+	case registrar.Suspended:
+		return deny(registrar.ReasonDeviceSuspended)
+	case registrar.Decommissioned:
+		return deny(registrar.ReasonDeviceDecommissioned)
+	case registrar.Expected, registrar.Vouched, registrar.Enrolled:
+		return nil
+	default:
+		return denyText(registrar.ReasonDeviceUnknown, "the device's record has a state that is not known here")
+	}
+}
+
+// method refuses ways to authenticate that the label does not name.
+func method(c *registrar.Case) *registrar.Decision {
+	renews := c.Operation == registrar.OpRenew
+	switch c.Identity.Kind {
+	case registrar.Basic:
+		if c.Label.Basic && !renews {
+			return nil
+		}
+	case registrar.IDevID:
+		if renews {
+			// strongSwan's pki posts to simplereenroll with any certificate.
+			return denyText(registrar.ReasonRenewalNotAllowed, "a manufacturer's certificate is not renewed here; use simpleenroll")
+		}
+		if c.Label.IDevID != registrar.IDevIDNever {
+			return nil
+		}
+	case registrar.LDevID:
+		if c.Label.Renewal {
+			return nil
+		}
+		return deny(registrar.ReasonRenewalNotAllowed)
+	case registrar.RA:
+		if renews && c.Label.Renewal || !renews && c.Label.RA {
+			return nil
+		}
+		if renews {
+			return deny(registrar.ReasonRenewalNotAllowed)
+		}
+		return denyText(registrar.ReasonMethodNotAllowed, "RA certificates do not enroll others at this label")
+	case registrar.Operator:
+		if !renews {
+			return nil
+		}
+	}
+	return deny(registrar.ReasonMethodNotAllowed)
+}
+
+// idevidSerialNumber holds a serial number that is asked for against that of the IDevID.
+func idevidSerialNumber(c *registrar.Case) *registrar.Decision {
+	if c.Identity.Kind != registrar.IDevID {
+		return nil
+	}
+	if asked := c.CSR.Subject.SerialNumber; asked != "" && asked != c.SerialNumber {
+		return deny(registrar.ReasonSerialMismatch)
+	}
+	return nil
+}
+
+// ownNames refuses names of others.
+func ownNames(c *registrar.Case) *registrar.Decision {
+	free := c.Label.AllowForeignNames
+	switch c.Identity.Kind {
+	case registrar.IDevID:
+		if !free && !registrar.OwnNames(c.SerialNumber, c.Subject, &c.Names) {
+			return denyText(registrar.ReasonForeignName, "the names in the request must be the serial number of the device's certificate")
+		}
+	case registrar.Basic:
+		if !c.Identity.Group && !free && !registrar.OwnNames(c.Identity.User, c.Subject, &c.Names) {
+			return denyText(registrar.ReasonForeignName, "the names in the request must be the user name of the credential")
+		}
+		// A credential, a group's too, does not speak for a device that can
+		// prove who it is by its IDevID.
+		if c.NameOwner != nil && !free {
+			return denyText(registrar.ReasonForeignName, "the name is the serial number of a device that enrolls with its own certificate")
+		}
+	case registrar.LDevID, registrar.RA, registrar.Operator:
+		// LDevID: compared with the certificate before; RA and operator speak for others.
+	}
+	return nil
+}
+
+// vouched says which devices with an IDevID may enroll.
+func vouched(c *registrar.Case) *registrar.Decision {
+	if c.Identity.Kind != registrar.IDevID {
+		return nil
+	}
+	switch {
+	case c.Device == nil:
+		return deny(registrar.ReasonDeviceUnknown)
+	case c.Label.IDevID == registrar.IDevIDInventory:
+		return nil
+	case c.Label.IDevID == registrar.IDevIDVouched && c.Voucher != nil && c.Voucher.State == "issued":
+		return nil
+	default:
+		return deny(registrar.ReasonNotVouched)
+	}
+}
+
+// sameProfile refuses to renew at a label what another profile issued.
+func sameProfile(c *registrar.Case) *registrar.Decision {
+	if itself(c) && c.Identity.Record.Profile != c.Label.Profile.Name() {
+		return deny(registrar.ReasonOtherProfile)
+	}
+	return nil
+}
+
+// itself tells whether a certificate of ours asks for its own device.
+func itself(c *registrar.Case) bool {
+	return c.Identity.Kind == registrar.LDevID || c.Identity.Kind == registrar.RA && c.Operation == registrar.OpRenew
+}
+
+// sameNames refuses a renewal for which the profile, as it is now, decides
+// other names than those on record (RFC 7030, Section 4.2.2).
+func sameNames(c *registrar.Case) *registrar.Decision {
+	if c.NamesHash != c.Identity.Record.NamesHash {
+		return denyText(registrar.ReasonNamesChanged, "the profile gives other names by now; enroll anew")
+	}
+	return nil
+}
+
+// askedAgain answers a repeated enrollment with the certificate there is.
+func askedAgain(c *registrar.Case) *registrar.Decision {
+	if c.Current == nil || c.Current.Profile != c.Label.Profile.Name() || !c.At.Before(c.Current.NotAfter) {
+		return nil
+	}
+	return again()
+}
+
+// repeatedRenewal answers a renewal whose answer may have been lost: the same
+// certificate, key and names within ten minutes.
+func repeatedRenewal(c *registrar.Case) *registrar.Decision {
+	const window = 10 * time.Minute
+	if c.Current == nil || c.Current.Operation != registrar.OpRenew || c.Current.Credential != c.Identity.Credential ||
+		c.At.Sub(c.Current.IssuedAt) > window {
+		return nil
+	}
+	return again()
+}
+
+func again() *registrar.Decision {
+	return &registrar.Decision{Verdict: registrar.Allow, Reason: registrar.ReasonAskedAgain, Again: true}
+}
+
+// nameTaken refuses another key for a name that holds a valid certificate,
+// unless the profile allows it.
+func nameTaken(c *registrar.Case) *registrar.Decision {
+	if c.Identity.Kind == registrar.LDevID || c.Label.Profile.Rules().AllowSameNameOtherKey {
+		return nil
+	}
+	for _, held := range c.Held {
+		if held.KeyHash != c.KeyHash && held.Profile == c.Label.Profile.Name() && c.At.Before(held.NotAfter) {
+			return deny(registrar.ReasonNameTaken)
+		}
+	}
+	return nil
+}
+
+// renewalLimits are those of the profile. Enrolling with a certificate of ours
+// is a renewal too.
+func renewalLimits(c *registrar.Case) *registrar.Decision {
+	if !itself(c) {
+		return nil
+	}
+	limits, old := c.Label.Profile.Rules(), c.Identity.Record
+	switch {
+	case limits.RefuseSameKey && c.KeyHash == old.KeyHash:
+		return deny(registrar.ReasonSameKey)
+	case limits.RenewalWindow > 0 && c.At.Before(old.NotAfter.Add(-limits.RenewalWindow)):
+		return deny(registrar.ReasonRenewalTooEarly)
+	case limits.MaxRenewals > 0 && renewals(c) >= limits.MaxRenewals:
+		return deny(registrar.ReasonRenewalLimit)
+	default:
+		return nil
+	}
+}
+
+// renewals counts the renewals in a row that led to the certificate that asks:
+// those of the device with the same names since it last enrolled otherwise.
+func renewals(c *registrar.Case) int {
+	var enrolled time.Time
+	for _, held := range c.Held {
+		if held.NamesHash == c.NamesHash && held.Operation == registrar.OpEnroll && held.IssuedAt.After(enrolled) {
+			enrolled = held.IssuedAt
+		}
+	}
+	n := 0
+	for _, held := range c.Held {
+		if held.NamesHash == c.NamesHash && held.Operation == registrar.OpRenew && held.IssuedAt.After(enrolled) {
+			n++
+		}
+	}
+	return n
+}
+
+// approval has an operator decide about a device's first certificate.
+func approval(c *registrar.Case) *registrar.Decision {
+	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || c.Device != nil && c.Device.State == registrar.Enrolled {
+		return nil
+	}
+	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}
+}
+
+func labelWebhook(c *registrar.Case) *registrar.Decision {
+	if !c.Label.Webhook || c.Identity.Kind == registrar.Operator {
+		return nil
+	}
+	return webhook()
+}
+
+func manufacturerWebhook(c *registrar.Case) *registrar.Decision {
+	if !c.Manufacturer.Webhook {
+		return nil
+	}
+	return webhook()
+}
+
+func webhook() *registrar.Decision {
+	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonWebhook, WaitFor: registrar.ForWebhook}
+}
+
+// listed says which devices of a known manufacturer get a voucher (RFC 8995, Section 5.3).
+func listed(c *registrar.Case) *registrar.Decision {
+	if c.Device != nil {
+		return nil
+	}
+	switch c.Manufacturer.Unlisted {
+	case registrar.UnlistedAdmit:
+		return nil
+	case registrar.UnlistedPending:
+		return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}
+	default:
+		return deny(registrar.ReasonDeviceUnlisted)
+	}
+}

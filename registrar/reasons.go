@@ -1,0 +1,207 @@
+package registrar
+
+import "net/http"
+
+// The reason ids. They are stable: scripts and the trail rely on them. Those
+// that a handler gives before the service is asked (malformed bodies, media
+// types, paths, the link of a CSR to its connection, changed names in a renewal)
+// are those of est and brski; where both can refuse the same, the id is the same.
+const (
+	ReasonAllowed      = "allowed"
+	ReasonAskedAgain   = "asked-again"   // allowed, and answered with the current certificate
+	ReasonInternal     = "internal"      // a fault of ours; the log knows more
+	ReasonStore        = "store"         // the record could not be read or written
+	ReasonOverload     = "overload"      // more at once than the service takes
+	ReasonUnknownLabel = "unknown-label" // no such EST label
+
+	// Who is it?
+	ReasonNoCredentials       = "no-credentials"
+	ReasonBadCredentials      = "bad-credentials"
+	ReasonNoCertificate       = "no-client-certificate"
+	ReasonUntrusted           = "certificate-untrusted"
+	ReasonExpired             = "certificate-expired"
+	ReasonNotOnRecord         = "certificate-not-on-record"
+	ReasonRevoked             = "certificate-revoked"
+	ReasonSuperseded          = "certificate-superseded"
+	ReasonUnknownManufacturer = "unknown-manufacturer"
+	ReasonNoSerialNumber      = "idevid-without-serial-number"
+
+	// May it?
+	ReasonDeviceUnknown        = "device-unknown"
+	ReasonDeviceSuspended      = "device-suspended"
+	ReasonDeviceDecommissioned = "device-decommissioned"
+	ReasonNotVouched           = "device-not-vouched"
+	ReasonMethodNotAllowed     = "authentication-not-allowed"
+	ReasonForeignName          = "foreign-name"
+	ReasonSerialMismatch       = "serial-number-mismatch"
+	ReasonNamesRefused         = "names-refused"
+	ReasonNoName               = "no-name"
+	ReasonKeyRefused           = "key-refused"
+	ReasonNameTaken            = "name-taken"
+	ReasonBindingMissing       = "link-missing"
+	ReasonDeviceBudget         = "device-budget"
+	ReasonAddressBudget        = "address-budget"
+
+	// Renewal.
+	ReasonRenewalNotAllowed = "renewal-not-allowed"
+	ReasonNamesChanged      = "names-changed"
+	ReasonOtherProfile      = "other-profile"
+	ReasonRenewalTooEarly   = "renewal-too-early"
+	ReasonRenewalLimit      = "renewal-limit"
+	ReasonSameKey           = "same-key"
+
+	// Waiting.
+	ReasonApproval        = "waiting-for-approval"
+	ReasonApprovalDenied  = "approval-denied"
+	ReasonWebhook         = "waiting-for-webhook"
+	ReasonWebhookFailed   = "webhook-failed"
+	ReasonPendingFull     = "pending-full"
+	ReasonIssuerPending   = "waiting-for-issuer"
+	ReasonIssuerRejected  = "issuer-rejected"
+	ReasonIssuerDown      = "issuer-unavailable"
+	ReasonIssuerFailed    = "issuer-failed"
+	ReasonIssuerDisagrees = "issuer-disagrees" // it signed something else than was decided
+
+	// The voucher-request.
+	ReasonRequestRefused    = "voucher-leaf"
+	ReasonSignerMismatch    = "signer-not-client"
+	ReasonNonceMissing      = "nonce-missing"
+	ReasonCreatedOn         = "created-on"
+	ReasonAssertion         = "assertion-refused"
+	ReasonProximity         = "proximity-mismatch"
+	ReasonDeviceUnlisted    = "device-unlisted"
+	ReasonNotPending        = "no-voucher-exchange"
+	ReasonMASAURL           = "masa-url"
+	ReasonMASA              = "waiting-for-masa"
+	ReasonMASAGaveUp        = "masa-unavailable"
+	ReasonMASARefused       = "masa-refused"
+	ReasonMASAUnknown       = "masa-unknown-device"
+	ReasonMASAFailed        = "masa-answer"
+	ReasonMASANotAcceptable = "masa-not-acceptable"
+	ReasonVoucherMalformed  = "voucher-malformed"
+	ReasonVoucherSigner     = "voucher-signer"
+	ReasonVoucherSerial     = "voucher-serial-number"
+	ReasonVoucherNonce      = "voucher-nonce"
+	ReasonVoucherPin        = "voucher-pin"
+	ReasonVoucherExpired    = "voucher-expired"
+	ReasonVoucherAssertion  = "voucher-assertion"
+	ReasonAuditLog          = "audit-log-unavailable"
+	ReasonOtherDomains      = "audit-log-other-domains"
+)
+
+// ReasonText is what a reason id says and how it is answered.
+type ReasonText struct {
+	ID      string
+	Status  int    // HTTP
+	Section string // what it rests on; may be empty
+	Message string // for the person at the device; ASCII
+}
+
+// Explain returns the text of a reason id; an unknown one is [ReasonInternal].
+func Explain(id string) ReasonText {
+	for _, r := range Reasons() {
+		if r.ID == id {
+			return r
+		}
+	}
+	return ReasonText{ReasonInternal, http.StatusInternalServerError, "", "internal error"}
+}
+
+// Reasons lists every reason id that ends in an answer to a peer, in the order
+// of the constants.
+func Reasons() []ReasonText {
+	return append(append(append(generalReasons(), identityReasons()...), decisionReasons()...), voucherReasons()...)
+}
+
+func generalReasons() []ReasonText {
+	return []ReasonText{
+		{ReasonAllowed, http.StatusOK, "", "allowed"},
+		{ReasonAskedAgain, http.StatusOK, "", "answered with the certificate issued before"},
+		{ReasonInternal, http.StatusInternalServerError, "", "internal error"},
+		{ReasonStore, http.StatusServiceUnavailable, "", "the registrar cannot reach its records; try again later"},
+		{ReasonOverload, http.StatusServiceUnavailable, "", "the registrar is busy; try again later"},
+		{ReasonUnknownLabel, http.StatusNotFound, "RFC 7030, Section 3.2.2", "there is no such label at this server; check the URL"},
+	}
+}
+
+func identityReasons() []ReasonText {
+	return []ReasonText{
+		{ReasonNoCredentials, http.StatusUnauthorized, "RFC 7030, Section 3.2.3", "authenticate with a client certificate or HTTP Basic"},
+		{ReasonBadCredentials, http.StatusUnauthorized, "RFC 7030, Section 3.2.3", "user name or password is wrong"},
+		{ReasonNoCertificate, http.StatusForbidden, "RFC 7030, Section 3.3.2", "this operation needs a TLS client certificate"},
+		{ReasonUntrusted, http.StatusForbidden, "RFC 7030, Section 3.3.2", "the client certificate is from a CA that this registrar does not trust"},
+		{ReasonExpired, http.StatusForbidden, "RFC 5280, Section 6.1.3", "the client certificate is expired or not valid yet; enroll anew"},
+		{ReasonNotOnRecord, http.StatusForbidden, "RFC 7030, Section 3.7", "the client certificate is not one this registrar has on record"},
+		{ReasonRevoked, http.StatusForbidden, "RFC 5280, Section 6.1.3", "the client certificate is revoked"},
+		{ReasonSuperseded, http.StatusForbidden, "RFC 7030, Section 4.2.2", "the client certificate was replaced by a newer one that is in use; authenticate with that"},
+		{ReasonUnknownManufacturer, http.StatusForbidden, "RFC 8995, Section 5.3", "the device's manufacturer is not known here; ask the operator of this network to add it"},
+		{ReasonNoSerialNumber, http.StatusForbidden, "RFC 8995, Section 2.3.1", "the IDevID has no usable serialNumber in its subject"},
+	}
+}
+
+func decisionReasons() []ReasonText {
+	const renewal, linking = "RFC 7030, Section 4.2.2", "RFC 7030, Section 3.5"
+	const authorization = "RFC 7030, Section 3.7"
+	return []ReasonText{
+		{ReasonDeviceUnknown, http.StatusForbidden, authorization, "the device is not in this network's inventory"},
+		{ReasonDeviceSuspended, http.StatusForbidden, authorization, "the device is suspended; ask the operator of this network"},
+		{ReasonDeviceDecommissioned, http.StatusForbidden, authorization, "the device was decommissioned; ask the operator of this network"},
+		{ReasonNotVouched, http.StatusForbidden, "RFC 8995, Section 5.9", "the device has no voucher of this network; onboard it with BRSKI first"},
+		{ReasonMethodNotAllowed, http.StatusForbidden, authorization, "this way of authenticating is not allowed at this label"},
+		{ReasonForeignName, http.StatusForbidden, authorization, "the request names another device than the one that asks"},
+		{ReasonSerialMismatch, http.StatusForbidden, authorization, "the serial number in the request is not that of the device's certificate"},
+		{ReasonNamesRefused, http.StatusBadRequest, authorization, "the names in the request are not allowed by the profile"},
+		{ReasonNoName, http.StatusBadRequest, "RFC 7030, Section 4.2.1", "the request names nobody: put a common name, a serial number or a SubjectAltName into it"},
+		{ReasonKeyRefused, http.StatusBadRequest, "RFC 7030, Section 4.2.1", "the kind of key in the request is not allowed by the profile"},
+		{ReasonNameTaken, http.StatusForbidden, authorization, "the name belongs to a device that holds a certificate with another key"},
+		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword"},
+		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
+		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},
+		{ReasonRenewalNotAllowed, http.StatusForbidden, renewal, "certificates are not renewed at this label"},
+		{ReasonNamesChanged, http.StatusForbidden, renewal, "subject and SubjectAltName must be those of the certificate that authenticates"},
+		{ReasonOtherProfile, http.StatusForbidden, renewal, "the certificate was issued under another label's profile; renew it there"},
+		{ReasonRenewalTooEarly, http.StatusForbidden, renewal, "it is too early to renew this certificate"},
+		{ReasonRenewalLimit, http.StatusForbidden, renewal, "this certificate was renewed as often as its profile allows; enroll anew"},
+		{ReasonSameKey, http.StatusForbidden, renewal, "the profile asks for a new key with each renewal"},
+		{ReasonApproval, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for an operator's decision"},
+		{ReasonApprovalDenied, http.StatusForbidden, "RFC 7030, Section 4.2.3", "an operator denied this request"},
+		{ReasonWebhook, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for another system's decision"},
+		{ReasonWebhookFailed, http.StatusServiceUnavailable, "", "the system that decides about this request cannot be reached; try again later"},
+		{ReasonPendingFull, http.StatusServiceUnavailable, "", "too many requests wait for a decision; try again later"},
+		{ReasonIssuerPending, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for the CA"},
+		{ReasonIssuerRejected, http.StatusBadRequest, "RFC 7030, Section 4.2.3", "the CA refused the request"},
+		{ReasonIssuerDown, http.StatusServiceUnavailable, "RFC 7030, Section 4.2.3", "the CA cannot be reached; try again later"},
+		{ReasonIssuerFailed, http.StatusInternalServerError, "", "internal error"},
+		{ReasonIssuerDisagrees, http.StatusInternalServerError, "", "internal error"},
+	}
+}
+
+func voucherReasons() []ReasonText {
+	const request, answer = "RFC 8995, Section 5.2", "RFC 8995, Section 5.6"
+	return []ReasonText{
+		{ReasonRequestRefused, http.StatusBadRequest, request, "the voucher-request has content that is not taken"},
+		{ReasonSignerMismatch, http.StatusForbidden, request, "the voucher-request is not signed by the certificate of the TLS connection"},
+		{ReasonNonceMissing, http.StatusBadRequest, request, "the voucher-request has no nonce"},
+		{ReasonCreatedOn, http.StatusBadRequest, request, "created-on of the voucher-request is too far from the present time"},
+		{ReasonAssertion, http.StatusUnauthorized, request, "the voucher-request does not assert proximity"},
+		{ReasonProximity, http.StatusUnauthorized, request, "proximity-registrar-cert is not the certificate of this registrar"},
+		{ReasonDeviceUnlisted, http.StatusNotFound, "RFC 8995, Section 5.3", "this device is not expected in this network; ask its operator to import the serial number"},
+		{ReasonNotPending, http.StatusNotFound, "RFC 8995, Section 5.7", "no voucher was requested by this device"},
+		{ReasonMASAURL, http.StatusBadGateway, "RFC 8995, Section 5.4", "the device's certificate names no usable MASA and none is configured"},
+		{ReasonMASA, http.StatusAccepted, answer, "waiting for the manufacturer's service"},
+		{ReasonMASAGaveUp, http.StatusGatewayTimeout, answer, "the manufacturer's service could not be reached"},
+		{ReasonMASARefused, http.StatusForbidden, answer, "the manufacturer's service refused a voucher for this network"},
+		{ReasonMASAUnknown, http.StatusNotFound, answer, "the manufacturer's service does not know this device"},
+		{ReasonMASANotAcceptable, http.StatusNotAcceptable, answer, "the manufacturer's service finds this device or request not acceptable"},
+		{ReasonMASAFailed, http.StatusBadGateway, answer, "the manufacturer's service gave an answer that is of no use"},
+		{ReasonVoucherMalformed, http.StatusBadGateway, answer, "the manufacturer's service sent no voucher that can be read"},
+		{ReasonVoucherSigner, http.StatusBadGateway, answer, "the voucher is not signed by the device's manufacturer"},
+		{ReasonVoucherSerial, http.StatusBadGateway, answer, "the voucher is for another device"},
+		{ReasonVoucherNonce, http.StatusBadGateway, answer, "the voucher answers another request"},
+		{ReasonVoucherPin, http.StatusBadGateway, answer, "the voucher pins another network"},
+		{ReasonVoucherExpired, http.StatusBadGateway, answer, "the voucher is expired"},
+		{ReasonVoucherAssertion, http.StatusBadGateway, answer, "the voucher's assertion is not accepted here"},
+		{ReasonAuditLog, http.StatusBadGateway, "RFC 8995, Section 5.8", "the manufacturer's service gave no audit-log"},
+		{ReasonOtherDomains, http.StatusNotAcceptable, "RFC 8995, Section 5.8.3", "the device's audit-log names other networks"},
+	}
+}

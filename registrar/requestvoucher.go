@@ -1,0 +1,320 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/voucher"
+)
+
+func (s *Service) requestVoucher(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest) (*brski.Voucher, *Decision) {
+	if d := s.addressBudget(v, c, true); d != nil {
+		return nil, d
+	}
+	c.Evidence = r.Artifact.Raw
+	if d := s.identifyPledge(ctx, v, c, r.Peer); d != nil {
+		return nil, d
+	}
+	if d := v.checkRequest(c, r); d != nil {
+		return nil, d
+	}
+	x, row, d := s.beginExchange(ctx, v, c, r)
+	if d != nil {
+		return nil, d
+	}
+	if x != nil {
+		row, d = s.awaitExchange(ctx, v, x)
+		if d != nil {
+			return nil, d
+		}
+	}
+	return answerFromRecord(v, c, row)
+}
+
+// identifyPledge authenticates a pledge by its IDevID (RFC 8995, Section 5.1).
+// One of an unknown manufacturer leaves a sighting for the operator.
+func (s *Service) identifyPledge(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
+	if len(p.Certificates) == 0 {
+		return denyText(ReasonNoCertificate, "idevid", "a pledge authenticates with its IDevID as TLS client certificate")
+	}
+	d := s.identifyCertificate(ctx, v, c, p)
+	switch {
+	case d != nil && d.Reason == ReasonUntrusted:
+		if err := s.sighting(ctx, v, c, p.Certificates[0]); err != nil {
+			s.log.ErrorContext(ctx, "sighting not recorded", slog.Any("error", err))
+		}
+		return denyErr(ReasonUnknownManufacturer, "manufacturer", d.Err)
+	case d != nil:
+		return d
+	case c.Identity.Kind != IDevID:
+		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
+		return denyText(ReasonMethodNotAllowed, "idevid", "a voucher is requested with the IDevID, not with a certificate of this network")
+	}
+	return nil
+}
+
+// sighting shows an operator that a device of an unknown manufacturer came by:
+// one row a manufacturer, as its issuer's name and key identifier tell them apart.
+func (s *Service) sighting(ctx context.Context, v *version, c *Case, leaf *x509.Certificate) error {
+	key := sha256.New()
+	key.Write(leaf.RawIssuer)
+	key.Write(leaf.AuthorityKeyId)
+	p := &Pending{Domain: v.Domain, Kind: PendingSighting, Key: hex.EncodeToString(key.Sum(nil))}
+	row, err := found(s.store.PendingByKey(ctx, v.Domain, p.Kind, p.Key))
+	if err != nil {
+		return err
+	}
+	claimed, err := voucher.SerialNumber(leaf)
+	if err == nil {
+		c.SerialNumber = claimed
+	}
+	if row == nil {
+		row = p
+		row.State, row.Reason, row.Address = StateWaiting, ReasonUnknownManufacturer, c.Address.Addr().String()
+		row.SerialNumber, row.Subject, row.Evidence = claimed, clip(leaf.Issuer.String()), leaf.Raw
+	}
+	if d := s.keepWaiting(ctx, v, c, row, &Decision{Reason: ReasonUnknownManufacturer}); d.Err != nil {
+		return d.Err
+	}
+	return nil
+}
+
+func clip(s string) string {
+	const limit = 512
+	return s[:min(len(s), limit)]
+}
+
+// checkRequest checks what a pledge says in its voucher-request (RFC 8995, Section 5.2).
+func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
+	const rule = "voucher-request"
+	leaf, q := c.Identity.Certificate, r.Request
+	if r.Artifact.Signer == nil || !bytes.Equal(r.Artifact.Signer.Raw, leaf.Raw) {
+		return deny(ReasonSignerMismatch, rule)
+	}
+	if v.format(r.Format.MediaType()) == nil {
+		return denyText(ReasonRequestRefused, rule, "voucher-requests of this media type are not taken")
+	}
+	if err := voucher.CheckRequest(q); err != nil {
+		return &Decision{Reason: ReasonRequestRefused, Rule: rule, Message: sentence(ReasonRequestRefused, err), Err: err}
+	}
+	if q.SerialNumber != c.SerialNumber { // RFC 8995, Section 5.5
+		return denyText(ReasonSerialMismatch, rule, "serial-number of the voucher-request is not that of the IDevID")
+	}
+	if q.Nonce == "" && !c.Manufacturer.AllowNonceless {
+		return deny(ReasonNonceMissing, rule)
+	}
+	// A pledge without a clock is welcome: its nonce shows that the request
+	// is fresh. Without a nonce the date has to.
+	const window = 24 * time.Hour
+	if q.Nonce == "" && q.CreatedOn.Sub(c.At).Abs() > window {
+		return deny(ReasonCreatedOn, rule)
+	}
+	if q.Assertion != voucher.Proximity {
+		if c.Manufacturer.AllowNoProximity {
+			return nil
+		}
+		return deny(ReasonAssertion, rule)
+	}
+	if !v.proximate(q) {
+		return deny(ReasonProximity, rule)
+	}
+	return nil
+}
+
+// proximate tells whether the request names the certificate that this
+// registrar presents. Of several ways to name it the hash of the key counts
+// first, then the key, then the certificate (rfc8366bis, Section 9).
+func (v *version) proximate(q *voucher.Request) bool {
+	match := func(cert *x509.Certificate) int {
+		switch {
+		case len(q.ProximityRegistrarPubkSHA256) > 0:
+			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+			return subtle.ConstantTimeCompare(sum[:], q.ProximityRegistrarPubkSHA256)
+		case len(q.ProximityRegistrarPubk) > 0:
+			return subtle.ConstantTimeCompare(cert.RawSubjectPublicKeyInfo, q.ProximityRegistrarPubk)
+		default:
+			return subtle.ConstantTimeCompare(cert.Raw, q.ProximityRegistrarCert)
+		}
+	}
+	same := 0
+	for _, cert := range v.TLSCertificates {
+		same |= match(cert)
+	}
+	return same == 1
+}
+
+// beginExchange decides about the request and puts it on record. It returns
+// the exchange that is under way for these bytes, or the row that has their
+// outcome already.
+func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest) (*exchange, *VoucherRecord, *Decision) {
+	key := deviceKey(c.Manufacturer.Name, c.SerialNumber)
+	unlock, err := s.devices.lock(ctx, key)
+	if err != nil {
+		return nil, nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+	}
+	defer unlock()
+	if c.Device, err = found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber)); err != nil {
+		return nil, nil, storeFailed("inventory", err)
+	}
+	d := s.policy(&v.Settings, c)
+	if d.Verdict == Wait {
+		d = s.resolve(ctx, v, c, d)
+	}
+	if d.Verdict != Allow {
+		return nil, nil, d
+	}
+	hash := sha256.Sum256(r.Artifact.Raw)
+	row, err := found(s.store.VoucherByRequest(ctx, v.Domain, hash))
+	if err != nil {
+		return nil, nil, storeFailed("vouchers", err)
+	}
+	if row != nil {
+		// Asked again: answered from the record, and joined to what is under way.
+		if row.State != voucherAsked {
+			return nil, row, nil
+		}
+		return s.exchanges.find(row.ID), row, nil
+	}
+	if d := s.deviceBudget(v, c, key); d != nil {
+		return nil, nil, d
+	}
+	x, d := s.recordRequest(ctx, v, c, r, hash)
+	return x, nil, d
+}
+
+// The states of a VoucherRecord.
+const (
+	voucherAsked   = "asked"
+	voucherIssued  = "issued"
+	voucherRefused = "refused"
+	voucherFailed  = "failed"
+)
+
+// recordRequest signs the registrar's voucher-request (RFC 8995, Section 5.5),
+// puts the exchange on record and sets it going.
+func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest, hash [32]byte) (*exchange, *Decision) {
+	const rule = "voucher-request"
+	if _, err := masaURL(c.Manufacturer, c.Identity.Certificate); err != nil {
+		return nil, denyErr(ReasonMASAURL, rule, err)
+	}
+	if !s.exchanges.reserve(v.Limits.Exchanges) {
+		return nil, &Decision{Reason: ReasonOverload, Rule: "exchanges", RetryAfter: jitter(v.Limits.PollAfter)}
+	}
+	signed, err := v.signRequest(ctx, c, r)
+	if err != nil {
+		s.exchanges.release()
+		return nil, denyErr(ReasonInternal, rule, err)
+	}
+	device := c.Device
+	if device == nil {
+		device = &Device{
+			ID: NewID(c.At), Domain: v.Domain, Manufacturer: c.Manufacturer.Name, SerialNumber: c.SerialNumber,
+			State: Expected, Source: "voucher", CreatedAt: c.At.UTC(),
+		}
+	}
+	seen := *device
+	seen.SeenAt, seen.IDevID = c.At.UTC(), c.Identity.Certificate.Raw
+	row := &VoucherRecord{
+		ID: NewID(c.At), Domain: v.Domain, DeviceID: seen.ID, Manufacturer: c.Manufacturer.Name, SerialNumber: c.SerialNumber,
+		Nonce: r.Request.Nonce, PledgeRequest: r.Artifact.Raw, RegistrarReq: signed, MediaType: r.Format.MediaType(),
+		RequestHash: hash, State: voucherAsked, At: c.At.UTC(),
+	}
+	again := seen.State == Enrolled
+	c.Device = &seen
+	b := c.facts(v).str("voucher", row.ID).hex("request_sha256", hash[:]).str("assertion", string(r.Request.Assertion)).yes("enrolled_before", again)
+	change := &Change{
+		PutDevices: []*Device{&seen}, PutVouchers: []*VoucherRecord{row},
+		Trail: []*trail.Entry{c.entry(KindVoucherRequested, "", b)},
+	}
+	if err := s.commit(ctx, change); err != nil {
+		s.exchanges.release()
+		return nil, storeFailed(rule, err)
+	}
+	if again {
+		// RFC 8995, Section 11.4: somebody else may have reset it.
+		s.log.WarnContext(ctx, "enrolled device bootstraps again", slog.String("device", seen.ID), slog.String("serial_number", c.SerialNumber))
+	}
+	return s.startExchange(row, c.Identity.Certificate, v.mediaTypes(r.Accept)), nil
+}
+
+// signRequest makes the registrar's voucher-request. Serial number and issuer
+// come from the IDevID, never from the pledge's request; the nonce is the
+// pledge's, verbatim; proximity-registrar-cert and what RFC 8995, Section 3.4
+// tells to ignore are left out.
+func (v *version) signRequest(ctx context.Context, c *Case, r *brski.VoucherRequest) ([]byte, error) {
+	issuer, err := voucher.IDevIDIssuer(c.Identity.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return r.Format.SignRequest(ctx, &voucher.Request{
+		Assertion: r.Request.Assertion, CreatedOn: c.At.UTC(), SerialNumber: c.SerialNumber, IDevIDIssuer: issuer,
+		Nonce: r.Request.Nonce, PriorSignedVoucherRequest: r.Artifact.Raw,
+	}, v.Signer)
+}
+
+// masaURL is where the MASA of a device is (RFC 8995, Section 5.4).
+func masaURL(m *Manufacturer, idevid *x509.Certificate) (string, error) {
+	if m.MASAURL != "" {
+		return m.MASAURL, nil
+	}
+	return voucher.MASAURL(idevid)
+}
+
+// answerFromRecord answers with the outcome of an exchange.
+func answerFromRecord(v *version, c *Case, row *VoucherRecord) (*brski.Voucher, *Decision) {
+	const rule = "voucher-exchange"
+	switch row.State {
+	case voucherIssued:
+		return &brski.Voucher{MediaType: row.MediaType, Raw: row.Voucher}, nil
+	case voucherRefused, voucherFailed:
+		return nil, &Decision{Reason: row.Reason, Rule: rule}
+	case voucherAsked:
+		if c.At.Sub(row.At) > v.Limits.MASAGiveUp {
+			return nil, deny(ReasonMASAGaveUp, rule)
+		}
+		return nil, &Decision{Verdict: Wait, Reason: ReasonMASA, Rule: rule, WaitFor: ForMASA, RetryAfter: v.Limits.PollAfter}
+	default:
+		return nil, denyErr(ReasonInternal, rule, fmt.Errorf("exchange %s is %q", row.ID, row.State))
+	}
+}
+
+// awaitExchange waits for an outcome, or for the news that the MASA does not
+// answer at present.
+func (s *Service) awaitExchange(ctx context.Context, v *version, x *exchange) (*VoucherRecord, *Decision) {
+	const rule = "voucher-exchange"
+	patience := time.NewTimer(v.Limits.MASATimeout)
+	defer patience.Stop()
+	select {
+	case <-x.done:
+		return x.outcome, nil
+	default:
+	}
+	select {
+	case <-x.done:
+		return x.outcome, nil
+	case <-x.tried:
+	case <-patience.C:
+	case <-ctx.Done():
+	case <-s.life.Done():
+	}
+	select {
+	case <-x.done: // the two may come together
+		return x.outcome, nil
+	default:
+	}
+	return nil, &Decision{
+		Verdict: Wait, Reason: ReasonMASA, Rule: rule, WaitFor: ForMASA, RetryAfter: v.Limits.PollAfter,
+		Err: errors.New("the MASA has not answered yet"),
+	}
+}

@@ -1,0 +1,177 @@
+package registrar
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// Config is what a Service is made of. Store, Policy and Settings are
+// required; Issuer is unless Settings has one.
+type Config struct {
+	Store    Store
+	Issuer   ca.Issuer
+	Policy   Policy // registrar/policy.Decide
+	Settings *Settings
+	Now      func() time.Time // nil for time.Now
+	Log      *slog.Logger     // nil for none
+}
+
+// Service is the registrar. It is an est.Backend with all its abilities;
+// [Service.BRSKI] is the brski.RegistrarBackend of the same service.
+type Service struct {
+	store  Store
+	issuer ca.Issuer
+	policy Policy
+	now    func() time.Time
+	log    *slog.Logger
+
+	current atomic.Pointer[version] // each request loads it once
+
+	devices   keyLocks // one holder a device
+	crl       sync.Mutex
+	chains    *chainCache
+	passwords *passwords
+	byDevice  *budget
+	byAddress *budget
+	refusals  *refusals
+	waiting   *waiting
+	confirmed *seenSet // serials of renewed certificates seen in use
+
+	life  context.Context // of everything that outlives a request; ended by Close
+	end   context.CancelFunc
+	tasks sync.WaitGroup // all goroutines of the service
+
+	exchanges exchanges
+	unsettled chan *Change // outcomes that could not be recorded; tried again by settle
+	started   atomic.Bool
+}
+
+var (
+	_ est.Backend    = (*Service)(nil)
+	_ est.CSRAttrser = (*Service)(nil)
+	_ est.Admitter   = (*Service)(nil)
+	_ est.Observer   = (*Service)(nil)
+)
+
+// New returns a service that answers requests at once; [Service.Start] begins
+// its work in the background.
+func New(c Config) (*Service, error) {
+	if c.Store == nil || c.Policy == nil {
+		return nil, errors.New("registrar: a store and a policy are needed")
+	}
+	s := &Service{
+		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log,
+		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
+		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16),
+		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
+		unsettled: make(chan *Change, 256),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := s.Reload(c.Settings); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Reload puts other settings into force, whole or, with an error, not at all.
+// Requests that are under way finish with the settings they began with.
+func (s *Service) Reload(set *Settings) error {
+	v, err := set.check(s.life, s.issuer)
+	if err != nil {
+		return fmt.Errorf("registrar settings: %w", err)
+	}
+	if old := s.current.Load(); old != nil && old.Domain != v.Domain {
+		return fmt.Errorf("registrar settings: the domain cannot change from %q to %q while the registrar runs", old.Domain, v.Domain)
+	}
+	s.current.Store(v)
+	return nil
+}
+
+// Close ends the work in the background and waits for it. Exchanges that a
+// MASA has not answered stay on record for the next Start.
+func (s *Service) Close() {
+	s.end()
+	s.tasks.Wait()
+}
+
+// CACerts implements est.Backend: the issuing CA first, the root last (RFC
+// 7030, Section 4.1.3). It needs no authentication (RFC 7030, Section 4.1.2).
+func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificate, error) {
+	v := s.current.Load()
+	if v.Labels[r.Label] == nil {
+		return nil, deny(ReasonUnknownLabel, "label").answer(s.estCase(v, r))
+	}
+	return v.chain, nil
+}
+
+// CSRAttrs implements est.CSRAttrser. It needs no authentication (RFC 7030,
+// Section 4.5), but a certificate of ours that was revoked is refused.
+func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) {
+	v := s.current.Load()
+	c := s.estCase(v, r)
+	if c.Label == nil {
+		return nil, deny(ReasonUnknownLabel, "label").answer(c)
+	}
+	if len(r.Peer.Certificates) > 0 {
+		if d := s.identifyCertificate(ctx, v, c, r.Peer); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
+			return nil, s.refuse(ctx, c, d)
+		}
+	}
+	return c.Label.CSRAttrs, nil
+}
+
+// Admit implements est.Admitter: unknown labels and addresses over their
+// budget are refused before a body is read.
+func (s *Service) Admit(_ context.Context, r *est.Request) error {
+	v := s.current.Load()
+	c := s.estCase(v, r)
+	if c.Label == nil {
+		return deny(ReasonUnknownLabel, "label").answer(c)
+	}
+	if d := s.addressBudget(v, c, false); d != nil {
+		return d.answer(c)
+	}
+	return nil
+}
+
+func (s *Service) estCase(v *version, r *est.Request) *Case {
+	return &Case{
+		RequestID: r.ID, Domain: v.Domain, Road: "est", Operation: string(r.Operation),
+		Label: v.Labels[r.Label], At: r.At, Address: r.Peer.Address,
+	}
+}
+
+// commit writes a change on behalf of a request. A peer that hangs up does not
+// undo what was decided.
+func (s *Service) commit(ctx context.Context, c *Change) error {
+	return s.store.Commit(context.WithoutCancel(ctx), c)
+}
+
+// CommitTrail appends one entry of somebody else's making, such as that the
+// server started. The domain and time are filled in when empty.
+func (s *Service) CommitTrail(ctx context.Context, e *trail.Entry) error {
+	if e.Domain == "" {
+		e.Domain = s.current.Load().Domain
+	}
+	if e.At.IsZero() {
+		e.At = s.now()
+	}
+	return s.commit(ctx, &Change{Trail: []*trail.Entry{e}})
+}

@@ -1,0 +1,353 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/voucher"
+)
+
+// Settings is one version of the configuration. The zero value admits nobody.
+// After it was given to New or Reload it must not change.
+type Settings struct {
+	Version string // named on the trail by every decision; free text
+	Domain  string // that everything stored belongs to; empty for DefaultDomain
+	// Labels are the EST labels by name; the one named "" serves requests
+	// without. A label named like an EST operation is refused (RFC 7030, Section 3.2.2).
+	Labels map[string]*Label
+	// Manufacturers whose devices may join, by name.
+	Manufacturers map[string]*Manufacturer
+
+	// Issuer replaces Config.Issuer when not nil, so that profiles and labels
+	// change together.
+	Issuer ca.Issuer
+	// DeviceAnchors is the CA whose certificates devices renew with. Nil for
+	// the issuer's chain.
+	DeviceAnchors *x509.CertPool
+
+	// Signer signs voucher-requests; its Chain should hold the domain's CAs, so
+	// that the MASA can pin the root (RFC 8995, Section 5.5). Required with
+	// manufacturers.
+	Signer *voucher.Signer
+	// TLSCertificates are the leaves that the devices' port presents; the
+	// pledge's proximity-registrar-cert is one of them. Empty for Signer's.
+	TLSCertificates []*x509.Certificate
+	// PinnedDomainCert is what vouchers are to pin. Nil for the last of the issuer's chain.
+	PinnedDomainCert *x509.Certificate
+	// Formats are the voucher encodings spoken, the preferred one first.
+	// Required with manufacturers.
+	Formats []voucher.Format
+	// DialMASA returns a client for the MASA at url (RFC 8995, Section 5.4).
+	// Required with manufacturers.
+	DialMASA func(m *Manufacturer, url string) (brski.MASA, error)
+
+	// Ask decides the cases of labels and manufacturers with Webhook. Nil refuses them.
+	Ask Ask
+
+	Limits Limits
+	// CRLLifetime is how long a CRL is current; zero for seven days.
+	CRLLifetime time.Duration
+}
+
+// Label is one EST label: who may use it, and what it issues.
+type Label struct {
+	Name    string // set from the key of Settings.Labels
+	Profile Profile
+	// Basic lets devices enroll with an HTTP credential.
+	Basic bool
+	// IDevID says when a manufacturer's certificate may enroll.
+	IDevID IDevIDRule
+	// RA lets certificates of ours with id-kp-cmcRA enroll others (RFC 7030, Section 3.7).
+	RA bool
+	// Renewal lets certificates of ours renew themselves, if Profile issued them.
+	Renewal bool
+	// Approval makes each device's first enrollment wait for an operator.
+	Approval bool
+	// Webhook has Settings.Ask decide.
+	Webhook bool
+	// AllowForeignNames lets IDevIDs and credentials that are no group
+	// credentials choose any name the profile allows.
+	AllowForeignNames bool
+	// CSRAttrs is the DER of a CsrAttrs (RFC 7030, Section 4.5.2); nil for none.
+	CSRAttrs []byte
+}
+
+// IDevIDRule says when a manufacturer's certificate may enroll by EST. The
+// zero value is never.
+type IDevIDRule string
+
+// The rules. With both the device must not be suspended.
+const (
+	IDevIDNever     IDevIDRule = ""
+	IDevIDVouched   IDevIDRule = "voucher"   // when its newest voucher exchange gave a voucher
+	IDevIDInventory IDevIDRule = "inventory" // when its serial number is in the inventory
+)
+
+// Profile is what the registrar needs of a certificate profile;
+// registrar/policy makes one of a profile.Profile. Safe for concurrent use.
+type Profile interface {
+	Name() string
+	Version() string
+	// Names decides subject and SubjectAltName. The error is for the person at
+	// the device and holds no secrets.
+	Names(f *Facts, csr *x509.CertificateRequest) (pkix.RDNSequence, ca.Names, error)
+	// CheckKey refuses kinds of keys; the error as above.
+	CheckKey(key crypto.PublicKey) error
+	Rules() ProfileRules
+}
+
+// Facts is what the registrar knows of a device by its own records.
+type Facts struct {
+	DeviceID     string
+	SerialNumber string // of the IDevID, the inventory, or the credential
+	Manufacturer string
+	Domain       string
+}
+
+// ProfileRules are a profile's rules about requests.
+type ProfileRules struct {
+	Linking               string        // "if-present" (also when empty), "required" or "off" (RFC 7030, Section 3.5)
+	AllowSameNameOtherKey bool          // a name that holds a certificate may enroll with another key
+	ExpiredGrace          time.Duration // how long after its end a certificate renews itself
+	MaxRenewals           int           // in a row; 0 for no limit
+	RenewalWindow         time.Duration // before the end of a certificate; 0 for always
+	RefuseSameKey         bool          // a renewal brings a new key
+}
+
+// UnlistedRule says what becomes of a device whose manufacturer is known and
+// whose serial number is not. The zero value denies.
+type UnlistedRule string
+
+// The rules.
+const (
+	UnlistedDeny    UnlistedRule = "deny"
+	UnlistedPending UnlistedRule = "pending" // an operator decides
+	UnlistedAdmit   UnlistedRule = "admit"   // every device of the manufacturer is welcome
+)
+
+// Manufacturer is one vendor of devices.
+type Manufacturer struct {
+	Name           string         // set from the key of Settings.Manufacturers
+	IDevIDAnchors  *x509.CertPool // the CAs its IDevIDs chain to; required
+	VoucherAnchors *x509.CertPool // the CAs its vouchers' signers chain to; required
+	MASAURL        string         // replaces the one in the IDevIDs (RFC 8995, Section 5.4)
+	MASATLSRoots   *x509.CertPool // for DialMASA: the CAs its MASA's TLS certificate chains to; nil for the system's
+	Unlisted       UnlistedRule
+	// Assertions that its vouchers may carry; nil for logged, proximity and verified.
+	Assertions []voucher.Assertion
+	// Webhook has Settings.Ask decide about its voucher-requests.
+	Webhook bool
+	// AllowNonceless takes requests and vouchers without a nonce.
+	AllowNonceless bool
+	// AllowNoProximity takes requests that do not assert proximity (RFC 8995, Section 5.2).
+	AllowNoProximity bool
+	// AllowExpiredIDevID ignores the end of an IDevID's validity (RFC 8995, Section 2.6.2).
+	AllowExpiredIDevID bool
+	// AllowAnyKeyUsage takes IDevIDs whose extended key usage leaves clientAuth out.
+	AllowAnyKeyUsage bool
+	// AllowMissingAuditLog hands a voucher on although the MASA gave no audit-log (RFC 8995, Section 5.8).
+	AllowMissingAuditLog bool
+	// RefuseOtherDomains refuses devices whose audit-log names another domain (RFC 8995, Section 5.8.3).
+	RefuseOtherDomains bool
+}
+
+// Limits bound what peers can make the registrar do and keep. Zero is no
+// budget for the first two and the default for the rest.
+type Limits struct {
+	EnrollmentsPerDevice  int           // certificates and voucher exchanges a device and day; 0: no budget
+	EnrollmentsPerAddress int           // requests an address (IPv6: /64) and hour; 0: no budget
+	PendingPerDevice      int           // waiting requests a device; default 4
+	Pending               int           // waiting requests and sightings in all; default 10000
+	Exchanges             int           // unanswered voucher exchanges at once; default 1024
+	MASATimeout           time.Duration // of one try, and how long a pledge is kept waiting; default 10s
+	MASARetry             time.Duration // between tries, growing to eight times that; default 10s
+	MASAGiveUp            time.Duration // after the request; default 1h
+	PollAfter             time.Duration // Retry-After of 202 (RFC 8995, Section 5.6: at most 60 s); default 10s
+}
+
+func (l Limits) checked() (Limits, error) {
+	for _, n := range []int{l.EnrollmentsPerDevice, l.EnrollmentsPerAddress, l.PendingPerDevice, l.Pending, l.Exchanges} {
+		if n < 0 {
+			return l, fmt.Errorf("a limit is %d", n)
+		}
+	}
+	for _, d := range []time.Duration{l.MASATimeout, l.MASARetry, l.MASAGiveUp, l.PollAfter} {
+		if d < 0 {
+			return l, fmt.Errorf("a limit is %s", d)
+		}
+	}
+	l.PendingPerDevice = orDefault(l.PendingPerDevice, 4)
+	l.Pending = orDefault(l.Pending, 10000)
+	l.Exchanges = orDefault(l.Exchanges, 1024)
+	l.MASATimeout = orDefault(l.MASATimeout, 10*time.Second)
+	l.MASARetry = orDefault(l.MASARetry, 10*time.Second)
+	l.MASAGiveUp = orDefault(l.MASAGiveUp, time.Hour)
+	l.PollAfter = min(orDefault(l.PollAfter, 10*time.Second), time.Minute)
+	return l, nil
+}
+
+func orDefault[T int | time.Duration](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// version is a checked Settings with what follows from it.
+type version struct {
+	Settings
+	issuer        ca.Issuer
+	chain         []*x509.Certificate // the issuer's
+	anchors       *x509.CertPool      // DeviceAnchors
+	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
+	ours          [][]byte            // DER of the certificates that a voucher may pin
+}
+
+// check fills in defaults and says what is wrong.
+func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error) {
+	if s == nil {
+		return nil, errors.New("there are none")
+	}
+	v := &version{Settings: *s, issuer: issuer}
+	if v.Domain == "" {
+		v.Domain = DefaultDomain
+	}
+	if s.Issuer != nil {
+		v.issuer = s.Issuer
+	}
+	if v.issuer == nil {
+		return nil, errors.New("there is no issuer")
+	}
+	var err error
+	if v.chain, err = v.issuer.Chain(ctx); err != nil {
+		return nil, fmt.Errorf("the issuer's chain: %w", err)
+	}
+	if len(v.chain) == 0 {
+		return nil, errors.New("the issuer's chain is empty")
+	}
+	if v.anchors = s.DeviceAnchors; v.anchors == nil {
+		v.anchors = x509.NewCertPool()
+		for _, c := range v.chain {
+			v.anchors.AddCert(c)
+		}
+	}
+	if v.Limits, err = s.Limits.checked(); err != nil {
+		return nil, err
+	}
+	v.CRLLifetime = orDefault(v.CRLLifetime, 7*24*time.Hour)
+	if err := v.checkLabels(); err != nil {
+		return nil, err
+	}
+	return v, v.checkManufacturers()
+}
+
+func (v *version) checkLabels() error {
+	labels := make(map[string]*Label, len(v.Labels))
+	for name, l := range v.Labels {
+		switch name {
+		case "cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen", "fullcmc":
+			return fmt.Errorf("label %q has the name of an EST operation (RFC 7030, Section 3.2.2)", name)
+		}
+		if l == nil || l.Profile == nil {
+			return fmt.Errorf("label %q has no profile", name)
+		}
+		switch l.IDevID {
+		case IDevIDNever, IDevIDVouched, IDevIDInventory:
+		default:
+			return fmt.Errorf("label %q: the IDevID rule is %q; want voucher or inventory", name, l.IDevID)
+		}
+		c := *l
+		c.Name = name
+		labels[name] = &c
+	}
+	v.Labels = labels
+	return nil
+}
+
+func (v *version) checkManufacturers() error {
+	manufacturers := make(map[string]*Manufacturer, len(v.Manufacturers))
+	for _, name := range slices.Sorted(maps.Keys(v.Manufacturers)) {
+		m := v.Manufacturers[name]
+		switch {
+		case name == "":
+			return errors.New("a manufacturer has no name")
+		case m == nil || m.IDevIDAnchors == nil || m.VoucherAnchors == nil:
+			return fmt.Errorf("manufacturer %q needs IDevID anchors and voucher anchors", name)
+		}
+		c := *m
+		c.Name = name
+		switch c.Unlisted {
+		case "":
+			c.Unlisted = UnlistedDeny
+		case UnlistedDeny, UnlistedPending, UnlistedAdmit:
+		default:
+			return fmt.Errorf("manufacturer %q: unlisted serial numbers are %q; want deny, pending or admit", name, c.Unlisted)
+		}
+		if c.Assertions == nil {
+			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}
+		}
+		manufacturers[name] = &c
+		v.manufacturers = append(v.manufacturers, &c)
+	}
+	v.Manufacturers = manufacturers
+	return v.checkIdentity()
+}
+
+// checkIdentity checks what voucher-requests need.
+func (v *version) checkIdentity() error {
+	if v.PinnedDomainCert == nil {
+		v.PinnedDomainCert = v.chain[len(v.chain)-1]
+	}
+	v.ours = append(v.ours, v.PinnedDomainCert.Raw)
+	if v.Signer != nil && v.Signer.Certificate != nil {
+		v.ours = append(v.ours, v.Signer.Certificate.Raw)
+		for _, c := range v.Signer.Chain {
+			v.ours = append(v.ours, c.Raw)
+		}
+		if len(v.TLSCertificates) == 0 {
+			v.TLSCertificates = []*x509.Certificate{v.Signer.Certificate}
+		}
+	}
+	if len(v.manufacturers) == 0 {
+		return nil
+	}
+	switch {
+	case v.Signer == nil || v.Signer.Key == nil || v.Signer.Certificate == nil:
+		return errors.New("there are manufacturers and no key to sign voucher-requests with")
+	case len(v.Formats) == 0:
+		return errors.New("there are manufacturers and no voucher format")
+	case v.DialMASA == nil:
+		return errors.New("there are manufacturers and no way to reach their MASAs")
+	}
+	return nil
+}
+
+// format returns the encoding with that media type, or nil.
+func (v *version) format(mediaType string) voucher.Format {
+	for _, f := range v.Formats {
+		if f.MediaType() == mediaType {
+			return f
+		}
+	}
+	return nil
+}
+
+// pinsUs tells whether a pin is one of our certificates, or a key of one.
+// MASAs in the field pin the registrar's own certificate (highway) as well as the CA's.
+func (v *version) pinsUs(match func(cert []byte) bool) bool {
+	return slices.ContainsFunc(v.ours, match)
+}
+
+func sameBytes(want []byte) func([]byte) bool {
+	return func(got []byte) bool { return bytes.Equal(got, want) }
+}

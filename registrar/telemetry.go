@@ -1,0 +1,103 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/internal/trail"
+)
+
+// status records the telemetry of RFC 8995, Sections 5.7 and 5.9.4. It takes
+// it from devices with a voucher exchange, or with a certificate of ours, and
+// from nobody else.
+func (s *Service) status(ctx context.Context, r *brski.StatusReport, kind string) error {
+	v := s.current.Load()
+	c := callCase(v, &r.Call)
+	d := s.identifyReporter(ctx, v, c, r, kind)
+	if d == nil {
+		d = s.recordStatus(ctx, v, c, r, kind)
+	}
+	if d != nil {
+		return s.refuse(ctx, c, d)
+	}
+	return nil
+}
+
+func (s *Service) identifyReporter(ctx context.Context, v *version, c *Case, r *brski.StatusReport, kind string) *Decision {
+	const rule = "telemetry"
+	if len(r.Peer.Certificates) == 0 {
+		return denyText(ReasonNoCertificate, rule, "telemetry is sent with the IDevID or the new certificate as TLS client certificate")
+	}
+	if d := s.identifyCertificate(ctx, v, c, r.Peer); d != nil {
+		return d
+	}
+	switch {
+	case c.Identity.Kind == IDevID:
+		device, err := found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber))
+		if err != nil {
+			return storeFailed(rule, err)
+		}
+		if device == nil {
+			return deny(ReasonNotPending, rule)
+		}
+		c.Device = device
+	case kind == KindVoucherStatus:
+		// RFC 8995, Section 5.7: sent before the pledge has a certificate of ours.
+		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
+		return denyText(ReasonMethodNotAllowed, rule, "voucher status is sent with the IDevID")
+	default:
+		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
+	}
+	switch c.Device.State {
+	case Suspended:
+		return deny(ReasonDeviceSuspended, rule)
+	case Decommissioned:
+		return deny(ReasonDeviceDecommissioned, rule)
+	default:
+		return nil
+	}
+}
+
+func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brski.StatusReport, kind string) *Decision {
+	const rule, known = "telemetry", 1
+	unlock, err := s.devices.lock(ctx, deviceKey(c.Device.Manufacturer, c.Device.SerialNumber))
+	if err != nil {
+		return storeFailed(rule, err)
+	}
+	defer unlock()
+	row, err := found(s.store.LatestVoucher(ctx, v.Domain, c.Device.ID))
+	switch {
+	case err != nil:
+		return storeFailed(rule, err)
+	case row == nil && kind == KindVoucherStatus:
+		return deny(ReasonNotPending, rule)
+	}
+	change := &Change{}
+	if row != nil {
+		field := &row.PledgeStatus
+		if kind == KindEnrollStatus {
+			field = &row.EnrollmentState
+		}
+		if bytes.Equal(*field, r.Raw) {
+			return nil // sent again
+		}
+		*field = r.Raw
+		change.PutVouchers = []*VoucherRecord{row}
+	}
+	b := c.facts(v).boolean("status", r.Status.Status).num("version", r.Status.Version).str("message", clip(r.Status.Reason)).
+		// RFC 8995, Section 5.9.4: whether it came with the certificate it speaks of.
+		boolean("with_own_certificate", c.Identity.Kind == LDevID)
+	change.Trail = []*trail.Entry{c.entry(kind, "", b)}
+	if err := s.commit(ctx, change); err != nil {
+		return storeFailed(rule, err)
+	}
+	level := slog.LevelInfo
+	if !r.Status.Status || r.Status.Version > known {
+		level = slog.LevelWarn // RFC 8995, Section 5.7: a human should know
+	}
+	s.log.LogAttrs(ctx, level, "telemetry", slog.String("kind", kind), slog.String("device", c.Device.ID), slog.String("serial_number", c.SerialNumber),
+		slog.Bool("status", r.Status.Status), slog.Int("version", r.Status.Version), slog.String("reason", clip(r.Status.Reason)))
+	return nil
+}
