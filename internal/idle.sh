@@ -10,7 +10,7 @@ pid=
 "$program" registrar --config "$dir/registrar.yaml" >/dev/null 2>&1 &
 pid=$!
 for _ in $(seq 100); do
-	"$program" device list --config "$dir/registrar.yaml" >/dev/null 2>&1 && [ -S "$dir/admin.sock" ] && break
+	"$program" device list --config "$dir/registrar.yaml" >/dev/null 2>&1 && [ -S "$dir/registrar/admin.sock" ] && break
 	sleep 0.1
 done
 awk '/VmRSS/ {printf "idle registrar: %.1f MB resident\n", $2/1000}' "/proc/$pid/status"

@@ -108,3 +108,6 @@ func RelativeURI(file, uri string) string {
 	}
 	return "file:" + Relative(file, path)
 }
+
+// Encode writes a value as YAML, as Decode reads it.
+func Encode(value any) ([]byte, error) { return yaml.Marshal(value) }

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/briskest/briskest/brski/pledge"
+	"github.com/briskest/briskest/internal/cli"
+)
+
+// progress prints each step as it is done, unless a machine reads.
+func progress(out io.Writer, o output) func(pledge.Step) {
+	if o.Output != cli.Table {
+		return nil
+	}
+	return func(s pledge.Step) { fmt.Fprintf(out, "%-20s %s\n", s.Name, s.Proven) }
+}
+
+type onboardCmd struct {
+	device
+	output
+}
+
+// Run onboards, from wherever an earlier run stopped.
+func (c *onboardCmd) Run(ctx context.Context, out io.Writer) error {
+	p, err := c.pledge(ctx, progress(out, c.output))
+	if err != nil {
+		return err
+	}
+	result, err := p.Onboard(ctx)
+	if err != nil {
+		return failure(err)
+	}
+	return cli.PrintOne(out, c.Output, resultOf(result.Certificate))
+}
+
+type renewCmd struct {
+	device
+	output
+	Within time.Duration `help:"Renew only when the certificate ends within this time; default always." placeholder:"720h"`
+}
+
+// Run renews the LDevID.
+func (c *renewCmd) Run(ctx context.Context, out io.Writer) error {
+	p, err := c.pledge(ctx, progress(out, c.output))
+	if err != nil {
+		return err
+	}
+	if c.Within > 0 {
+		status, err := p.Status()
+		if err != nil {
+			return failure(err)
+		}
+		if cert := status.Certificate; cert != nil && time.Until(cert.NotAfter) > c.Within {
+			return cli.PrintOne(out, c.Output, resultOf(cert))
+		}
+	}
+	result, err := p.Renew(ctx)
+	if err != nil {
+		return failure(err)
+	}
+	return cli.PrintOne(out, c.Output, resultOf(result.Certificate))
+}
+
+type statusCmd struct {
+	device
+	output
+}
+
+// statusRow is what the device has learned.
+type statusRow struct {
+	Stage           string    `json:"stage"`
+	SerialNumber    string    `json:"serial_number"`
+	Registrar       string    `json:"registrar"`
+	Pinned          string    `json:"pinned"`
+	Serial          string    `json:"serial"`
+	Subject         string    `json:"subject"`
+	NotAfter        time.Time `json:"not_after"`
+	VoucherReported bool      `json:"voucher_reported"`
+	Reported        bool      `json:"enrollment_reported"`
+	Renewing        bool      `json:"renewing"`
+}
+
+// Run prints what is stored; it connects to nobody.
+func (c *statusCmd) Run(ctx context.Context, out io.Writer) error {
+	p, err := c.pledge(ctx, nil)
+	if err != nil {
+		return err
+	}
+	status, err := p.Status()
+	if err != nil {
+		return failure(err)
+	}
+	row := statusRow{
+		Stage: string(status.Stage), SerialNumber: status.SerialNumber, Registrar: status.Registrar,
+		VoucherReported: status.VoucherReported, Reported: status.Reported, Renewing: status.Renewing,
+	}
+	if status.Pinned != nil {
+		row.Pinned = status.Pinned.Subject.String()
+	}
+	if cert := status.Certificate; cert != nil {
+		r := resultOf(cert)
+		row.Serial, row.Subject, row.NotAfter = r.Serial, r.Subject, r.NotAfter
+	}
+	return cli.PrintOne(out, c.Output, row)
+}

@@ -1,0 +1,132 @@
+// Command briskest-pledge is the device's side of BRSKI and EST: it onboards
+// with its manufacturer's certificate and renews what it was given. It is
+// small: no database, no server.
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/briskest/briskest/brski/pledge"
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/voucher/vouchercms"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Report(os.Stderr, "briskest-pledge", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	stop()
+	os.Exit(code)
+}
+
+// commands is the whole command line.
+type commands struct {
+	Onboard onboardCmd `cmd:"" help:"Join the registrar's domain, or go on where an earlier run stopped."`
+	Renew   renewCmd   `cmd:"" help:"Renew the certificate that onboarding gave."`
+	Status  statusCmd  `cmd:"" help:"Show what is stored."`
+}
+
+// exitEarly carries kong's wish to exit after printing help.
+type exitEarly int
+
+func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("briskest-pledge"),
+		kong.Description("A device that joins a domain by BRSKI (RFC 8995).\n\nExit codes: 0 done, 1 failed, 2 usage, 3 refused by the peer, 4 pending, 5 not found."),
+		kong.Writers(out, errs),
+		kong.Exit(func(code int) { panic(exitEarly(code)) }),
+	)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if code, ok := recover().(exitEarly); ok {
+			err = nil
+			if code != 0 {
+				err = &cli.Error{Code: int(code), Err: errors.New("stopped")}
+			}
+		}
+	}()
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return cli.Hint(cli.Usage("%w", err), "briskest-pledge --help lists the commands")
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.BindTo(out, (*io.Writer)(nil))
+	return parsed.Run()
+}
+
+// device says who the device is and where it keeps what it learns.
+type device struct {
+	IDevID    string        `name:"idevid" required:"" type:"existingfile" help:"PEM file of the manufacturer's certificate and what is above it."`
+	Key       string        `required:"" help:"Keystore URI of its key, such as file:idevid.key."`
+	Anchor    string        `required:"" type:"existingfile" help:"PEM file of the CAs that vouchers are trusted with."`
+	Registrar string        `required:"" help:"The registrar, as https://HOST:PORT."`
+	State     string        `required:"" help:"Directory for what the device learns."`
+	NoClock   bool          `help:"The clock is not to be relied upon: check no dates."`
+	MaxWait   time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`
+}
+
+func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.Pledge, error) {
+	id, err := pemfile.Identity(ctx, d.IDevID, d.Key)
+	if err != nil {
+		return nil, err
+	}
+	anchors, err := pemfile.Pool(d.Anchor)
+	if err != nil {
+		return nil, err
+	}
+	c := pledge.Config{
+		IDevID: *id, RegistrarURL: d.Registrar, Anchors: anchors, State: pledge.Dir(d.State),
+		Format: vouchercms.Format{}, NoClock: d.NoClock, MaxWait: d.MaxWait, Report: report,
+	}
+	if d.MaxWait == 0 {
+		c.Wait = func(context.Context, time.Duration) error { return errors.New("not waiting") }
+	}
+	return pledge.New(c)
+}
+
+// failure gives the pledge's errors their exit codes.
+func failure(err error) error {
+	var e *pledge.Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case errors.Is(err, pledge.ErrPending):
+		return cli.Pending(e.Message, e.RetryAfter)
+	case errors.Is(err, pledge.ErrRefused):
+		return cli.Refused(err)
+	case e.Reason == pledge.ReasonNotEnrolled:
+		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest-pledge onboard gets the first certificate"}
+	default:
+		return err
+	}
+}
+
+// output is the -o flag.
+type output struct {
+	Output string `short:"o" enum:"table,json,csv" default:"table" help:"How to print: table, json or csv."`
+}
+
+// result is what a command prints about the device's certificate.
+type result struct {
+	Serial   string    `json:"serial"`
+	Subject  string    `json:"subject"`
+	Issuer   string    `json:"issuer"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+func resultOf(cert *x509.Certificate) result {
+	return result{hex.EncodeToString(cert.SerialNumber.Bytes()), cert.Subject.String(), cert.Issuer.String(), cert.NotAfter}
+}
