@@ -1,6 +1,7 @@
 package est
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/briskest/briskest/internal/cms"
 )
 
 // ErrPending is matched by the error of a client whose request waits for a decision (RFC 7030, Section 4.2.3).
@@ -31,7 +34,7 @@ func (e *PendingError) Error() string {
 }
 
 // Is reports whether target is [ErrPending].
-func (e *PendingError) Is(target error) bool { return target == ErrPending } //nolint:errorlint // identity is what Is defines
+func (e *PendingError) Is(target error) bool { return target == ErrPending }
 
 // StatusError is any other answer that is no success.
 type StatusError struct {
@@ -116,6 +119,22 @@ func (a *answer) der(want string) ([]byte, error) {
 		return nil, a.invalid(errors.New("its body is not base64: " + e.Reason))
 	}
 	return der, nil
+}
+
+// certificates opens the answer as certs-only.
+func (a *answer) certificates() ([]*x509.Certificate, error) {
+	der, err := a.der(typePKCS7)
+	if err != nil {
+		return nil, err
+	}
+	if t := smimeType(a.contentType); t != "" && t != "certs-only" {
+		return nil, a.invalid(fmt.Errorf("smime-type is %q", printable(t, 40)))
+	}
+	certs, err := cms.ParseCertsOnly(der)
+	if err != nil {
+		return nil, a.invalid(err)
+	}
+	return certs, nil
 }
 
 func (a *answer) invalid(err error) error {

@@ -9,7 +9,7 @@ import (
 // caCerts answers RFC 7030, Section 4.1. Nobody has to authenticate for it (RFC 7030, Section 4.1.2), unless the
 // backend's Admitter says otherwise.
 func (x *exchange) caCerts() *Error {
-	certs, err := x.h.Backend.CACerts(x.ctx, &x.req.Request)
+	certs, err := x.h.Backend.CACerts(x.r.Context(), &x.req.Request)
 	if err != nil {
 		return asError(err)
 	}

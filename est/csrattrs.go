@@ -18,7 +18,7 @@ func (x *exchange) csrAttrs() *Error {
 	var der []byte
 	if b, ok := x.h.Backend.(CSRAttrser); ok {
 		var err error
-		if der, err = b.CSRAttrs(x.ctx, &x.req.Request); err != nil {
+		if der, err = b.CSRAttrs(x.r.Context(), &x.req.Request); err != nil {
 			return asError(err)
 		}
 	}

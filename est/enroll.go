@@ -27,7 +27,7 @@ func (x *exchange) enroll() *Error {
 	if err := x.checkLink(); err != nil {
 		return asError(err)
 	}
-	cert, err := x.h.Backend.Enroll(x.ctx, &x.req)
+	cert, err := x.h.Backend.Enroll(x.r.Context(), &x.req)
 	if err != nil {
 		return asError(err)
 	}
@@ -54,7 +54,7 @@ func (x *exchange) readCSR() ([]byte, *Error) {
 
 func (x *exchange) checkLink() error {
 	if l, ok := x.h.Backend.(Linker); ok {
-		return l.CheckLink(x.ctx, &x.req)
+		return l.CheckLink(x.r.Context(), &x.req)
 	}
 	return x.req.CheckLink()
 }

@@ -1,7 +1,6 @@
 package est
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -37,7 +36,7 @@ type Handler struct {
 // ServeHTTP serves everything under /.well-known/est. Any other path is refused with 404, so it may also be a server's
 // only handler. Do not put it behind an [http.ServeMux], which redirects paths that it finds unclean.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchange{h: h, w: w, r: r, ctx: r.Context()}
+	x := exchange{h: h, w: w, r: r}
 	x.req.ID = NewRequestID()
 	x.req.Peer = NewPeer(r)
 	if h.Now != nil {
@@ -60,7 +59,6 @@ type exchange struct {
 	h   *Handler
 	w   http.ResponseWriter
 	r   *http.Request
-	ctx context.Context //nolint:containedctx // lives exactly as long as the request
 	req EnrollRequest
 }
 
@@ -74,7 +72,7 @@ func (x *exchange) serve() *Error {
 			"EST is served over TLS only. Use an https URL.")
 	}
 	if a, ok := x.h.Backend.(Admitter); ok {
-		if err := a.Admit(x.ctx, &x.req.Request); err != nil {
+		if err := a.Admit(x.r.Context(), &x.req.Request); err != nil {
 			return asError(err)
 		}
 	}
@@ -112,7 +110,7 @@ func (x *exchange) checkMethod() *Error {
 func (x *exchange) refuse(e *Error) {
 	if e.Status != http.StatusAccepted {
 		if o, ok := x.h.Backend.(Observer); ok {
-			o.Refused(x.ctx, &x.req.Request, e)
+			o.Refused(x.r.Context(), &x.req.Request, e)
 		}
 		x.log(e)
 	}
@@ -134,7 +132,7 @@ func (x *exchange) log(e *Error) {
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("cause", e.Err.Error()))
 	}
-	x.h.Log.LogAttrs(x.ctx, level, "EST request refused", attrs...)
+	x.h.Log.LogAttrs(x.r.Context(), level, "EST request refused", attrs...)
 }
 
 // answer writes der in base64 with status 200.

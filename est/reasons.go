@@ -26,7 +26,7 @@ const (
 	ReasonBodyDER         = "body-der"         // (400) DER without base64
 	ReasonBodyBase64      = "body-base64"      // (400) other characters than base64's, wrong or missing padding
 
-	// The CSR; all are (400).
+	// The CSR; (400) unless another status is given.
 	ReasonCSRSyntax             = "csr-syntax"               // not a PKCS#10 request in DER
 	ReasonCSRTooLarge           = "csr-too-large"            // above 96 KiB, or too many attributes or extensions
 	ReasonCSRTrailing           = "csr-trailing-bytes"       // bytes after the request
