@@ -104,7 +104,8 @@ type Case struct {
 	NamesHash [32]byte
 	// Current is the certificate on record of the same device, key and names.
 	Current *Certificate
-	// Held are the device's issued certificates, loaded where the profile's rules need them.
+	// Held are the device's certificates, loaded where the profile's rules need
+	// them: the issued ones, and where renewals are counted those in any status.
 	Held []*Certificate
 	// Evidence is what is kept when the case has to wait: the CSR or voucher-request as received.
 	Evidence []byte

@@ -208,7 +208,11 @@ func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) err
 	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 {
 		return err
 	}
-	c.Held, err = s.store.ListCertificates(ctx, &CertificateQuery{Domain: v.Domain, DeviceID: c.Device.ID, Status: Issued, Limit: maxHeld})
+	q := &CertificateQuery{Domain: v.Domain, DeviceID: c.Device.ID, Limit: maxHeld}
+	if rules.MaxRenewals == 0 {
+		q.Status = Issued // replaced ones count only where renewals are counted
+	}
+	c.Held, err = s.store.ListCertificates(ctx, q)
 	return err
 }
 

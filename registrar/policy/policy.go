@@ -226,13 +226,18 @@ func again() *registrar.Decision {
 }
 
 // nameTaken refuses another key for a name that holds a valid certificate,
-// unless the profile allows it.
+// unless the profile allows it. A device that proves by a certificate that it
+// is the one that has the name, an IDevID after a reset say, may have another key.
 func nameTaken(c *registrar.Case) *registrar.Decision {
-	if c.Identity.Kind == registrar.LDevID || c.Label.Profile.Rules().AllowSameNameOtherKey {
+	switch c.Identity.Kind {
+	case registrar.LDevID, registrar.IDevID, registrar.Operator:
+		return nil
+	}
+	if c.Label.Profile.Rules().AllowSameNameOtherKey {
 		return nil
 	}
 	for _, held := range c.Held {
-		if held.KeyHash != c.KeyHash && held.Profile == c.Label.Profile.Name() && c.At.Before(held.NotAfter) {
+		if held.Status == registrar.Issued && held.KeyHash != c.KeyHash && held.Profile == c.Label.Profile.Name() && c.At.Before(held.NotAfter) {
 			return deny(registrar.ReasonNameTaken)
 		}
 	}
@@ -259,7 +264,8 @@ func renewalLimits(c *registrar.Case) *registrar.Decision {
 }
 
 // renewals counts the renewals in a row that led to the certificate that asks:
-// those of the device with the same names since it last enrolled otherwise.
+// those of the device with the same names since it last enrolled otherwise,
+// replaced ones included.
 func renewals(c *registrar.Case) int {
 	var enrolled time.Time
 	for _, held := range c.Held {
@@ -269,7 +275,7 @@ func renewals(c *registrar.Case) int {
 	}
 	n := 0
 	for _, held := range c.Held {
-		if held.NamesHash == c.NamesHash && held.Operation == registrar.OpRenew && held.IssuedAt.After(enrolled) {
+		if held.NamesHash == c.NamesHash && held.Raw != nil && held.Operation == registrar.OpRenew && held.IssuedAt.After(enrolled) {
 			n++
 		}
 	}
