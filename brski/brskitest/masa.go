@@ -71,7 +71,7 @@ func (m *MASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*brski
 	if err != nil {
 		return nil, err
 	}
-	pin := artifact.Certificates[len(artifact.Certificates)-1]
+	pin := farthest(artifact)
 	v := &voucher.Voucher{
 		Assertion: voucher.Proximity, CreatedOn: request.CreatedOn, SerialNumber: request.SerialNumber,
 		IDevIDIssuer: request.IDevIDIssuer, Nonce: request.Nonce, PinnedDomainCert: pin.Raw,
@@ -126,4 +126,14 @@ func (m *MASA) open(r *brski.MASARequest) (*voucher.Request, *voucher.Artifact, 
 		return nil, nil, bad(err)
 	}
 	return request, artifact, nil
+}
+
+// farthest returns the root that travelled with the request, else its signer.
+func farthest(a *voucher.Artifact) *x509.Certificate {
+	for _, c := range a.Certificates {
+		if c.IsCA && c.CheckSignatureFrom(c) == nil {
+			return c
+		}
+	}
+	return a.Signer
 }
