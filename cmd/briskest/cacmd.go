@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"strings"
+	"time"
+
+	"github.com/briskest/briskest/internal/cli"
+	registraradmin "github.com/briskest/briskest/registrar/admin"
+)
+
+type caCmd struct {
+	List   caListCmd   `cmd:"" help:"List certificates, intents without an outcome included."`
+	Revoke caRevokeCmd `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
+	CRL    caCRLCmd    `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
+}
+
+type caListCmd struct {
+	registrarData
+	Device string `help:"Only certificates of this device ID."`
+	Status string `enum:"intended,issued,abandoned,revoked,all" default:"all" help:"intended, issued, abandoned, revoked or all."`
+	output
+}
+
+// certificateRow is one line about a certificate.
+type certificateRow struct {
+	Serial    string    `json:"serial"` // lower-case hex
+	Subject   string    `json:"subject"`
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+	Status    string    `json:"status"`
+	Profile   string    `json:"profile"`
+	Device    string    `json:"device"`
+	Operation string    `json:"operation"`
+	Detail    string    `json:"detail,omitempty"` // of a revocation or an abandoned intent
+}
+
+func certificateRows(list []registraradmin.Certificate) []certificateRow {
+	var rows []certificateRow
+	for _, c := range list {
+		row := certificateRow{c.Serial, c.Subject, c.NotBefore, c.NotAfter, c.Status, c.Profile, c.Device, c.Operation, c.Explanation}
+		if c.RevokedAt != nil {
+			row.Detail = "revoked " + c.RevokedAt.Format(time.RFC3339) + ", " + reasonName(c.RevokeReason)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Run lists certificates in order of serial number.
+func (c *caListCmd) Run(ctx context.Context, s streams) error {
+	query := registraradmin.CertificateList{Device: c.Device, Status: c.Status}
+	if c.Status == "all" {
+		query.Status = ""
+	}
+	var list []registraradmin.Certificate
+	err := c.operate(ctx, s, func(client *registraradmin.Client) error {
+		for cert, err := range client.Certificates(ctx, query) {
+			if err != nil {
+				return err
+			}
+			list = append(list, cert)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return cli.PrintList(s.out, c.Output, certificateRows(list))
+}
+
+type caRevokeCmd struct {
+	registrarData
+	Serial string `arg:"" help:"Serial number, in hex as ca list shows it."`
+	Reason string `default:"unspecified" help:"unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn or aACompromise (RFC 5280, Section 5.3.1)."`
+	output
+}
+
+// reasons are the CRLReason words of RFC 5280, Section 5.3.1, by number; 7 is
+// not used and 8 is for delta CRLs.
+func reasons() []string {
+	return []string{
+		"unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "cessationOfOperation",
+		"certificateHold", "", "", "privilegeWithdrawn", "aACompromise",
+	}
+}
+
+func reasonName(reason int) string {
+	if names := reasons(); reason >= 0 && reason < len(names) {
+		return names[reason]
+	}
+	return "unknown reason"
+}
+
+// Run revokes a certificate.
+func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
+	reason := -1
+	for i, name := range reasons() {
+		if name != "" && strings.EqualFold(name, c.Reason) {
+			reason = i
+		}
+	}
+	if reason < 0 {
+		return cli.Usage("--reason %q is not a word of RFC 5280, Section 5.3.1", c.Reason)
+	}
+	return c.operate(ctx, s, func(client *registraradmin.Client) error {
+		cert, err := client.Revoke(ctx, strings.ToLower(strings.ReplaceAll(c.Serial, ":", "")), reason)
+		if err != nil {
+			return err
+		}
+		return cli.PrintOne(s.out, c.Output, certificateRows([]registraradmin.Certificate{*cert})[0])
+	})
+}
+
+type caCRLCmd struct {
+	registrarData
+	Out string `help:"Write to this file instead of standard output."`
+	DER bool   `name:"der" help:"DER instead of PEM."`
+}
+
+// Run signs a list of every revoked certificate that has not expired.
+func (c *caCRLCmd) Run(ctx context.Context, s streams) error {
+	return c.operate(ctx, s, func(client *registraradmin.Client) error {
+		crl, err := client.SignCRL(ctx)
+		if err != nil {
+			return err
+		}
+		if c.DER {
+			return writeOut(s, c.Out, crl.Raw)
+		}
+		return writeOut(s, c.Out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl.Raw}))
+	})
+}

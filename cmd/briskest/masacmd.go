@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/masa"
+	masaadmin "github.com/briskest/briskest/masa/admin"
+)
+
+type masaCmd struct {
+	Serve   masaServeCmd   `cmd:"" default:"withargs" hidden:"" help:"Run the MASA."`
+	Device  masaDeviceCmd  `cmd:"" help:"Devices that were built: import, list, show."`
+	Owner   masaOwnerCmd   `cmd:"" help:"To whom devices were sold: add."`
+	Block   masaBlockCmd   `cmd:"" help:"No voucher for a device that was stolen or recalled."`
+	Unblock masaUnblockCmd `cmd:"" help:"Vouchers for a blocked device again."`
+}
+
+type masaServeCmd struct {
+	Config string `required:"" type:"existingfile" help:"masa.yaml."`
+}
+
+// Run serves until it is told to stop. SIGHUP loads the configuration again.
+func (c *masaServeCmd) Run(ctx context.Context, s streams) error {
+	cfg, err := loadMASAConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	service, _, err := startMASA(ctx, cfg, s.err)
+	if err != nil {
+		return err
+	}
+	return service.serve(ctx)
+}
+
+// masaData names whose data a command works on.
+type masaData struct {
+	Config string `required:"" type:"existingfile" help:"masa.yaml; its server is asked when it runs, else its store is opened."`
+}
+
+// operate calls do with the running MASA, or with one opened for the purpose.
+func (d *masaData) operate(ctx context.Context, s streams, do func(masaadmin.Operator) error) error {
+	cfg, err := loadMASAConfig(d.Config)
+	if err != nil {
+		return err
+	}
+	socket := cfg.path(cfg.Listen.Admin)
+	if conn, err := dialUnix(ctx, socket); err == nil {
+		conn.Close()
+		return masaFailure(do(masaadmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })))
+	}
+	cfg.Log.Level = "error"
+	role, err := openMASA(ctx, cfg, s.err)
+	if err != nil {
+		return err
+	}
+	return errors.Join(masaFailure(do(role.service)), role.close())
+}
+
+// masaFailure gives the MASA's sentinels their exit codes.
+func masaFailure(err error) error {
+	switch {
+	case errors.Is(err, masa.ErrNotFound):
+		return &cli.Error{Code: cli.ExitNotFound, Err: err}
+	case errors.Is(err, masa.ErrInvalid):
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	default:
+		return err
+	}
+}
+
+type masaDeviceCmd struct {
+	Import masaImportCmd     `cmd:"" help:"Put what was built on record."`
+	List   masaDeviceListCmd `cmd:"" help:"List devices."`
+	Show   masaDeviceShowCmd `cmd:"" help:"One device with its owners and vouchers."`
+}
+
+type masaImportCmd struct {
+	masaData
+	Product string `required:"" help:"Product line, as in the configuration."`
+	File    string `arg:"" help:"Serial numbers, one a line (or the first CSV field), or PEM IDevIDs; - for standard input."`
+	Batch   string `help:"Name of the batch, for the record."`
+	DryRun  bool   `help:"Report, and change nothing."`
+	output
+}
+
+// importResult is what an import prints.
+type importResult struct {
+	Added     int `json:"added"`
+	Changed   int `json:"changed"`
+	Unchanged int `json:"unchanged"`
+}
+
+// Run imports, in parts of 10,000; each part is all or nothing.
+func (c *masaImportCmd) Run(ctx context.Context, s streams) error {
+	rows, err := readImport(s, c.File)
+	if err != nil {
+		return err
+	}
+	devices := make([]masa.ImportDevice, len(rows))
+	for i, row := range rows {
+		devices[i] = masa.ImportDevice{SerialNumber: row.serialNumber, IDevID: row.idevid}
+	}
+	var total importResult
+	err = c.operate(ctx, s, func(op masaadmin.Operator) error {
+		return chunks(devices, masa.MaxImport, func(part []masa.ImportDevice) error {
+			report, err := op.ImportDevices(ctx, &masa.Import{Product: c.Product, Batch: c.Batch, Devices: part, DryRun: c.DryRun, By: actor()})
+			if err != nil {
+				return err
+			}
+			for _, p := range report.Problems {
+				fmt.Fprintf(s.err, "row %d, %q: %s\n", p.Row, p.SerialNumber, p.Problem)
+			}
+			if len(report.Problems) > 0 {
+				return fmt.Errorf("nothing of these %d rows was imported: %d have problems", len(part), len(report.Problems))
+			}
+			total.Added += report.Added
+			total.Changed += report.Changed
+			total.Unchanged += report.Unchanged
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return cli.PrintOne(s.out, c.Output, total)
+}
+
+type masaDeviceListCmd struct {
+	masaData
+	output
+}
+
+// Run lists every device.
+func (c *masaDeviceListCmd) Run(ctx context.Context, s streams) error {
+	var all []*masa.Device
+	err := c.operate(ctx, s, func(op masaadmin.Operator) error {
+		for page := (masa.Page{Limit: masa.MaxPage}); ; {
+			rows, err := op.ListDevices(ctx, page)
+			if err != nil {
+				return err
+			}
+			all = append(all, rows...)
+			if len(rows) < masa.MaxPage {
+				return nil
+			}
+			page.After = rows[len(rows)-1].ID
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return cli.PrintList(s.out, c.Output, all)
+}
+
+type masaDeviceShowCmd struct {
+	masaData
+	masaDeviceArg
+	output
+}
+
+// masaDeviceArg names a device.
+type masaDeviceArg struct {
+	SerialNumber string `arg:"" help:"Serial number."`
+	Product      string `help:"Product line, where the serial number is in several."`
+}
+
+func (a *masaDeviceArg) ref() masa.DeviceRef {
+	return masa.DeviceRef{Product: a.Product, SerialNumber: a.SerialNumber}
+}
+
+// Run prints one device.
+func (c *masaDeviceShowCmd) Run(ctx context.Context, s streams) error {
+	return c.operate(ctx, s, func(op masaadmin.Operator) error {
+		found, err := op.Device(ctx, c.ref())
+		if err != nil {
+			return err
+		}
+		return cli.PrintOne(s.out, c.Output, found)
+	})
+}
+
+type masaOwnerCmd struct {
+	Add masaOwnerAddCmd `cmd:"" help:"Note to whom a device was sold; from then on only that owner gets vouchers."`
+}
+
+type masaOwnerAddCmd struct {
+	masaData
+	masaDeviceArg
+	Certificate string `type:"existingfile" help:"PEM file of the owner's domain CA."`
+	Fingerprint string `help:"SHA-256 of the owner's domain CA certificate, in hex."`
+	DomainID    string `name:"domain-id" help:"The owner's domainID (RFC 8995, Section 5.8.2), in hex."`
+	Name        string `help:"The customer, for people."`
+	Replace     bool   `help:"End earlier claims."`
+	output
+}
+
+// Run notes the owner.
+func (c *masaOwnerAddCmd) Run(ctx context.Context, s streams) error {
+	claim := &masa.OwnerClaim{DeviceRef: c.ref(), Name: c.Name, Replace: c.Replace, By: actor()}
+	var err error
+	if c.Certificate != "" {
+		certs, err := pemfile.Certificates(c.Certificate)
+		if err != nil {
+			return err
+		}
+		claim.Certificate = certs[len(certs)-1].Raw
+	}
+	if claim.Fingerprint, err = hex.DecodeString(c.Fingerprint); err != nil {
+		return cli.Usage("--fingerprint: %w", err)
+	}
+	if claim.DomainID, err = hex.DecodeString(c.DomainID); err != nil {
+		return cli.Usage("--domain-id: %w", err)
+	}
+	return c.operate(ctx, s, func(op masaadmin.Operator) error {
+		owner, err := op.AddOwner(ctx, claim)
+		if err != nil {
+			return err
+		}
+		return cli.PrintOne(s.out, c.Output, owner)
+	})
+}
+
+type masaBlockCmd struct {
+	masaData
+	masaDeviceArg
+	Reason string `help:"Why, for the record."`
+	output
+}
+
+// Run blocks a device.
+func (c *masaBlockCmd) Run(ctx context.Context, s streams) error {
+	return c.operate(ctx, s, func(op masaadmin.Operator) error {
+		device, err := op.Block(ctx, &masa.BlockRequest{DeviceRef: c.ref(), Reason: c.Reason, By: actor()})
+		if err != nil {
+			return err
+		}
+		return cli.PrintOne(s.out, c.Output, device)
+	})
+}
+
+type masaUnblockCmd struct {
+	masaData
+	masaDeviceArg
+	Reason string `help:"Why, for the record."`
+	output
+}
+
+// Run unblocks a device.
+func (c *masaUnblockCmd) Run(ctx context.Context, s streams) error {
+	return c.operate(ctx, s, func(op masaadmin.Operator) error {
+		device, err := op.Unblock(ctx, &masa.BlockRequest{DeviceRef: c.ref(), Reason: c.Reason, By: actor()})
+		if err != nil {
+			return err
+		}
+		return cli.PrintOne(s.out, c.Output, device)
+	})
+}

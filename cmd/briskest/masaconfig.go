@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/config"
+)
+
+// masaConfig is masa.yaml. Paths are relative to the file. BRISKEST_MASA_ and
+// the key's path override single keys.
+type masaConfig struct {
+	file string // where it was read from
+
+	// Version of this schema; 1.
+	Version int    `yaml:"version"`
+	Domain  string `yaml:"domain"`
+	Listen  struct {
+		// Registrars is the address registrars reach the MASA at, HOST:PORT.
+		Registrars string `yaml:"registrars"`
+		// Admin is the unix socket that operators' commands use while the server runs.
+		Admin string `yaml:"admin"`
+	} `yaml:"listen"`
+	Store    string         `yaml:"store"`
+	TrailKey string         `yaml:"trail_key"`
+	TLS      identityConfig `yaml:"tls"`
+	// Products are lines of devices, each with its own voucher key.
+	Products []productConfig `yaml:"products"`
+	// RegistrarAnchors is a PEM file; when given, a registrar's certificate
+	// must chain to one of them. Without it any registrar is taken that
+	// carries id-kp-cmcRA (RFC 8995, Section 5.5.4), and the audit-log tells.
+	RegistrarAnchors string    `yaml:"registrar_anchors"`
+	Log              logConfig `yaml:"log"`
+}
+
+// productConfig is one line of devices.
+type productConfig struct {
+	Name string `yaml:"name"`
+	// IDevIDAnchors is a PEM file of the CAs its IDevIDs chain to.
+	IDevIDAnchors string `yaml:"idevid_anchors"`
+	// Voucher signs its vouchers.
+	Voucher identityConfig `yaml:"voucher"`
+	// Assertion is the strongest that is made: verified, proximity (default) or logged.
+	Assertion string `yaml:"assertion"`
+	// AllowNonceless issues vouchers without a nonce.
+	AllowNonceless bool `yaml:"allow_nonceless"`
+	// AllowUnlisted issues for devices that were not imported, as long as
+	// their IDevID chains to the anchors.
+	AllowUnlisted bool `yaml:"allow_unlisted"`
+	// RequireOwner issues only to the owner on record.
+	RequireOwner bool `yaml:"require_owner"`
+	// NoncelessLifetime is how long a nonceless voucher is good; default 1d.
+	NoncelessLifetime config.Duration `yaml:"nonceless_lifetime"`
+}
+
+// loadMASAConfig reads and checks a masa.yaml.
+func loadMASAConfig(file string) (*masaConfig, error) {
+	c := &masaConfig{file: file, Domain: "default"}
+	if err := config.Load(file, "BRISKEST_MASA", c); err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if err := c.check(); err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("%s: %w", file, err)}
+	}
+	return c, nil
+}
+
+func (c *masaConfig) check() error {
+	if c.Version != 1 {
+		return fmt.Errorf("version is %d; this program reads version 1", c.Version)
+	}
+	for key, value := range map[string]string{
+		"listen.registrars": c.Listen.Registrars, "listen.admin": c.Listen.Admin, "store": c.Store,
+		"trail_key": c.TrailKey, "tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key,
+	} {
+		if value == "" {
+			return fmt.Errorf("the key %s is missing", key)
+		}
+	}
+	if len(c.Products) == 0 {
+		return fmt.Errorf("the key products is empty: there is no voucher this MASA could sign")
+	}
+	return nil
+}
+
+// path resolves a path of the file.
+func (c *masaConfig) path(p string) string { return config.Relative(c.file, p) }
+
+// uri resolves a keystore URI of the file.
+func (c *masaConfig) uri(u string) string { return config.RelativeURI(c.file, u) }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/masa"
+	masaadmin "github.com/briskest/briskest/masa/admin"
+	registraradmin "github.com/briskest/briskest/registrar/admin"
+)
+
+// importDevice puts a device on the MASA's and on the registrar's list.
+func (q *quickstart) importDevice(ctx context.Context, vendor masaadmin.Inventory, operator *registraradmin.Client, serial, name string) error {
+	idevid, err := pemfile.Certificates(q.path(name + "/idevid.pem"))
+	if err != nil {
+		return err
+	}
+	built, err := vendor.ImportDevices(ctx, &masa.Import{
+		Product: quickProduct, By: actor(), Devices: []masa.ImportDevice{{SerialNumber: serial, IDevID: idevid[0].Raw}},
+	})
+	if err != nil {
+		return err
+	}
+	if len(built.Problems) > 0 {
+		return fmt.Errorf("the MASA does not take %s: %s", serial, built.Problems[0].Problem)
+	}
+	bought, err := operator.ImportDevices(ctx, quickMaker, []registraradmin.ImportDevice{{SerialNumber: serial}}, false)
+	if err != nil {
+		return err
+	}
+	if len(bought.Problems) > 0 {
+		return fmt.Errorf("the registrar does not take %s: %s", serial, bought.Problems[0].Text)
+	}
+	return nil
+}
+
+// add builds one more device and onboards it at the quickstart that runs.
+func (q *quickstart) add(ctx context.Context, serial string) error {
+	where, err := readAddresses(q.path(""))
+	if err != nil {
+		return err
+	}
+	name := "devices/" + fileName(serial)
+	if err := q.make("devices"); err != nil {
+		return err
+	}
+	masaAddress := strings.TrimPrefix(originOf(where.MASA), "https://")
+	if err := q.makeIDevID(ctx, serial, name, masaAddress); err != nil {
+		return err
+	}
+	q.step("vendor", "built device "+serial, name+"/idevid.pem")
+	vendor := masaadmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, q.path("masa/admin.sock")) })
+	operator := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) {
+		return dialUnix(ctx, q.path("registrar/admin.sock"))
+	})
+	if err := q.importDevice(ctx, vendor, operator, serial, name); err != nil {
+		return err
+	}
+	q.step("operator", "put "+serial+" on the registrar's list of devices bought")
+	return q.runPledge(ctx, name, where.EST)
+}
+
+// fileName makes a serial number fit for a folder's name.
+func fileName(serial string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '_'
+	}, serial)
+}
+
+// originOf cuts the path off a URL of ours.
+func originOf(url string) string {
+	origin, _, _ := strings.Cut(url, "/.well-known/")
+	return origin
+}
+
+// whatNext shows how to go on with the servers that run, or without them.
+func (q *quickstart) whatNext(servers *quickServers) string {
+	dir := strings.TrimSuffix(q.path("x"), "/x")
+	return fmt.Sprintf(`
+Look at it with nothing of ours:
+  openssl cms -verify -inform DER -in %[1]s/pledge/voucher.vcj -CAfile %[1]s/masa/anchor.pem -purpose any
+  openssl verify -CAfile %[1]s/ca.pem %[1]s/pledge/ldevid.pem
+The servers' logs are %[1]s/registrar/registrar.log and %[1]s/masa/masa.log.
+Start them again:
+  briskest masa --config %[1]s/masa.yaml
+  briskest registrar --config %[1]s/registrar.yaml
+Onboard another device while they run:
+  briskest quickstart --dir %[1]s --add WIDGET-0002
+Enroll a device without an IDevID with curl:
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=sensor-1 -outform DER | openssl base64 -out csr.b64
+  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, servers.EST)
+}

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/brski/pledge"
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/keystore"
+	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/trail"
+	"github.com/briskest/briskest/masa"
+	masastore "github.com/briskest/briskest/masa/store"
+	registraradmin "github.com/briskest/briskest/registrar/admin"
+	"github.com/briskest/briskest/voucher/vouchercms"
+)
+
+// What the quickstart calls its parts.
+const (
+	quickVendor   = "Example Vendor"
+	quickOperator = "Example Operator"
+	quickProduct  = "widget"
+	quickMaker    = "example"
+	quickSerial   = "WIDGET-0001"
+	quickUser     = "line-1"
+)
+
+type quickstartCmd struct {
+	Once bool   `help:"Exit when the device is in."`
+	Dir  string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
+	Port int    `help:"Port of the registrar; default a free one."`
+	Add  string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
+}
+
+// addresses is addresses.json: where the servers of a quickstart answer.
+type addresses struct {
+	EST   string `json:"est"`
+	BRSKI string `json:"brski"`
+	MASA  string `json:"masa"`
+	PID   int    `json:"pid"` // of the process that serves the registrar
+}
+
+// readAddresses reads where a quickstart's servers answer.
+func readAddresses(dir string) (*addresses, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
+	if err != nil {
+		return nil, cli.Hint(err, "briskest quickstart --dir %s starts the servers and writes it", dir)
+	}
+	var a addresses
+	if err := json.Unmarshal(data, &a); err != nil {
+		return nil, fmt.Errorf("addresses.json: %w", err)
+	}
+	return &a, nil
+}
+
+// Run makes what is not there yet, serves, and onboards the device.
+func (c *quickstartCmd) Run(ctx context.Context, s streams) error {
+	if c.Dir == "" {
+		if c.Add != "" {
+			return required("--dir")
+		}
+		dir, err := os.MkdirTemp("", "briskest-")
+		if err != nil {
+			return err
+		}
+		c.Dir = dir
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return err
+	}
+	q := &quickstart{folder: folder(dir), out: s}
+	if c.Add != "" {
+		return q.add(ctx, c.Add)
+	}
+	return q.run(ctx, c)
+}
+
+// quickstart is one run of the command.
+type quickstart struct {
+	folder
+	out   streams
+	steps int
+}
+
+// step prints one thing done and what is known since.
+func (q *quickstart) step(who, proven string, files ...string) {
+	q.steps++
+	q.out.printf("%2d. %-10s %s\n", q.steps, who, proven)
+	for _, f := range files {
+		q.out.printf("    %10s %s\n", "", q.path(f))
+	}
+}
+
+func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
+	if err := q.setUp(ctx, c.Port); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	servers, err := q.start(ctx)
+	if err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	failed := make(chan error, len(servers.all))
+	for _, s := range servers.all {
+		running.Go(func() {
+			failed <- s.serve(ctx)
+			stop() // one that ends, ends the other
+		})
+	}
+	onboarded := q.onboard(ctx, servers)
+	if onboarded != nil || c.Once {
+		stop()
+	}
+	running.Wait()
+	close(failed)
+	for err := range failed {
+		onboarded = errors.Join(onboarded, err)
+	}
+	return onboarded
+}
+
+// setUp makes the vendor, the operator and the device.
+func (q *quickstart) setUp(ctx context.Context, port int) error {
+	q.out.printf("Everything is in %s\n\n", q.path(""))
+	masaListen, err := q.listenAddress("masa.yaml", 0)
+	if err != nil {
+		return err
+	}
+	local := []string{"localhost", "127.0.0.1", "::1"}
+	if err := makeMASA(ctx, q.folder, &masaSetup{Name: quickVendor, Hosts: local, Listen: masaListen, Product: quickProduct}); err != nil {
+		return err
+	}
+	q.step("vendor", "made a CA for its devices, and a MASA that signs vouchers", "masa.yaml", "masa/anchor.pem")
+	cfg, err := loadMASAConfig(q.path("masa.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := q.makeIDevID(ctx, quickSerial, "pledge", cfg.Listen.Registrars); err != nil {
+		return err
+	}
+	q.step("vendor", "built device "+quickSerial+": its IDevID names the MASA and never expires", "pledge/idevid.pem")
+	listen, err := q.listenAddress("registrar.yaml", port)
+	if err != nil {
+		return err
+	}
+	err = makeRegistrar(ctx, q.folder, &registrarSetup{
+		Name: quickOperator, Hosts: local, Listen: listen,
+		Manufacturers: []manufacturerSetup{{
+			Name: quickMaker, IDevIDAnchors: "masa/idevid-ca.pem", VoucherAnchors: "masa/anchor.pem", TLSAnchors: "masa/anchor.pem",
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	q.step("operator", "made a root CA, an issuing CA, the registrar and an RA certificate", "registrar.yaml", "ca.pem", "ra.pem")
+	return nil
+}
+
+// listenAddress returns a loopback address for a configuration that is not
+// there yet; one that is there keeps its own.
+func (q *quickstart) listenAddress(file string, port int) (string, error) {
+	if q.has(file) && port == 0 {
+		return "", nil
+	}
+	return freeAddress(port)
+}
+
+// makeIDevID makes a device's key and manufacturer certificate under name/.
+func (q *quickstart) makeIDevID(ctx context.Context, serial, name, masaAddress string) error {
+	if err := q.make(name); err != nil {
+		return err
+	}
+	key, err := q.key(ctx, name+"/idevid.key", keystore.P256)
+	if err != nil {
+		return err
+	}
+	root, err := pemfile.Certificates(q.path("masa/idevid-ca.pem"))
+	if err != nil {
+		return err
+	}
+	rootKey, err := keystore.Open(ctx, "file:"+q.path("masa/idevid-ca.key"))
+	if err != nil {
+		return err
+	}
+	_, err = q.certificates(name+"/idevid.pem", func() ([]*x509.Certificate, error) {
+		cert, err := certify(ctx, root[0], rootKey, profile.IDevID("https://"+masaAddress+"/.well-known/brski"), &ca.Request{
+			PublicKey: key.Public(),
+			Subject:   pkix.Name{SerialNumber: serial, Organization: []string{quickVendor}}.ToRDNSequence(),
+			Record:    q.recordIDevID,
+		})
+		return []*x509.Certificate{cert}, err
+	})
+	return err
+}
+
+// recordIDevID puts an IDevID that is about to be signed on the MASA's trail,
+// or leaves it to the running MASA's import when that has the store open.
+func (q *quickstart) recordIDevID(ctx context.Context, in *ca.Intent) error {
+	trailKey, err := keystore.Open(ctx, "file:"+q.path("masa/trail.key"))
+	if err != nil {
+		return err
+	}
+	store, err := masastore.Open(ctx, masastore.Options{Path: q.path("masa/masa.db"), TrailKey: trailKey})
+	if err != nil {
+		return err
+	}
+	err = store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{caEntry(in)}})
+	return errors.Join(err, store.Close())
+}
+
+// quickServers are the two servers of a quickstart.
+type quickServers struct {
+	all       []*service
+	masa      *masaRole
+	registrar *registrarRole
+	addresses
+}
+
+// start opens both servers, and puts on record what was built and bought.
+func (q *quickstart) start(ctx context.Context) (*quickServers, error) {
+	logs, err := q.logFiles()
+	if err != nil {
+		return nil, err
+	}
+	masaConfig, err := loadMASAConfig(q.path("masa.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	registrarConfig, err := loadRegistrarConfig(q.path("registrar.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	servers := &quickServers{}
+	masaService, masaRole, err := startMASA(ctx, masaConfig, logs[0])
+	if err != nil {
+		return nil, err
+	}
+	registrarService, registrarRole, err := startRegistrar(ctx, registrarConfig, logs[1])
+	if err != nil {
+		discard(masaService.discard)
+		return nil, err
+	}
+	servers.all = []*service{masaService, registrarService}
+	servers.masa, servers.registrar = masaRole, registrarRole
+	base := "https://" + registrarService.devices.Addr().String()
+	servers.addresses = addresses{
+		EST: base + "/.well-known/est", BRSKI: base + "/.well-known/brski",
+		MASA: "https://" + masaService.devices.Addr().String() + "/.well-known/brski", PID: os.Getpid(),
+	}
+	if err := q.enter(ctx, servers); err != nil {
+		discard(registrarService.discard, masaService.discard)
+		return nil, err
+	}
+	return servers, nil
+}
+
+// logFiles opens where the servers log to, so that the steps stay readable.
+func (q *quickstart) logFiles() ([2]*os.File, error) {
+	var logs [2]*os.File
+	for i, name := range []string{"masa/masa.log", "registrar/registrar.log"} {
+		f, err := os.OpenFile(q.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return logs, err
+		}
+		logs[i] = f
+	}
+	return logs, nil
+}
+
+// enter imports the device at the vendor's MASA and at the operator's
+// registrar, and makes the group credential.
+func (q *quickstart) enter(ctx context.Context, servers *quickServers) error {
+	operator := registraradmin.NewInProcess(registraradmin.Handler(servers.registrar.service))
+	operator.Actor = actor()
+	if err := q.importDevice(ctx, servers.masa.service, operator, quickSerial, "pledge"); err != nil {
+		return err
+	}
+	q.step("vendor", "put "+quickSerial+" on the MASA's list of devices built")
+	q.step("operator", "put "+quickSerial+" on the registrar's list of devices bought")
+	if q.has("est-user.txt") {
+		return nil
+	}
+	added, err := operator.AddCredential(ctx, registraradmin.AddCredential{User: quickUser, Group: true, Replace: true})
+	if err != nil {
+		return err
+	}
+	return pemfile.Write(q.path("est-user.txt"), []byte(quickUser+":"+added.Secret+"\n"), 0o600)
+}
+
+// onboard runs the pledge over the wire and prints what each step proved.
+func (q *quickstart) onboard(ctx context.Context, servers *quickServers) error {
+	if err := q.runPledge(ctx, "pledge", servers.EST); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(servers.addresses, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := pemfile.Write(q.path("addresses.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	q.out.printf("\nThe device is a member of the network.\n%s\n", q.whatNext(servers))
+	return nil
+}
+
+func (q *quickstart) runPledge(ctx context.Context, name, estURL string) error {
+	id, err := pemfile.Identity(ctx, q.path(name+"/idevid.pem"), "file:"+q.path(name+"/idevid.key"))
+	if err != nil {
+		return err
+	}
+	anchors, err := pemfile.Pool(q.path("masa/anchor.pem"))
+	if err != nil {
+		return err
+	}
+	p, err := pledge.New(pledge.Config{
+		IDevID: *id, RegistrarURL: originOf(estURL), Anchors: anchors, State: pledge.Dir(q.path(name)),
+		Format: vouchercms.Format{}, MaxWait: time.Minute,
+		Report: func(s pledge.Step) {
+			var files []string
+			if s.File != "" {
+				files = []string{name + "/" + s.File}
+			}
+			q.step("device", s.Proven, files...)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = p.Onboard(ctx)
+	return err
+}

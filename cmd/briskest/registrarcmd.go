@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/registrar"
+	registraradmin "github.com/briskest/briskest/registrar/admin"
+)
+
+type registrarCmd struct {
+	Config string `required:"" type:"existingfile" help:"registrar.yaml."`
+}
+
+// Run serves until it is told to stop. SIGHUP loads the configuration again.
+func (c *registrarCmd) Run(ctx context.Context, s streams) error {
+	cfg, err := loadRegistrarConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	service, _, err := startRegistrar(ctx, cfg, s.err)
+	if err != nil {
+		return err
+	}
+	return service.serve(ctx)
+}
+
+// registrarData names whose data a command works on.
+type registrarData struct {
+	Config string `required:"" type:"existingfile" help:"registrar.yaml; its server is asked when it runs, else its store is opened."`
+}
+
+// operate calls do with a client of the running registrar, or of one opened
+// for the purpose.
+func (d *registrarData) operate(ctx context.Context, s streams, do func(*registraradmin.Client) error) error {
+	cfg, err := loadRegistrarConfig(d.Config)
+	if err != nil {
+		return err
+	}
+	socket := cfg.path(cfg.Listen.Admin)
+	if conn, err := dialUnix(ctx, socket); err == nil {
+		conn.Close()
+		client := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
+		defer client.Close()
+		client.Actor = actor()
+		return registrarFailure(do(client))
+	}
+	cfg.Log.Level = "error"
+	role, err := openRegistrar(ctx, cfg, s.err)
+	if err != nil {
+		return err
+	}
+	client := registraradmin.NewInProcess(registraradmin.Handler(role.service))
+	client.Actor = actor()
+	return errors.Join(registrarFailure(do(client)), role.close())
+}
+
+// registrarFailure gives the registrar's sentinels their exit codes.
+func registrarFailure(err error) error {
+	switch {
+	case errors.Is(err, registrar.ErrNotFound):
+		return &cli.Error{Code: cli.ExitNotFound, Err: err}
+	case errors.Is(err, registrar.ErrInvalid):
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	default:
+		return err
+	}
+}

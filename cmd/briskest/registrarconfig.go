@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/config"
+)
+
+// registrarConfig is registrar.yaml. Paths are relative to the file.
+// BRISKEST_REGISTRAR_ and the key's path override single keys, such as
+// BRISKEST_REGISTRAR_LISTEN_DEVICES.
+type registrarConfig struct {
+	file string // where it was read from
+
+	// Version of this schema; 1.
+	Version int `yaml:"version"`
+	// Domain that everything belongs to.
+	Domain string `yaml:"domain"`
+	Listen struct {
+		// Devices is the address devices reach EST and BRSKI at, HOST:PORT.
+		Devices string `yaml:"devices"`
+		// Admin is the unix socket that operators' commands use while the server runs.
+		Admin string `yaml:"admin"`
+	} `yaml:"listen"`
+	// Store is the SQLite database file; made when it is not there.
+	Store string `yaml:"store"`
+	// TrailKey is the keystore URI of the Ed25519 key that signs the trail's heads.
+	TrailKey string `yaml:"trail_key"`
+	// TLS is the registrar's certificate (leaf first) and key. It also signs
+	// voucher-requests.
+	TLS identityConfig `yaml:"tls"`
+	// CA is who issues.
+	CA caConfig `yaml:"ca"`
+	// Profiles are files with one certificate profile each.
+	Profiles []string `yaml:"profiles"`
+	// Labels are the EST labels; the one named "" serves requests without.
+	Labels []labelConfig `yaml:"labels"`
+	// Manufacturers whose devices may join.
+	Manufacturers []manufacturerConfig `yaml:"manufacturers"`
+	// Limits bound what one peer can make the server hold.
+	Limits limitsConfig `yaml:"limits"`
+	Log    logConfig    `yaml:"log"`
+}
+
+// identityConfig is a certificate chain, leaf first, and its key.
+type identityConfig struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"` // keystore URI
+}
+
+// caConfig is the CA that issues, signing here.
+type caConfig struct {
+	// Certificate is a PEM file: the issuing CA first, then each CA above it, the root last.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"` // keystore URI of the issuing CA's key
+	// CRLLifetime is how long a CRL is current; default 7d.
+	CRLLifetime config.Duration `yaml:"crl_lifetime"`
+}
+
+// labelConfig is one EST label: who may use it and which profile it issues.
+type labelConfig struct {
+	Name    string `yaml:"name"`
+	Profile string `yaml:"profile"`
+	// Basic lets devices without a certificate enroll with an HTTP credential.
+	Basic bool `yaml:"basic"`
+	// IDevID says when devices enroll with their IDevID: "voucher" once they
+	// are vouched for, "inventory" when their serial number was imported,
+	// "never" (default).
+	IDevID string `yaml:"idevid"`
+	// Renewal lets certificates that this label issued renew themselves.
+	Renewal bool `yaml:"renewal"`
+	// RA lets certificates of ours with id-kp-cmcRA enroll others.
+	RA bool `yaml:"ra"`
+	// Approval makes each first enrollment wait for an operator.
+	Approval bool `yaml:"approval"`
+}
+
+// manufacturerConfig is one vendor of devices.
+type manufacturerConfig struct {
+	Name string `yaml:"name"`
+	// IDevIDAnchors is a PEM file of the CAs its IDevIDs chain to.
+	IDevIDAnchors string `yaml:"idevid_anchors"`
+	// VoucherAnchors is a PEM file of the CAs its vouchers' signers chain to.
+	VoucherAnchors string `yaml:"voucher_anchors"`
+	MASA           struct {
+		// URL replaces the one in the IDevIDs (RFC 8995, Section 2.3.2).
+		URL string `yaml:"url"`
+		// TLSAnchors is a PEM file of the CAs its MASA's TLS certificate chains to.
+		TLSAnchors string `yaml:"tls_anchors"`
+	} `yaml:"masa"`
+	// UnlistedSerial says what becomes of a device that was not imported:
+	// "deny" (404), "pending" (an operator decides) or "admit".
+	UnlistedSerial string `yaml:"unlisted_serial"`
+	// Assertions that its vouchers may carry; default logged, proximity and verified.
+	Assertions []string `yaml:"assertions"`
+	// AllowNonceless takes requests and vouchers without a nonce.
+	AllowNonceless bool `yaml:"allow_nonceless"`
+	// AllowMissingAuditLog hands a voucher on although the MASA gave no audit-log.
+	AllowMissingAuditLog bool `yaml:"allow_missing_audit_log"`
+	// RefuseOtherDomains refuses devices whose audit-log names another domain.
+	RefuseOtherDomains bool `yaml:"refuse_other_domains"`
+}
+
+// limitsConfig bounds; zero means off for budgets and the default elsewhere.
+type limitsConfig struct {
+	EnrollmentsPerDevice  int             `yaml:"enrollments_per_device"`  // in a day; 0: no budget
+	EnrollmentsPerAddress int             `yaml:"enrollments_per_address"` // in an hour; 0: no budget
+	PendingPerDevice      int             `yaml:"pending_per_device"`      // default 4
+	Pending               int             `yaml:"pending"`                 // in all; default 10000
+	MASARetry             config.Duration `yaml:"masa_retry"`              // between tries; default 10s
+	MASAGiveUp            config.Duration `yaml:"masa_give_up"`            // then 504; default 1h
+	Connections           int             `yaml:"connections"`             // default 8192
+	InFlight              int             `yaml:"in_flight"`               // default 1024
+}
+
+// logConfig says how to log, on standard error.
+type logConfig struct {
+	Level  string `yaml:"level"`  // debug, info (default), warn or error
+	Format string `yaml:"format"` // json (default) or text
+}
+
+// loadRegistrarConfig reads and checks a registrar.yaml.
+func loadRegistrarConfig(file string) (*registrarConfig, error) {
+	c := &registrarConfig{file: file, Domain: "default"}
+	if err := config.Load(file, "BRISKEST_REGISTRAR", c); err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if err := c.check(); err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("%s: %w", file, err)}
+	}
+	return c, nil
+}
+
+func (c *registrarConfig) check() error {
+	if c.Version != 1 {
+		return fmt.Errorf("version is %d; this program reads version 1", c.Version)
+	}
+	for key, value := range map[string]string{
+		"listen.devices": c.Listen.Devices, "listen.admin": c.Listen.Admin, "store": c.Store, "trail_key": c.TrailKey,
+		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key, "ca.certificate": c.CA.Certificate, "ca.key": c.CA.Key,
+	} {
+		if value == "" {
+			return fmt.Errorf("the key %s is missing", key)
+		}
+	}
+	if len(c.Labels) == 0 {
+		return fmt.Errorf("the key labels is empty: no device could enroll; add one named \"\"")
+	}
+	for i, m := range c.Manufacturers {
+		if m.Name == "" || m.IDevIDAnchors == "" || m.VoucherAnchors == "" {
+			return fmt.Errorf("manufacturer %d: name, idevid_anchors and voucher_anchors are needed", i+1)
+		}
+		switch m.UnlistedSerial {
+		case "", "deny", "pending", "admit":
+		default:
+			return fmt.Errorf("manufacturer %s: unlisted_serial is %q; it may be deny, pending or admit", m.Name, m.UnlistedSerial)
+		}
+	}
+	return nil
+}
+
+// path resolves a path of the file.
+func (c *registrarConfig) path(p string) string { return config.Relative(c.file, p) }
+
+// uri resolves a keystore URI of the file.
+func (c *registrarConfig) uri(u string) string { return config.RelativeURI(c.file, u) }

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/ca/localca"
+	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/keystore"
+	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/registrar"
+	registraradmin "github.com/briskest/briskest/registrar/admin"
+	"github.com/briskest/briskest/registrar/policy"
+	registrarstore "github.com/briskest/briskest/registrar/store"
+	"github.com/briskest/briskest/voucher"
+)
+
+// registrarRole is a registrar put together, without listeners.
+type registrarRole struct {
+	config  *registrarConfig
+	log     *slog.Logger
+	store   *registrarstore.Store
+	service *registrar.Service
+}
+
+// openRegistrar opens the store and builds the service a configuration describes.
+func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*registrarRole, error) {
+	log, err := newLog(c.Log, logTo)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := c.settings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.file, err)
+	}
+	trailKey, err := keystore.Open(ctx, c.uri(c.TrailKey))
+	if err != nil {
+		return nil, err
+	}
+	store, err := registrarstore.Open(ctx, registrarstore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	service, err := registrar.New(registrar.Config{
+		Store: store, Issuer: settings.Issuer, Policy: policy.Decide, Settings: settings, Log: log,
+	})
+	if err != nil {
+		discard(store.Close)
+		return nil, err
+	}
+	return &registrarRole{config: c, log: log, store: store, service: service}, nil
+}
+
+// close ends the service, then its store.
+func (r *registrarRole) close() error {
+	r.service.Close()
+	return r.store.Close()
+}
+
+// startRegistrar opens a registrar, explains what a crash left open, and opens
+// its listeners.
+func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*service, *registrarRole, error) {
+	role, err := openRegistrar(ctx, c, logTo)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &service{
+		name: "registrar", log: role.log, close: role.close,
+		connections: c.Limits.Connections, inFlight: c.Limits.InFlight,
+		routes: map[string]http.Handler{
+			"/.well-known/est": &est.Handler{Backend: role.service, Log: role.log},
+			"/.well-known/brski": &brski.RegistrarHandler{
+				Backend: role.service.BRSKI(), Formats: voucherFormats(), Log: role.log,
+			},
+		},
+		operators: registraradmin.Handler(role.service),
+	}
+	s.reload = func(ctx context.Context) error { return role.reload(ctx, s) }
+	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
+	if err == nil {
+		s.certificate.Store(id)
+		err = role.service.Start(ctx)
+	}
+	if err == nil {
+		s.devices, err = net.Listen("tcp", c.Listen.Devices)
+	}
+	if err == nil {
+		s.admin, err = listenUnix(ctx, c.path(c.Listen.Admin))
+	}
+	if err != nil {
+		discard(role.close)
+		return nil, nil, err
+	}
+	return s, role, nil
+}
+
+// reload loads the configuration again, whole or not at all. Addresses and the
+// store stay as they are.
+func (r *registrarRole) reload(ctx context.Context, s *service) error {
+	c, err := loadRegistrarConfig(r.config.file)
+	if err != nil {
+		return err
+	}
+	settings, err := c.settings(ctx)
+	if err != nil {
+		return err
+	}
+	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
+	if err != nil {
+		return err
+	}
+	if err := r.service.Reload(settings); err != nil {
+		return err
+	}
+	s.certificate.Store(id)
+	return nil
+}
+
+// settings turns the file's words into the service's, issuer included.
+func (c *registrarConfig) settings(ctx context.Context) (*registrar.Settings, error) {
+	profiles, err := c.profiles()
+	if err != nil {
+		return nil, err
+	}
+	issuer, chain, err := c.issuer(ctx, profiles)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := voucherSigner(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
+	if err != nil {
+		return nil, err
+	}
+	// The root travels along, so that the MASA can pin it (RFC 8995, Section 5.5.2).
+	signer.Chain = chain
+	s := &registrar.Settings{
+		Version: settingsVersion(time.Now()), Domain: c.Domain,
+		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
+		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
+		Formats: voucherFormats(), DialMASA: newMASADialer(signer).dial,
+		CRLLifetime: time.Duration(c.CA.CRLLifetime),
+		Limits: registrar.Limits{
+			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,
+			PendingPerDevice: c.Limits.PendingPerDevice, Pending: c.Limits.Pending,
+			MASARetry: time.Duration(c.Limits.MASARetry), MASAGiveUp: time.Duration(c.Limits.MASAGiveUp),
+		},
+	}
+	if err := c.addLabels(s, profiles); err != nil {
+		return nil, err
+	}
+	return s, c.addManufacturers(s)
+}
+
+// profiles reads and checks each profile file.
+func (c *registrarConfig) profiles() (map[string]*profile.Profile, error) {
+	profiles := make(map[string]*profile.Profile)
+	for _, file := range c.Profiles {
+		data, err := os.ReadFile(c.path(file))
+		if err != nil {
+			return nil, err
+		}
+		p, err := profile.Load(data, config.Decode)
+		if err != nil {
+			return nil, fmt.Errorf("profile %s: %w", file, err)
+		}
+		if profiles[p.Name()] != nil {
+			return nil, fmt.Errorf("profile %s: the name %q is there twice", file, p.Name())
+		}
+		profiles[p.Name()] = p
+	}
+	return profiles, nil
+}
+
+// issuer opens the CA that signs here. It returns the CAs, the root last.
+func (c *registrarConfig) issuer(ctx context.Context, profiles map[string]*profile.Profile) (*localca.CA, []*x509.Certificate, error) {
+	chain, err := pemfile.Certificates(c.path(c.CA.Certificate))
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := keystore.Open(ctx, c.uri(c.CA.Key))
+	if err != nil {
+		return nil, nil, err
+	}
+	issuer, err := localca.New(localca.Config{Certificate: chain[0], Chain: chain[1:], Key: key, Profiles: profiles})
+	return issuer, chain, err
+}
+
+func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*profile.Profile) error {
+	for _, l := range c.Labels {
+		if s.Labels[l.Name] != nil {
+			return fmt.Errorf("label %q is there twice", l.Name)
+		}
+		p := profiles[l.Profile]
+		if p == nil {
+			return fmt.Errorf("label %q: there is no profile %q", l.Name, l.Profile)
+		}
+		rule := registrar.IDevIDRule(l.IDevID)
+		if l.IDevID == "never" {
+			rule = registrar.IDevIDNever
+		}
+		s.Labels[l.Name] = &registrar.Label{
+			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
+		}
+	}
+	return nil
+}
+
+func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
+	for _, m := range c.Manufacturers {
+		if s.Manufacturers[m.Name] != nil {
+			return fmt.Errorf("manufacturer %q is there twice", m.Name)
+		}
+		out := &registrar.Manufacturer{
+			MASAURL: m.MASA.URL, Unlisted: registrar.UnlistedRule(m.UnlistedSerial), AllowNonceless: m.AllowNonceless,
+			AllowMissingAuditLog: m.AllowMissingAuditLog, RefuseOtherDomains: m.RefuseOtherDomains,
+		}
+		for _, a := range m.Assertions {
+			out.Assertions = append(out.Assertions, voucher.Assertion(a))
+		}
+		var err error
+		if out.IDevIDAnchors, err = pemfile.Pool(c.path(m.IDevIDAnchors)); err == nil {
+			out.VoucherAnchors, err = pemfile.Pool(c.path(m.VoucherAnchors))
+		}
+		if err == nil && m.MASA.TLSAnchors != "" {
+			out.MASATLSRoots, err = pemfile.Pool(c.path(m.MASA.TLSAnchors))
+		}
+		if err != nil {
+			return fmt.Errorf("manufacturer %q: %w", m.Name, err)
+		}
+		s.Manufacturers[m.Name] = out
+	}
+	return nil
+}
+
+// maxMASAs bounds the MASA clients that one configuration keeps connections
+// of. The addresses come from IDevIDs, which their manufacturers vouch for.
+const maxMASAs = 256
+
+// masaDialer makes clients that show the registrar's certificate (RFC 8995,
+// Section 5.4), one for each manufacturer and address, and keeps them for
+// their connections.
+type masaDialer struct {
+	certificate tls.Certificate
+
+	mu      sync.Mutex
+	clients map[string]*brski.MASAClient // by manufacturer and URL; guarded by mu
+}
+
+func newMASADialer(signer *voucher.Signer) *masaDialer {
+	d := &masaDialer{clients: make(map[string]*brski.MASAClient)}
+	d.certificate = tls.Certificate{PrivateKey: signer.Key, Leaf: signer.Certificate, Certificate: [][]byte{signer.Certificate.Raw}}
+	for _, ca := range signer.Chain {
+		d.certificate.Certificate = append(d.certificate.Certificate, ca.Raw)
+	}
+	return d
+}
+
+// dial is the registrar's Settings.DialMASA.
+func (d *masaDialer) dial(m *registrar.Manufacturer, url string) (brski.MASA, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := m.Name + " " + url
+	if c := d.clients[key]; c != nil {
+		return c, nil
+	}
+	if len(d.clients) >= maxMASAs {
+		for old, c := range d.clients {
+			c.CloseIdleConnections()
+			delete(d.clients, old)
+			break
+		}
+	}
+	c := &brski.MASAClient{URL: url, Roots: m.MASATLSRoots, Certificate: &d.certificate}
+	d.clients[key] = c
+	return c, nil
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/briskest/briskest/internal/httpserver"
+)
+
+// drainTime is how long running requests may take when a server is told to stop.
+const drainTime = 20 * time.Second
+
+// service is one role, ready to serve: what listens, and what a reload changes.
+type service struct {
+	name        string
+	devices     net.Listener // EST and BRSKI
+	admin       net.Listener // the operators' unix socket
+	routes      map[string]http.Handler
+	operators   http.Handler
+	certificate atomic.Pointer[tls.Certificate]
+	connections int // 0: the default
+	inFlight    int // 0: the default
+	log         *slog.Logger
+	// reload loads the configuration again, whole or not at all.
+	reload func(ctx context.Context) error
+	// close ends what the role runs in the background, then its store.
+	close func() error
+}
+
+// serve answers until ctx ends, then drains and closes. SIGHUP reloads.
+func (s *service) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	server := httpserver.New(s.devices, httpserver.Config{
+		Certificate: s.certificate.Load, Routes: s.routes,
+		MaxConnections: s.connections, MaxInFlight: s.inFlight, Log: s.log,
+	})
+	admin := &http.Server{Handler: s.operators, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 2)
+	var wg sync.WaitGroup
+	run := func(serve func() error) {
+		wg.Go(func() {
+			if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	run(server.Serve)
+	run(func() error { return admin.Serve(s.admin) })
+	s.log.InfoContext(ctx, "serving", slog.String("role", s.name), slog.String("address", s.devices.Addr().String()))
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hangup:
+			s.reloaded(ctx)
+		}
+	}
+	s.log.InfoContext(context.WithoutCancel(ctx), "stopping", slog.String("role", s.name))
+	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	err := errors.Join(server.Shutdown(drain), admin.Shutdown(drain))
+	wg.Wait()
+	close(failed)
+	for e := range failed {
+		err = errors.Join(err, e)
+	}
+	return errors.Join(err, s.close())
+}
+
+// reloaded reports a reload; a failed one changes nothing.
+func (s *service) reloaded(ctx context.Context) {
+	if err := s.reload(ctx); err != nil {
+		s.log.ErrorContext(ctx, "configuration not loaded; the old one stays", slog.String("error", err.Error()))
+		return
+	}
+	s.log.InfoContext(ctx, "configuration loaded")
+}
+
+// discard closes a service that was never served.
+func (s *service) discard() error {
+	return errors.Join(s.devices.Close(), s.admin.Close(), s.close())
+}
+
+// discard closes what was opened when a role could not be put together.
+func discard(closers ...func() error) {
+	for _, c := range closers {
+		_ = c() // the first error is the one to report
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"embed"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/template"
+
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/ca/localca"
+	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/keystore"
+	"github.com/briskest/briskest/internal/pemfile"
+)
+
+//go:embed templates/*.yaml
+var templates embed.FS
+
+// folder is a directory that is being set up. What is there already stays as it
+// is, so that setting up again goes on where it stopped and overwrites no key.
+type folder string
+
+func (f folder) path(name string) string { return filepath.Join(string(f), name) }
+
+func (f folder) has(name string) bool {
+	_, err := os.Stat(f.path(name))
+	return err == nil
+}
+
+// make makes folders, readable by this user only.
+func (f folder) make(names ...string) error {
+	for _, name := range append([]string{"."}, names...) {
+		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key opens the key in the named file, or makes one.
+func (f folder) key(ctx context.Context, name string, alg keystore.Algorithm) (crypto.Signer, error) {
+	return openOrCreate(ctx, "file:"+f.path(name), alg)
+}
+
+// certificates reads the named PEM file, or makes its content.
+func (f folder) certificates(name string, produce func() ([]*x509.Certificate, error)) ([]*x509.Certificate, error) {
+	if f.has(name) {
+		return pemfile.Certificates(f.path(name))
+	}
+	certs, err := produce()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var data []byte
+	for _, c := range certs {
+		data = append(data, pemfile.Encode(c.Raw)...)
+	}
+	return certs, pemfile.Write(f.path(name), data, 0o644)
+}
+
+// fill writes the named file from a template, unless it is there.
+func (f folder) fill(name, from string, values any) error {
+	if f.has(name) {
+		return nil
+	}
+	t, err := template.New(from).Funcs(template.FuncMap{"quote": strconv.Quote}).ParseFS(templates, "templates/"+from)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, values); err != nil {
+		return err
+	}
+	return pemfile.Write(f.path(name), out.Bytes(), 0o644)
+}
+
+// profile writes a profile as its own file, unless it is there, and reads it back.
+func (f folder) profile(name string, d *profile.Document) (*profile.Profile, error) {
+	if !f.has(name) {
+		data, err := config.Encode(d)
+		if err != nil {
+			return nil, err
+		}
+		if err := pemfile.Write(f.path(name), data, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	data, err := os.ReadFile(f.path(name))
+	if err != nil {
+		return nil, err
+	}
+	return profile.Load(data, config.Decode)
+}
+
+// record is a ca.Request's Record.
+type record func(ctx context.Context, in *ca.Intent) error
+
+// root makes or reads a self-signed CA.
+func (f folder) root(ctx context.Context, cert, key, name string, rec record) (*x509.Certificate, crypto.Signer, error) {
+	signer, err := f.key(ctx, key, keystore.P256)
+	if err != nil {
+		return nil, nil, err
+	}
+	certs, err := f.certificates(cert, func() ([]*x509.Certificate, error) {
+		c, err := localca.NewRoot(ctx, signer, &localca.Authority{
+			Subject: pkix.Name{CommonName: name}, Lifetime: "7300d", PathLength: 1, Record: rec,
+		})
+		return []*x509.Certificate{c}, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return certs[0], signer, nil
+}
+
+// hosts splits names for a server certificate into DNS names and addresses.
+func hosts(names []string) (dns []string, ips []net.IP) {
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			dns = append(dns, name)
+		}
+	}
+	return dns, ips
+}
+
+// newCSR makes and parses a CSR for the given template.
+func newCSR(template *x509.CertificateRequest, key crypto.Signer) (*x509.CertificateRequest, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificateRequest(der)
+}
+
+// freeAddress returns a loopback address with a free port, or with the given
+// port when it is not 0.
+func freeAddress(port int) (string, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// maxSocketPath is what fits into a sockaddr_un, in bytes.
+const maxSocketPath = 100
+
+// shortSocketPath returns a name of the socket that fits, whatever the length
+// of its folder's path, and a function to call when the name is done with.
+func shortSocketPath(path string) (string, func(), error) {
+	if len(path) <= maxSocketPath {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }, nil
+}
+
+// listenUnix listens on a unix socket that only this user may connect to. A
+// socket left behind by a server that is gone is replaced.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if conn, err := dialUnix(ctx, path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another server answers on %s", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	short, done, err := shortSocketPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", short)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // the short name is gone by then
+	return &unlinking{l, path}, nil
+}
+
+type unlinking struct {
+	net.Listener
+	path string
+}
+
+// Close stops listening and removes the socket.
+func (u *unlinking) Close() error {
+	return errors.Join(u.Listener.Close(), ignoreNotExist(os.Remove(u.path)))
+}
+
+func ignoreNotExist(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// dialUnix connects to a server's admin socket.
+func dialUnix(ctx context.Context, path string) (net.Conn, error) {
+	short, done, err := shortSocketPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return new(net.Dialer).DialContext(ctx, "unix", short)
+}

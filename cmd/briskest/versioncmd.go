@@ -1,0 +1,33 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/briskest/briskest/internal/cli"
+)
+
+type versionCmd struct {
+	output
+}
+
+type versionRow struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// Run prints what this program was built from.
+func (c *versionCmd) Run(s streams) error {
+	row := versionRow{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		row.Version = info.Main.Version
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				row.Revision = setting.Value
+			}
+		}
+	}
+	return cli.PrintOne(s.out, c.Output, row)
+}
