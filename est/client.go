@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -56,7 +57,7 @@ const (
 	maxErrorBody = 2 << 10
 )
 
-// callTimeout bounds a call whose context has no deadline of its own.
+// callTimeout bounds a call, whatever its context allows: a registrar may ask a MASA first.
 const callTimeout = 2 * time.Minute
 
 // Errors of a Client. Compare with errors.Is.
@@ -193,7 +194,12 @@ func (c *Client) call(ctx context.Context, op Operation, body []byte) (*answer, 
 	}
 	res, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
+		// Without what net/http puts around it: the URL in it is the server's, after a redirect.
+		var outer *url.Error
+		if errors.As(err, &outer) {
+			err = outer.Err
+		}
+		return nil, fmt.Errorf("%s at %s: %w", op, c.base, err)
 	}
 	defer res.Body.Close()
 	a, err := readAnswer(op, res, c.now())

@@ -43,7 +43,7 @@ func sameOrigin(u *url.URL) func(*http.Request, []*http.Request) error {
 		case len(via) > 5:
 			return fmt.Errorf("%w: more than 5 redirects", ErrRedirect)
 		case r.URL.Scheme != "https" || !strings.EqualFold(hostPort(r.URL), hostPort(u)):
-			return fmt.Errorf("%w: another origin, %s", ErrRedirect, r.URL.Host)
+			return fmt.Errorf("%w: another origin, %q", ErrRedirect, printable(r.URL.Host, 80))
 		case r.Method != via[0].Method:
 			return fmt.Errorf("%w: the answer to a %s is to be got with %s", ErrRedirect, via[0].Method, r.Method)
 		}

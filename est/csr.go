@@ -18,6 +18,8 @@ const (
 	maxCSR           = 96 << 10
 	maxCSRAttributes = 64
 	maxCSRExtensions = 128
+	maxCSRSubject    = 64
+	maxCSRAltNames   = 256
 	minRSABits       = 1024
 	maxRSABits       = 8192
 )
@@ -27,7 +29,8 @@ const sectionCSR = "RFC 2986, Section 4"
 // ParseCSR reads one PKCS#10 request in DER and verifies its signature. The CSR refers to der, which must not change
 // afterwards.
 //
-// Refused, each with a reason id of its own: more than 96 KiB, trailing bytes, BER, another version than 0, two
+// Refused, each with a reason id of its own: more than 96 KiB, more than 64 parts of the subject or 256 alternative
+// names, trailing bytes, BER, another version than 0, two
 // extensionRequest attributes, an extension twice, an odd challengePassword, control characters in names, keys of
 // unknown type, RSA below 1024 or above 8192 bits, and signatures with MD5 or SHA-1. Go's parser takes most of these.
 // What a profile may decide is not looked at: smaller RSA keys, curves, CA:TRUE, an empty subject.

@@ -47,10 +47,22 @@ func TestParseCSRRefusesWithTheReasonFor(t *testing.T) {
 	for i := range wide {
 		wide[i] = extension(asn1.ObjectIdentifier{2, 999, i}, false, []byte{5, 0})
 	}
+	repeat := func(n int, element []byte) [][]byte {
+		out := make([][]byte, n)
+		for i := range out {
+			out[i] = element
+		}
+		return out
+	}
 	for what, c := range map[string]struct {
 		der  []byte
 		want string
 	}{
+		"257 alternative names":          {forged{attributes: [][]byte{extensionRequest(san(true, repeat(257, general(2, "a"))...))}}.der(t), est.ReasonCSRTooLarge},
+		"256 alternative names":          {forged{attributes: [][]byte{extensionRequest(san(true, repeat(256, general(2, "a"))...))}}.der(t), ""},
+		"65 parts of the subject":        {forged{subject: name(repeat(65, atv(oidCommonName, cbasn1.UTF8String, "a"))...)}.der(t), est.ReasonCSRTooLarge},
+		"alternative names of no list":   {forged{attributes: [][]byte{extensionRequest(extension(oidSAN, false, []byte("x")))}}.der(t), est.ReasonCSRSyntax},
+		"an alternative name cut short":  {forged{attributes: [][]byte{extensionRequest(extension(oidSAN, false, sequence([]byte{0x82, 5})))}}.der(t), est.ReasonCSRSyntax},
 		"nothing":                        {nil, est.ReasonCSRSyntax},
 		"text":                           {[]byte("hello"), est.ReasonCSRSyntax},
 		"an empty sequence":              {[]byte{0x30, 0}, est.ReasonCSRSyntax},

@@ -15,6 +15,7 @@ import (
 const (
 	oidExtensionRequest  = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e" // 1.2.840.113549.1.9.14 (RFC 2985, Section 5.4.2)
 	oidChallengePassword = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07" // 1.2.840.113549.1.9.7 (RFC 2985, Section 5.4.1)
+	oidSubjectAltName    = "\x55\x1d\x11"                         // 2.5.29.17 (RFC 5280, Section 4.2.1.6)
 	oidChangeSubjectName = "\x2b\x06\x01\x05\x05\x07\x07\x24"     // 1.3.6.1.5.5.7.7.36 (RFC 6402, Section 2.8)
 )
 
@@ -61,9 +62,13 @@ func scanInfo(info cryptobyte.String) (csrScan, *Error) {
 		return scan, refuse(http.StatusBadRequest, ReasonCSRVersion, sectionCSR,
 			"The version of the CSR is not 0, the only one there is. Make the CSR with another tool.")
 	}
-	if !info.SkipASN1(asn1.SEQUENCE) || !info.SkipASN1(asn1.SEQUENCE) ||
+	var subject cryptobyte.String
+	if !info.ReadASN1(&subject, asn1.SEQUENCE) || !info.SkipASN1(asn1.SEQUENCE) ||
 		!info.ReadASN1(&attributes, asn1.Tag(0).ContextSpecific().Constructed()) || !info.Empty() {
 		return scan, notCSR(errDER)
+	}
+	if e := scanCount(subject, maxCSRSubject); e != nil {
+		return scan, e
 	}
 	for n := 0; !attributes.Empty(); n++ {
 		if n == maxCSRAttributes {
@@ -123,6 +128,36 @@ func scanExtensions(extensions cryptobyte.String) *Error {
 			}
 		}
 		seen = append(seen, string(oid))
+		if string(oid) == oidSubjectAltName {
+			if e := scanAltNames(extension); e != nil {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// scanAltNames counts the names in what follows the identifier of an extension: it is read by crypto/x509 only when
+// there are few, because 14,000 URIs take 7 ms.
+func scanAltNames(rest cryptobyte.String) *Error {
+	var value, names cryptobyte.String
+	if !rest.SkipOptionalASN1(asn1.BOOLEAN) || !rest.ReadASN1(&value, asn1.OCTET_STRING) || !value.ReadASN1(&names, asn1.SEQUENCE) {
+		return notCSR(errDER)
+	}
+	return scanCount(names, maxCSRAltNames)
+}
+
+// scanCount refuses more than limit elements.
+func scanCount(list cryptobyte.String, limit int) *Error {
+	for n := 0; !list.Empty(); n++ {
+		if n == limit {
+			return refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR,
+				"The CSR has too many names: more than 256 alternative names, or more than 64 parts of the subject. Ask for fewer.")
+		}
+		var element cryptobyte.String
+		if !list.ReadAnyASN1(&element, nil) {
+			return notCSR(errDER)
+		}
 	}
 	return nil
 }

@@ -18,14 +18,15 @@ import (
 // Backend is what a [Handler] asks. Both methods may be called concurrently.
 // An error that is an *Error reaches the client as it says; every other error
 // becomes a bare 500. More abilities are further interfaces: [CSRAttrser],
-// [Admitter], [Observer].
+// [Admitter], [Linker], [Observer].
 type Backend interface {
 	// CACerts returns the CA certificates to answer with, the issuing CA
 	// first and the self-signed root included (RFC 7030, Section 4.1.3).
 	CACerts(ctx context.Context, r *Request) ([]*x509.Certificate, error)
 	// Enroll decides about r and returns the issued certificate as DER. It
 	// returns only once the certificate is on record. The CSR's signature
-	// has been verified; nothing else has been decided: who the peer is, and
+	// has been verified, and its challengePassword checked (see [Linker]);
+	// nothing else has been decided: who the peer is, and
 	// whether a re-enrollment keeps its names (RFC 7030, Section 4.2.2, see
 	// [SameNames]), is the backend's to check.
 	Enroll(ctx context.Context, r *EnrollRequest) ([]byte, error)
@@ -44,7 +45,7 @@ type Admitter interface {
 }
 
 // Observer is a Backend that is told of every refusal the client got, once,
-// with the error as it was sent. It must not block.
+// with the error as it was sent. A 202 is none. It must not block.
 type Observer interface {
 	Refused(ctx context.Context, r *Request, e *Error)
 }

@@ -28,7 +28,7 @@ const (
 
 	// The CSR; (400) unless another status is given.
 	ReasonCSRSyntax             = "csr-syntax"               // not a PKCS#10 request in DER
-	ReasonCSRTooLarge           = "csr-too-large"            // above 96 KiB, or too many attributes or extensions
+	ReasonCSRTooLarge           = "csr-too-large"            // above 96 KiB, or too many attributes, extensions or names
 	ReasonCSRTrailing           = "csr-trailing-bytes"       // bytes after the request
 	ReasonCSRVersion            = "csr-version"              // not version 0
 	ReasonCSRExtensionRequest   = "csr-extension-request"    // two extensionRequest attributes, or not one value in it

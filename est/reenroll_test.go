@@ -3,6 +3,7 @@ package est_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"slices"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -150,24 +151,31 @@ func TestCanonicalURIFoldsSchemeAndHostOnly(t *testing.T) {
 
 func FuzzSameNames(f *testing.F) {
 	subject := name(atv(oidCommonName, cbasn1.UTF8String, "device"), atv(oidEmail, cbasn1.IA5String, "a@b"))
+	tbs := build(func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1Int64(0)
+			b.AddBytes(sequence())
+			b.AddBytes(sequence())
+			b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(*cryptobyte.Builder) {})
+		})
+	})
 	f.Add(subject, sequence(general(2, "a.example"), general(6, "https://a/")))
 	f.Add(sequence(rdn(atv(oidCommonName, tagBMP, bmp("x")))), sequence(general(4, string(subject))))
-	f.Fuzz(func(t *testing.T, rawSubject, names []byte) {
-		exts := []pkix.Extension{{Id: oidSAN, Value: names}}
-		tbs := build(func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1Int64(0)
-				b.AddBytes(sequence())
-				b.AddBytes(sequence())
-				b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(*cryptobyte.Builder) {})
-			})
-		})
-		csr := &x509.CertificateRequest{RawTBSCertificateRequest: tbs, RawSubject: rawSubject, Extensions: exts}
-		if err := est.SameNames(csr, &x509.Certificate{RawSubject: rawSubject, Extensions: exts}); err != nil {
-			t.Errorf("SameNames of a name with itself: %v", err)
-		}
-		if err := est.SameNames(csr, &x509.Certificate{RawSubject: append([]byte{0}, rawSubject...), Extensions: exts}); err == nil {
+	f.Fuzz(func(t *testing.T, subject, names []byte) {
+		_, ok := est.CanonicalName(subject)
+		cert := &x509.Certificate{RawSubject: subject, Extensions: []pkix.Extension{{Id: oidSAN, Value: names}}}
+		// Bytes that are not the certificate's, so that the names have to be read.
+		csr := &x509.CertificateRequest{RawTBSCertificateRequest: tbs, RawSubject: append([]byte{0}, subject...), Extensions: cert.Extensions}
+		if err := est.SameNames(csr, cert); err == nil {
 			t.Error("SameNames took a subject that cannot be read")
+		}
+		set, altOK := est.CanonicalAltNames(names)
+		if ok && altOK && !slices.IsSorted(set) {
+			t.Errorf("CanonicalAltNames(%x) = %q, not sorted", names, set)
+		}
+		csr.RawSubject = subject
+		if err := est.SameNames(csr, cert); err != nil {
+			t.Errorf("SameNames of a name with itself: %v", err)
 		}
 	})
 }
