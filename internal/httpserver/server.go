@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -123,6 +124,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.overloaded(w)
 		return
 	}
+	defer s.recovered(r)
 	path := r.URL.EscapedPath()
 	for prefix, handler := range s.routes {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
@@ -131,6 +133,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	plain(w, http.StatusNotFound, "There is nothing at this path. EST is under /.well-known/est, BRSKI under /.well-known/brski.\n")
+}
+
+// recovered makes a panic end one request and not the process (R5), and says
+// where it was; the connection is closed without an answer, for nobody knows
+// what of it was sent.
+func (s *Server) recovered(r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if fault != http.ErrAbortHandler {
+		s.log.ErrorContext(r.Context(), "panic", slog.Any("fault", fault), slog.String("path", r.URL.EscapedPath()), slog.String("stack", string(debug.Stack())))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // overloaded answers 503 with a Retry-After of 2 to 9 seconds, spread so that
