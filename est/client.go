@@ -65,7 +65,7 @@ var (
 	ErrURL      = errors.New("not the https URL of an EST server")
 	ErrInsecure = errors.New("credentials are not sent to a server that nobody authenticates")
 	ErrRedirect = errors.New("the server redirects to where the client must not follow")
-	// ErrAnswer is a success that is none: the server's answer is not what RFC 7030 asks for.
+	// ErrAnswer is a success that is none: the server's answer is not what RFC 7030, Sections 4.1.3, 4.2.3 and 4.5.2, ask for.
 	ErrAnswer = errors.New("the server's answer is not valid")
 )
 
