@@ -33,7 +33,7 @@ type line struct {
 // Concurrent calls share the transaction and its disk sync, so apply may run
 // twice, must not keep anything of the first run, and must not call Commit.
 // ctx ends the wait for the writer; once the change has been taken up the
-// answer is the truth, whatever becomes of ctx.
+// answer is the truth, whatever becomes of ctx. Only [ErrDisk] leaves it open.
 func (db *DB) Commit(ctx context.Context, apply func(tx *Tx) error) error {
 	r := &request{apply: apply, done: make(chan error, 1)}
 	select {
@@ -161,7 +161,7 @@ func (db *DB) finish(batch []*request) error {
 	}
 	if _, err := db.write.exec("COMMIT"); err != nil {
 		db.rollback()
-		if errors.Is(err, errIO) {
+		if errors.Is(err, ErrDisk) {
 			db.trail.broken = err
 		}
 		return err

@@ -15,9 +15,10 @@ var (
 	// ErrConstraint says that a row would break a constraint of its table,
 	// nearly always that the key is taken. The statement changed nothing.
 	ErrConstraint = errors.New("the row breaks a constraint of the table")
-	// errIO says that the disk refused; what is durable is unknown until the
-	// database has been opened again.
-	errIO = errors.New("the disk reported an error; restart the server after looking at the disk")
+	// ErrDisk says that the disk reported an error. Only with this error is it
+	// open whether the change is durable; every later one gets it too, until
+	// the database has been opened again.
+	ErrDisk = errors.New("the disk reported an error; hint: look at the disk, then restart the server")
 )
 
 // SQLite's primary result codes (the low byte of a code).
@@ -33,7 +34,7 @@ func classify(err error, query string) error {
 		case codeConstraint:
 			return fmt.Errorf("%s: %w: %w", firstWords(query), ErrConstraint, err)
 		case codeIOErr:
-			return fmt.Errorf("%s: %w: %w", firstWords(query), errIO, err)
+			return fmt.Errorf("%s: %w: %w", firstWords(query), ErrDisk, err)
 		}
 	}
 	return fmt.Errorf("%s: %w", firstWords(query), err)

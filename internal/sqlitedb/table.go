@@ -25,7 +25,7 @@ type Table struct {
 	Initial []any
 
 	upsert string // insert or replace by key
-	all    string // every row in order of its key
+	all    string // every row, in any order
 }
 
 // NewTable describes the SQL table of that name. Key and columns are column
@@ -51,7 +51,7 @@ func NewPart(name, label string, key, columns []string, initial []any) *Table {
 	} else {
 		t.upsert += "UPDATE SET " + strings.Join(sets, ", ")
 	}
-	t.all = "SELECT " + cols + " FROM " + name + " ORDER BY " + keys
+	t.all = "SELECT " + cols + " FROM " + name
 	return t
 }
 

@@ -11,8 +11,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// maxGathered is the most of a transaction that is kept before it is written.
-const maxGathered = 1 << 20
+const (
+	maxGathered  = 1 << 20 // the most of a transaction that is kept before it is written
+	keepGathered = 1 << 18 // and of memory for it between transactions
+)
 
 // walFile is how the writer's write-ahead log reaches the disk. SQLite writes a
 // page of the log in two calls and a transaction in dozens; walFile gathers
@@ -141,7 +143,9 @@ func (w *walFile) flush() int32 {
 		return sqlite3.SQLITE_OK
 	}
 	_, err := w.file.WriteAt(w.gathered, w.at)
-	w.gathered = w.gathered[:0]
+	if w.gathered = w.gathered[:0]; cap(w.gathered) > keepGathered {
+		w.gathered = nil
+	}
 	switch {
 	case err == nil:
 		return sqlite3.SQLITE_OK

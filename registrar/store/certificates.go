@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
@@ -108,6 +110,8 @@ func moved(changed int64, err error, n *registrar.Certificate, from registrar.Ce
 
 const certificateColumns = intentColumns + ", status, issued_at, revoked_at, revoke_reason, explanation, raw"
 
+const selectIntents = "SELECT " + intentColumns + ", 'intended', 0, 0, 0, '', NULL FROM intents"
+
 type scanner interface{ Scan(dest ...any) error }
 
 func scanCertificate(row scanner) (*registrar.Certificate, error) {
@@ -184,34 +188,54 @@ func (s *Store) ListCertificates(ctx context.Context, q *registrar.CertificateQu
 	return s.listCertificates(ctx, q, where, args)
 }
 
+// listCertificates reads open intents and then outcomes. An intent that is
+// decided between the two reads is seen as decided.
 func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQuery, where string, args []any) ([]*registrar.Certificate, error) {
 	if q.DeviceID != "" && len(q.KeyHash) > 0 {
 		where += " AND +device_id = ?"
 		args = append(args, q.DeviceID)
 	}
-	from := "issuances"
+	const last = " ORDER BY serial LIMIT ?"
+	var open, decided []*registrar.Certificate
+	var err error
+	if q.Status == "" || q.Status == registrar.Intended {
+		open, err = list(ctx, s, scanCertificate, selectIntents+" WHERE "+where+last, append(slices.Clip(args), q.Limit)...)
+	}
+	if err != nil || q.Status == registrar.Intended {
+		return open, err
+	}
 	switch q.Status {
 	case "":
-	case registrar.Intended:
-		from = "intents"
 	case registrar.Issued:
-		from, where = "certificates", where+" AND +status = 'issued'"
+		where += " AND +status = 'issued'"
 	default:
-		from, where = "certificates", where+" AND status <> 'issued' AND status = ?"
+		where += " AND status <> 'issued' AND status = ?"
 		args = append(args, string(q.Status))
 	}
-	columns := certificateColumns
-	if from == "intents" {
-		columns = intentColumns + ", 'intended', 0, 0, 0, '', NULL"
-	}
-	return list(ctx, s, scanCertificate, "SELECT "+columns+" FROM "+from+" WHERE "+where+" ORDER BY serial LIMIT ?",
+	decided, err = list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE "+where+last,
 		append(args, q.Limit)...)
+	if err != nil {
+		return nil, err
+	}
+	return merge(decided, open, q.Limit), nil
+}
+
+// merge returns up to limit of both lists in order of serial; of two with the
+// same serial, that of the first list.
+func merge(a, b []*registrar.Certificate, limit int) []*registrar.Certificate {
+	if len(b) == 0 {
+		return a
+	}
+	out := append(slices.Clip(a), b...)
+	compare := func(x, y *registrar.Certificate) int { return bytes.Compare(x.Serial, y.Serial) }
+	slices.SortStableFunc(out, compare)
+	out = slices.CompactFunc(out, func(x, y *registrar.Certificate) bool { return compare(x, y) == 0 })
+	return out[:min(len(out), limit)]
 }
 
 // OpenIntents implements registrar.Certificates.
 func (s *Store) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
-	return list(ctx, s, scanCertificate, "SELECT "+intentColumns+
-		", 'intended', 0, 0, 0, '', NULL FROM intents ORDER BY domain, serial")
+	return list(ctx, s, scanCertificate, selectIntents+" ORDER BY domain, serial")
 }
 
 // LatestCRL implements registrar.Certificates.
