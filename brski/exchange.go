@@ -28,6 +28,7 @@ const (
 	ReasonNoClientCertificate = "no-client-certificate" // (403) no TLS client certificate
 	ReasonNotAcceptable       = "not-acceptable"        // (406) nothing that Accept takes
 	ReasonVoucherRequest      = "voucher-request"       // (400) not a signed voucher-request
+	ReasonVoucherSignature    = "voucher-signature"     // (403) a signature that does not hold
 	ReasonVoucherContainer    = "voucher-container"     // (406) signed content of another kind
 	ReasonVoucherLeaf         = "voucher-leaf"          // (400) a leaf that is refused in requests
 	ReasonSignerNotClient     = "signer-not-client"     // (403) signed by another than the TLS client

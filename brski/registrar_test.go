@@ -244,7 +244,7 @@ func TestBadRequestsAreRefusedBeforeTheBackendIsAsked(t *testing.T) {
 		{"two bytes (R6)", "POST", requestVoucher, []byte{0x1f, 0x80}, []string{typeCMS}, 400, "voucher-request"},
 		{"truncated", "POST", requestVoucher, good[:len(good)-1], []string{typeCMS}, 400, "voucher-request"},
 		{"trailing byte", "POST", requestVoucher, append(bytes.Clone(good), 0), []string{typeCMS}, 400, "voucher-request"},
-		{"changed", "POST", requestVoucher, flipped, []string{typeCMS}, 400, "voucher-request"},
+		{"changed", "POST", requestVoucher, flipped, []string{typeCMS}, 403, "voucher-signature"},
 		{"unsigned JSON", "POST", requestVoucher, []byte(`{"ietf-voucher-request:voucher":{}}`), []string{typeCMS}, 400, "voucher-request"},
 		{"a voucher of another kind", "POST", requestVoucher, payload(`{"ietf-voucher-request-prm:voucher":{}}`), []string{typeCMS}, 406, "voucher-container"},
 		{"no serial-number", "POST", requestVoucher, container(`"nonce":"AAAAAAAAAAAAAAAAAAAAAA=="`), []string{typeCMS}, 400, "voucher-request"},

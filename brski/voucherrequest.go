@@ -11,6 +11,7 @@ import (
 
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/voucher"
+	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
 // FindingBase64Body is the [voucher.Finding] of an artifact that travelled as
@@ -18,13 +19,11 @@ import (
 // registrar do so.
 const FindingBase64Body = "base64-body"
 
-// cmsMediaType is the only format whose artifacts are seen in base64.
-const cmsMediaType = "application/voucher-cms+json"
-
 // unwrapBase64 returns the artifact in a body that is base64 text, and whether it
-// was. DER begins with the byte of a SEQUENCE, "0"; its base64 with "M".
+// was; of the formats only CMS has been seen so. DER begins with the byte of a
+// SEQUENCE, "0"; its base64 with "M".
 func unwrapBase64(mediaType string, body []byte) ([]byte, bool) {
-	if mediaType != cmsMediaType || len(body) == 0 || body[0] != 'M' {
+	if mediaType != vouchercms.MediaType || len(body) == 0 || body[0] != 'M' {
 		return body, false
 	}
 	text := bytes.TrimRight(body, "\r\n")
@@ -64,10 +63,21 @@ func openRequest(f voucher.Format, body []byte, peer *est.Peer) (*voucher.Reques
 	return request, artifact, nil
 }
 
-// unreadable says why a body is no voucher-request. Signed content of another
-// kind is 406 (RFC 8995, Section 5.3: a voucher-request in an unknown format),
-// all else 400.
+// unreadable says why a body is no voucher-request. One that is not signed
+// correctly is 403 (RFC 8995, Section 5.6), signed content of another kind is
+// 406 (RFC 8995, Section 5.3: a voucher-request in an unknown format), all else 400.
 func unreadable(f voucher.Format, err error) *est.Error {
+	for _, target := range []error{
+		vouchercms.ErrSignature, vouchercms.ErrDigestMismatch, vouchercms.ErrContentTypeMismatch,
+		vouchercms.ErrNoSignedAttributes, vouchercms.ErrWeakAlgorithm,
+	} {
+		if errors.Is(err, target) {
+			return &est.Error{
+				Status: http.StatusForbidden, Reason: ReasonVoucherSignature, Section: "RFC 8995, Section 5.6",
+				Message: "The voucher-request is not signed correctly: " + bounded(err.Error(), 200) + ".", Err: err,
+			}
+		}
+	}
 	if errors.Is(err, voucher.ErrRoot) {
 		return &est.Error{
 			Status: http.StatusNotAcceptable, Reason: ReasonVoucherContainer, Section: "RFC 8995, Section 5.3",
