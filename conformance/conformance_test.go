@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -236,6 +238,7 @@ func serve(t *testing.T, f http.HandlerFunc) *conformance.Target {
 		Certificates: []tls.Certificate{root.Server(t, "localhost").TLS()},
 		ClientAuth:   tls.RequestClientCert, MinVersion: tls.VersionTLS12,
 	}
+	ts.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test cuts short
 	ts.StartTLS()
 	t.Cleanup(ts.Close)
 	return &conformance.Target{URL: ts.URL, Roots: root.Pool()}

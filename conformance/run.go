@@ -2,15 +2,24 @@ package conformance
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 )
 
 // Run asks t each check in turn, within t.Timeout each, and returns what came
 // of it. A check that runs out of time has failed; those that ctx did not
-// leave time for are skipped. The error is that of [Target.Check].
+// leave time for are skipped. The checks share one key, because a server may
+// refuse to certify a second one for the same name. The error is that of
+// [Target.Check].
 func Run(ctx context.Context, t *Target, checks []Check) (*Report, error) {
 	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	t, err := withKey(t)
+	if err != nil {
 		return nil, err
 	}
 	r := &Report{Target: t.URL, Checks: make([]Result, 0, len(checks))}
@@ -21,6 +30,20 @@ func Run(ctx context.Context, t *Target, checks []Check) (*Report, error) {
 		r.Checks = append(r.Checks, result)
 	}
 	return r, nil
+}
+
+// withKey returns t, or a copy with a new key when it has none.
+func withKey(t *Target) (*Target, error) {
+	if t.Key != nil {
+		return t, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("key for the run: %w", err)
+	}
+	keyed := *t
+	keyed.Key = key
+	return &keyed, nil
 }
 
 // judge runs one check and turns its error into a verdict.

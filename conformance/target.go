@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -35,6 +36,7 @@ type Target struct {
 	User        string           // HTTP Basic user
 	Password    est.Secret       // HTTP Basic password; no password means no HTTP authentication
 	Certificate *tls.Certificate // the client certificate to enroll with; nil for none
+	Key         crypto.Signer    // what enrollments are for; nil means a P-256 key made for the run
 	Subject     pkix.Name        // what an enrollment asks for; empty means CN=conformance
 	Timeout     time.Duration    // for one check; 0 means DefaultTimeout
 	MaxBody     int64            // bytes of one answer's body; 0 means DefaultMaxBody
@@ -107,6 +109,10 @@ func (t *Target) Do(ctx context.Context, r *Request) (*Answer, error) {
 	limit := t.maxBody()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
+	case ctx.Err() != nil:
+		// A server that waits for us to hang up can have its answer read while
+		// the connection is being closed: it came too late all the same.
+		return nil, fmt.Errorf("%s: %w", asked, ctx.Err())
 	case err != nil:
 		return nil, fmt.Errorf("%s answered %d, and reading its body: %w", asked, resp.StatusCode, err)
 	case int64(len(body)) > limit:

@@ -10,24 +10,30 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
+
+	"github.com/briskest/briskest/conformance"
 )
 
-// candidate is a client with a new key that wants a certificate.
+// candidate is a client with a key that wants a certificate.
 type candidate struct {
 	key         crypto.Signer
 	csr         []byte            // DER
 	certificate *x509.Certificate // once it has one
 }
 
-// newCandidate makes a P-256 key and a CSR for subject, CN=conformance when
-// that is empty.
-func newCandidate(subject pkix.Name) (*candidate, error) {
+// newCandidate makes a CSR with the target's key, or a new one when it has
+// none, for the target's subject, or CN=conformance when that is empty.
+func newCandidate(t *conformance.Target) (*candidate, error) {
+	subject := t.Subject
 	if len(subject.ToRDNSequence()) == 0 {
 		subject = pkix.Name{CommonName: "conformance"}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
+	key := t.Key
+	if key == nil {
+		var err error
+		if key, err = newKey(); err != nil {
+			return nil, err
+		}
 	}
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: subject}, key)
 	if err != nil {
@@ -36,10 +42,18 @@ func newCandidate(subject pkix.Name) (*candidate, error) {
 	return &candidate{key: key, csr: csr}, nil
 }
 
-// renewal makes a CSR with the candidate's key for subject or, when that is
-// empty, for the subject of the candidate's certificate byte for byte. The
-// SubjectAltName is the certificate's (RFC 7030, Section 4.2.2).
-func (c *candidate) renewal(subject pkix.Name) ([]byte, error) {
+func newKey() (crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	return key, nil
+}
+
+// renewal makes a CSR with key for subject or, when that is empty, for the
+// subject of the candidate's certificate byte for byte. The SubjectAltName is
+// the certificate's (RFC 7030, Section 4.2.2).
+func (c *candidate) renewal(key crypto.Signer, subject pkix.Name) ([]byte, error) {
 	template := &x509.CertificateRequest{Subject: subject}
 	if len(subject.ToRDNSequence()) == 0 {
 		template.RawSubject = c.certificate.RawSubject
@@ -50,7 +64,7 @@ func (c *candidate) renewal(subject pkix.Name) ([]byte, error) {
 			template.ExtraExtensions = append(template.ExtraExtensions, e)
 		}
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, template, c.key)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, template, key)
 	if err != nil {
 		return nil, fmt.Errorf("CSR: %w", err)
 	}
@@ -59,7 +73,7 @@ func (c *candidate) renewal(subject pkix.Name) ([]byte, error) {
 
 // owns reports whether cert has the candidate's key.
 func (c *candidate) owns(cert *x509.Certificate) bool {
-	public, ok := c.key.Public().(*ecdsa.PublicKey)
+	public, ok := c.key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && public.Equal(cert.PublicKey)
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // Checks returns the checks of an EST server, in the order of the sections.
-// Each stands alone: it makes the keys and certificates it needs.
+// Each stands alone: it gets the certificates it needs from the target.
 func Checks() []conformance.Check {
 	return []conformance.Check{
 		checkUnknownOperation(),

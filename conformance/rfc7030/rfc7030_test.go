@@ -104,6 +104,19 @@ func TestCACertsUnderASignatureFailsTheBodyCheck(t *testing.T) {
 	}
 }
 
+// What a server may choose does not fail it: a new key for every renewal, and
+// one key only for a name.
+func TestStricterServersPass(t *testing.T) {
+	expect(t, run(t, start(t, faults{refusesOldKey: true})), nil, nil)
+	expect(t, run(t, start(t, faults{oneKeyAName: true})), nil, nil)
+}
+
+// Where the old key is refused, that refusal is not taken for one of the subject.
+func TestAServerThatLooksAtTheKeyAloneFailsTheSubjectCheck(t *testing.T) {
+	target := start(t, faults{refusesOldKey: true, anyReenrollSubject: true})
+	expect(t, run(t, target), []string{"RFC7030-4.2.2-1"}, nil)
+}
+
 func TestRefusingEveryRenewalDoesNotPassTheSubjectCheck(t *testing.T) {
 	expect(t, run(t, start(t, faults{refusesReenroll: true})), nil, []string{"RFC7030-4.2.2-1"})
 }

@@ -21,7 +21,7 @@ func checkChallenge() conformance.Check {
 }
 
 func runChallenge(ctx context.Context, t *conformance.Target) error {
-	c, err := newCandidate(t.Subject)
+	c, err := newCandidate(t)
 	if err != nil {
 		return err
 	}

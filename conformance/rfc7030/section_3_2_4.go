@@ -25,7 +25,7 @@ func runRequestMediaType(ctx context.Context, t *conformance.Target) error {
 	if err := needCredentials(t); err != nil {
 		return err
 	}
-	c, err := newCandidate(t.Subject)
+	c, err := newCandidate(t)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func runEnrollAnswer(ctx context.Context, t *conformance.Target) error {
 	if err := needCredentials(t); err != nil {
 		return err
 	}
-	c, err := newCandidate(t.Subject)
+	c, err := newCandidate(t)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func runGarbageCSR(ctx context.Context, t *conformance.Target) error {
 	if err := needCredentials(t); err != nil {
 		return err
 	}
-	c, err := newCandidate(t.Subject)
+	c, err := newCandidate(t)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func enrolled(ctx context.Context, t *conformance.Target) (*candidate, error) {
 	if err := needCredentials(t); err != nil {
 		return nil, err
 	}
-	c, err := newCandidate(t.Subject)
+	c, err := newCandidate(t)
 	if err != nil {
 		return nil, err
 	}

@@ -2,16 +2,19 @@ package rfc7030_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +38,9 @@ type server struct {
 	root         *testpki.Identity
 	intermediate *testpki.Identity
 	faults
+
+	mu   sync.Mutex
+	keys map[string]any // public keys by subject; guarded by mu
 }
 
 // faults are ways not to keep to the RFC. The zero value has none.
@@ -52,6 +58,8 @@ type faults struct {
 	cacertsBody        func(body []byte) []byte  // instead of the body: from the DER
 	noRoot             bool                      // cacerts holds the intermediate alone
 	anyReenrollSubject bool                      // simplereenroll issues for every subject
+	refusesOldKey      bool                      // simplereenroll wants a new key
+	oneKeyAName        bool                      // simpleenroll refuses a second key for a name
 	refusesReenroll    bool                      // simplereenroll refuses everything
 	enrollStatus       int                       // instead of 200
 	enrollType         string                    // instead of pkcs7
@@ -68,12 +76,13 @@ type faults struct {
 func start(t *testing.T, f faults) *conformance.Target {
 	t.Helper()
 	root := testpki.NewRoot(t, "root")
-	s := &server{t: t, root: root, intermediate: root.NewIntermediate(t, "issuing"), faults: f}
+	s := &server{t: t, root: root, intermediate: root.NewIntermediate(t, "issuing"), faults: f, keys: make(map[string]any)}
 	ts := httptest.NewUnstartedServer(s)
 	ts.TLS = &tls.Config{
 		Certificates: []tls.Certificate{root.Server(t, serverName).TLS()},
 		ClientAuth:   tls.RequestClientCert, MinVersion: tls.VersionTLS12,
 	}
+	ts.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test lets fail
 	ts.StartTLS()
 	t.Cleanup(ts.Close)
 	return &conformance.Target{
@@ -140,6 +149,10 @@ func (s *server) enroll(w http.ResponseWriter, r *http.Request, again bool) {
 	csr := s.readCSR(w, r)
 	switch {
 	case csr == nil:
+	case again && s.refusesOldKey && keysEqual(csr.PublicKey, renewing.PublicKey):
+		http.Error(w, "make a new key", http.StatusForbidden)
+	case !again && s.oneKeyAName && !s.firstKey(csr):
+		http.Error(w, "that name has another key", http.StatusForbidden)
 	case again && s.refusesReenroll, again && !s.anyReenrollSubject && !bytes.Equal(csr.RawSubject, renewing.RawSubject):
 		http.Error(w, "ask for the same names", http.StatusForbidden)
 	default:
@@ -174,6 +187,22 @@ func (s *server) readCSR(w http.ResponseWriter, r *http.Request) *x509.Certifica
 	}
 	http.Error(w, "send base64 of a CSR", status)
 	return nil
+}
+
+// firstKey reports whether csr's key is the first one seen for its subject.
+func (s *server) firstKey(csr *x509.CertificateRequest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, ok := s.keys[string(csr.RawSubject)]
+	if !ok {
+		s.keys[string(csr.RawSubject)] = csr.PublicKey
+	}
+	return !ok || keysEqual(first, csr.PublicKey)
+}
+
+func keysEqual(a, b any) bool {
+	key, ok := a.(*ecdsa.PublicKey)
+	return ok && key.Equal(b)
 }
 
 // knows reports whether r has the password.
