@@ -49,7 +49,7 @@ func (p *Profile) CheckTBS(tbs []byte, c *Content) error {
 	if !p.period.admits(c.NotBefore, c.NotAfter) {
 		return tbsError("validity is longer than the profile's, or ends before it starts")
 	}
-	if !seq.ReadASN1(&element, cbasn1.SEQUENCE) || !nameIs(element, c.Subject) {
+	if !seq.ReadASN1(&element, cbasn1.SEQUENCE) || !p.subject.nameIs(element, c.Subject) {
 		return tbsError("subject")
 	}
 	if !seq.ReadASN1Element(&element, cbasn1.SEQUENCE) || !bytes.Equal(element, c.SPKI) {
@@ -83,8 +83,9 @@ func readTimeIs(in *cryptobyte.String, want time.Time) bool {
 }
 
 // nameIs compares the content of a Name with a decided subject, attribute by
-// attribute; within a set the order is DER's and does not count.
-func nameIs(content cryptobyte.String, want pkix.RDNSequence) bool {
+// attribute, its string type included; within a set the order is DER's and
+// does not count.
+func (s *subjectRules) nameIs(content cryptobyte.String, want pkix.RDNSequence) bool {
 	for _, rdn := range want {
 		var set cryptobyte.String
 		if !content.ReadASN1(&set, cbasn1.SET) {
@@ -92,12 +93,15 @@ func nameIs(content cryptobyte.String, want pkix.RDNSequence) bool {
 		}
 		var matched uint64
 		for range rdn {
-			atv, err := parseAttribute(&set)
-			if err != nil {
+			var seq, value cryptobyte.String
+			var oid asn1.ObjectIdentifier
+			var tag cbasn1.Tag
+			if !set.ReadASN1(&seq, cbasn1.SEQUENCE) || !seq.ReadASN1ObjectIdentifier(&oid) || !seq.ReadAnyASN1(&value, &tag) || !seq.Empty() ||
+				tag != stringTag(s.syntaxOf(oid), string(value)) {
 				return false
 			}
 			i := 0
-			for i < len(rdn) && (matched&(1<<i) != 0 || !rdn[i].Type.Equal(atv.Type) || rdn[i].Value != atv.Value) {
+			for i < len(rdn) && (matched&(1<<i) != 0 || !rdn[i].Type.Equal(oid) || rdn[i].Value != string(value)) {
 				i++
 			}
 			if i == len(rdn) || i > 63 {

@@ -56,7 +56,10 @@ func (p *Profile) Names(r *Requested, facts *Facts) (pkix.RDNSequence, ca.Names,
 	if err != nil {
 		return nil, ca.Names{}, err
 	}
-	return subject, names, p.CheckNames(subject, &names)
+	if err := p.CheckNames(subject, &names); err != nil {
+		return nil, ca.Names{}, err
+	}
+	return subject, names, nil
 }
 
 // CheckNames checks decided names against the profile, as an issuer does that
