@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// drainLimit is how much of an unread body WriteError reads, as net/http does before it gives a connection up.
-	drainLimit = 256 << 10
+	// drainLimit is how much of an unread body WriteError reads: enough that a client that sends far too much still
+	// reads why, instead of a reset connection.
+	drainLimit = 4 << 20
 	// maxMessage bounds an Error's Message on the wire, in bytes.
 	maxMessage = 400
 	// defaultRetryAfter goes with a 202 that names no time; RFC 7030, Section 4.2.3, demands one.
@@ -52,7 +53,7 @@ func asError(err error) *Error {
 
 // WriteError answers r with e. It is the one way in which refusals are written, for brski too:
 //
-//   - What is left of the request's body is read first, up to 256 KiB; curl 7.88 otherwise reports a stream error
+//   - What is left of the request's body is read first, up to 4 MiB; curl 7.88 otherwise reports a stream error
 //     instead of the answer now and then, and the connection would be lost.
 //   - 401 carries a Basic challenge for realm in a header spelled WWW-Authenticate, because libest compares letter
 //     case, and no body, because Bouncy Castle 1.72 breaks on one.

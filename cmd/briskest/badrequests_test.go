@@ -184,19 +184,24 @@ func (b *badBench) send(t *testing.T, r *badRequest) (status int, body, reason s
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Until(func() bool { return lastRefusal(server.Output()[mark:]) != "" })
-	return res.StatusCode, string(text), lastRefusal(server.Output()[mark:])
+	// A body says the reason; where there is none, the log does. Either way the
+	// log line is waited for, so that it is not taken for the next request's.
+	_, told, _ := strings.Cut(string(text), "\nreason: ")
+	told, _, _ = strings.Cut(strings.TrimSpace(told), ",")
+	server.Until(func() bool { reason = loggedRefusal(server.Output()[mark:], told); return reason != "" })
+	return res.StatusCode, string(text), reason
 }
 
-func lastRefusal(log string) string {
-	reason := ""
+// loggedRefusal returns the first reason id in the log: the one told, or any
+// when none was told.
+func loggedRefusal(log, told string) string {
 	for line := range strings.Lines(log) {
 		var entry refusal
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Reason != "" {
-			reason = entry.Reason
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Reason != "" && (told == "" || entry.Reason == told) {
+			return entry.Reason
 		}
 	}
-	return reason
+	return ""
 }
 
 func p256(t *testing.T) *ecdsa.PrivateKey {

@@ -37,8 +37,8 @@ func (b *badBench) pledgeRequests() []badRequest {
 	post("for an answer we do not have", map[string]string{"Content-Type": voucherCMS, "Accept": "image/png"}, request, b.idevid, 406, "not-acceptable")
 	post("of 2 MB", cms, bytes.Repeat([]byte{0x30, 0x80}, 1<<20), b.idevid, 413, "body-too-large")
 	post("truncated", cms, request[:len(request)/2], b.idevid, 400, "voucher-request")
-	post("changed", cms, changed(request), b.idevid, 400, "voucher-request")
-	post("that is a voucher", cms, issued, b.idevid, 400, "voucher-request")
+	post("changed", cms, changed(request), b.idevid, 403, "voucher-signature")
+	post("that is a voucher", cms, issued, b.idevid, 403, "signer-not-client")
 	post("that is a CSR", cms, csr(t, "x"), b.idevid, 400, "voucher-request")
 	post("of somebody else", cms, request, b.foreign, 403, "signer-not-client")
 	post("by an LDevID", cms, request, b.ldevid, 403, "signer-not-client")
@@ -81,9 +81,9 @@ func (b *badBench) masaRequests() []badRequest {
 		post("empty", cms, nil, registrar, 400, "body-empty")
 		post("as text", map[string]string{"Content-Type": "text/plain"}, request, registrar, 415, "media-type")
 		post("for an answer it does not have", map[string]string{"Content-Type": voucherCMS, "Accept": "image/png"}, request, registrar, 406, "not-acceptable")
-		post("garbage", cms, []byte("garbage"), registrar, 400, "voucher-request")
-		post("base64", cms, base64.StdEncoding.AppendEncode(nil, request), registrar, 400, "voucher-request")
-		post("by a pledge", cms, request, registrar, 403, "registrar-untrusted")
+		post("garbage", cms, []byte("garbage"), registrar, 400, "request-form")
+		post("base64", cms, base64.StdEncoding.AppendEncode(nil, request), registrar, 403, "registrar-role")
+		post("by a pledge", cms, request, registrar, 403, "registrar-role")
 		post("of 2 MB", cms, bytes.Repeat([]byte{0x30, 0x80}, 1<<20), registrar, 413, "body-too-large")
 	}
 	return table

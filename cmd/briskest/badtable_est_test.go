@@ -94,10 +94,17 @@ func (b *badBench) enrollRequests() []badRequest {
 		post("with a broken signature", basic, broken(t, good), nil, 400, "csr-signature")
 		post("with a NUL in the name", basic, csrOf(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "a\x00b"}}, key), nil, 400, "csr-name")
 		post("without credentials", plain, good, nil, 401, "no-credentials")
-		post("with a wrong password", map[string]string{"Content-Type": "application/pkcs10", "Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("nobody:wrong"))}, good, nil, 401, "bad-credentials")
+		wrong := badRequest{status: 401, reason: "bad-credentials"}
+		untrusted, expired := badRequest{status: 401, reason: "no-credentials"}, "no-credentials"
+		if op == "simplereenroll" {
+			// Only the certificate to be renewed helps here.
+			wrong = badRequest{status: 403, reason: "no-client-certificate"}
+			untrusted, expired = badRequest{status: 403, reason: "certificate-untrusted"}, "certificate-expired"
+		}
+		post("with a wrong password", map[string]string{"Content-Type": "application/pkcs10", "Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("nobody:wrong"))}, good, nil, wrong.status, wrong.reason)
 		post("with Bearer", map[string]string{"Content-Type": "application/pkcs10", "Authorization": "Bearer abc"}, good, nil, 401, "no-credentials")
-		post("by a foreign CA's certificate", plain, good, b.foreign, 403, "certificate-untrusted")
-		post("by an expired certificate", plain, good, b.expired, 403, "certificate-untrusted")
+		post("by a foreign CA's certificate", plain, good, b.foreign, untrusted.status, untrusted.reason)
+		post("by an expired certificate of a foreign CA", plain, good, b.expired, untrusted.status, expired)
 	}
 	enroll := func(name string, header map[string]string, body []byte, cert *tls.Certificate, status int, reason string) {
 		table = append(table, badRequest{"simpleenroll " + name, "POST", estRoot + "/simpleenroll", header, body, cert, status, reason})
@@ -108,9 +115,9 @@ func (b *badBench) enrollRequests() []badRequest {
 	enroll("for a wildcard", basic, csrOf(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{"*.example.com"}}, key), nil, 400, "names-refused")
 	enroll("for no name", basic, csrOf(t, &x509.CertificateRequest{}, key), nil, 400, "names-refused")
 	enroll("by an IDevID for another serial number", plain, csrOf(t, &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: "SOMEBODY-ELSE"}}, key), b.idevid, 403, "serial-number-mismatch")
-	enroll("by an LDevID for another name", plain, csr(t, "somebody-else"), b.ldevid, 403, "foreign-name")
+	enroll("by an LDevID for another name", plain, csr(t, "somebody-else"), b.ldevid, 403, "reenroll-subject")
 	table = append(table, badRequest{
-		"simplereenroll by an LDevID for another name", "POST", estRoot + "/simplereenroll", plain, csr(t, "somebody-else"), b.ldevid, 403, "names-changed",
+		"simplereenroll by an LDevID for another name", "POST", estRoot + "/simplereenroll", plain, csr(t, "somebody-else"), b.ldevid, 403, "reenroll-subject",
 	})
 	return table
 }
