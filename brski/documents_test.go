@@ -3,7 +3,6 @@ package brski_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -135,10 +134,4 @@ func TestAuditLogThatWasReceivedIsPassedOnAsItIs(t *testing.T) {
 	if want := `{"version":1,"events":[],"truncation":{}}`; err != nil || string(out) != want {
 		t.Errorf("MarshalAuditLog of nothing = %s, %v, want %s", out, err, want)
 	}
-}
-
-func ExampleParseStatus() {
-	s, err := brski.ParseStatus([]byte(`{"version":1,"status":false,"reason":"voucher-expired"}`))
-	fmt.Println(s.Status, s.Reason, err)
-	// Output: false voucher-expired <nil>
 }

@@ -36,7 +36,8 @@ type MASAClient struct {
 	Roots *x509.CertPool
 	// Certificate is the registrar's TLS client certificate; nil for none (RFC 8995, Section 5.4).
 	Certificate *tls.Certificate
-	// HTTP replaces the client made from Roots and Certificate. Its CheckRedirect is not used.
+	// HTTP replaces the client made from Roots and Certificate. Its CheckRedirect is not used. A proxy
+	// needs it: without HTTP none is used, whatever the environment says.
 	HTTP    *http.Client
 	Timeout time.Duration // of one operation; zero for 30 s
 
@@ -179,7 +180,6 @@ func (c *MASAClient) transport() *http.Transport {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    10 * time.Second,

@@ -2,15 +2,11 @@ package pledge
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"time"
 
@@ -182,66 +178,6 @@ func (r *run) makeKey() error {
 	return nil
 }
 
-// newKey returns Config.Key, or a new one that is stored under name.
-func (r *run) newKey(name string) (crypto.Signer, error) {
-	if r.c.Key != nil {
-		return r.c.Key, nil
-	}
-	bad := func(err error) error {
-		return &Error{Reason: ReasonKey, Message: "no LDevID key could be made", Err: err}
-	}
-	key, err := r.c.NewKey()
-	if err != nil {
-		return nil, bad(err)
-	}
-	if samePublicKey(key.Public(), r.idevid.PublicKey) {
-		return nil, bad(errors.New("it is the IDevID's key"))
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, bad(err)
-	}
-	if err := r.store(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
-		return nil, err
-	}
-	return key, nil
-}
-
-// loadKey returns the stored key with the hash, or errNotWhole.
-func (r *run) loadKey(name, hash string) (crypto.Signer, error) {
-	if r.c.Key != nil {
-		if keyHash(r.c.Key) != hash {
-			return nil, &Error{Reason: ReasonKey, Message: "the key in Config.Key is not the one that was used before"}
-		}
-		return r.c.Key, nil
-	}
-	data, err := r.c.State.Load(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, storageError("reading "+name, err)
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, fmt.Errorf("%s: %w", name, errNotWhole)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, errNotWhole) // the cause might quote the key
-	}
-	key, ok := parsed.(crypto.Signer)
-	if !ok || keyHash(key) != hash {
-		return nil, fmt.Errorf("%s: %w", name, errNotWhole)
-	}
-	return key, nil
-}
-
-func keyHash(key crypto.Signer) string {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return "" // equals no stored hash
-	}
-	return hexHash(der)
-}
-
 // defaultCSR names the device by its serial number, as its IDevID does; the
 // rest is the registrar's to decide.
 func defaultCSR(idevid *x509.Certificate, _ []byte) (*x509.CertificateRequest, error) {
@@ -306,69 +242,6 @@ func (r *run) estError(ctx context.Context, doing, invalid string, err error) er
 	default:
 		return r.unreachable(ctx, doing, err)
 	}
-}
-
-// checkIssued checks that cert is for key and follows from the domain's CA certificates.
-func (r *run) checkIssued(cert *x509.Certificate, key crypto.Signer) *Error {
-	if !samePublicKey(cert.PublicKey, key.Public()) {
-		return untrusted(ReasonIssuedKey, "RFC 7030, Section 4.2.3", "the certificate is for another key than was asked for", nil)
-	}
-	_, err := r.issuedChain(cert)
-	if err != nil {
-		return untrusted(ReasonIssuedChain, "RFC 7030, Section 4.1", "the certificate does not follow from the domain's CA certificates, or is not valid now", err)
-	}
-	return nil
-}
-
-func (r *run) issuedChain(cert *x509.Certificate) ([]*x509.Certificate, error) {
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	for _, c := range anchors(r.cas) {
-		roots.AddCert(c)
-	}
-	for _, c := range r.cas {
-		intermediates.AddCert(c)
-	}
-	chains, err := cert.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: r.validAt(cert, r.c.Now()),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return chains[0], nil
-}
-
-// anchors returns the roots among the domain's CA certificates; where none is
-// self-signed, all of them.
-func anchors(cas []*x509.Certificate) []*x509.Certificate {
-	var roots []*x509.Certificate
-	for _, c := range cas {
-		if c.CheckSignatureFrom(c) == nil {
-			roots = append(roots, c)
-		}
-	}
-	if len(roots) == 0 {
-		return append(roots, cas...)
-	}
-	return roots
-}
-
-// intermediates returns what stands between cert and its root.
-func (r *run) intermediates(cert *x509.Certificate) []*x509.Certificate {
-	chain, err := r.issuedChain(cert)
-	if err != nil || len(chain) < 2 {
-		return nil
-	}
-	return chain[1 : len(chain)-1]
-}
-
-// ldevid is the LDevID as a TLS client presents it.
-func (r *run) ldevid() *tls.Certificate {
-	c := &tls.Certificate{Certificate: [][]byte{r.cert.Raw}, PrivateKey: r.key, Leaf: r.cert}
-	for _, ca := range r.intermediates(r.cert) {
-		c.Certificate = append(c.Certificate, ca.Raw)
-	}
-	return c
 }
 
 func (r *run) result() *Result {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -442,5 +443,83 @@ func TestDamagedFilesAreRecoveredFrom(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// R29: what the MASA says, or that it is silent, reaches the device as it is.
+func TestFailureOfTheMASAReachesThePledge(t *testing.T) {
+	gone := &brski.MASAClient{URL: "https://127.0.0.1:1"}
+	for name, c := range map[string]struct {
+		set    func(*brskitest.World)
+		status int
+		class  error
+	}{
+		"403": {func(w *brskitest.World) {
+			w.MASA.Refuse(&est.Error{Status: 403, Reason: "sold", Message: "Sold to another."})
+		}, 403, pledge.ErrRefused},
+		"404": {func(w *brskitest.World) {
+			w.MASA.Refuse(&est.Error{Status: 404, Reason: "unknown", Message: "Unknown."})
+		}, 404, pledge.ErrRefused},
+		"400":  {func(w *brskitest.World) { w.MASA.Refuse(&est.Error{Status: 400, Reason: "bad", Message: "Bad."}) }, 502, pledge.ErrUnavailable},
+		"500":  {func(w *brskitest.World) { w.MASA.Refuse(errors.New("broken")) }, 502, pledge.ErrUnavailable},
+		"503":  {func(w *brskitest.World) { w.MASA.Refuse(&est.Error{Status: 503, Message: "Busy."}) }, 502, pledge.ErrUnavailable},
+		"gone": {func(w *brskitest.World) { w.Registrar.AskMASA(gone) }, 504, pledge.ErrUnavailable},
+	} {
+		w := brskitest.New(t)
+		c.set(w)
+		_, err := newDevice(t, w).pledge().Onboard(context.Background())
+		var e *pledge.Error
+		if !errors.As(err, &e) || e.Status != c.status || !errors.Is(err, c.class) || strings.Contains(e.Message, "(no text)") {
+			t.Errorf("MASA %s: %v, want status %d with a text, %v", name, err, c.status, c.class)
+		}
+	}
+}
+
+// N5 of nqminds' MASA, H2 of minerva's highway, and RFC 8995, Section 5.6.1 on unknown leaves.
+func TestVoucherAsSeenInTheFieldIsTaken(t *testing.T) {
+	const nqminds = `{"ietf-voucher:voucher":{"assertion":"proximity","serial-number":"JADA123456789","nonce":"NONCE",
+		"expires-on":"2999-01-01T00:00:00Z","pinned-domain-cert":"PIN"}}`
+	const highway = `{"ietf-voucher:voucher":{"assertion":"logged","created-on":"2020-11-22T22:35:08.307+00:00",
+		"serial-number":"JADA123456789","nonce":"NONCE","pinned-domain-cert":"PIN"}}`
+	const future = `{"ietf-voucher:voucher":{"assertion":"verified","created-on":"2020-11-22T22:35:08Z","color":{"is":"red"},
+		"extension:new":7,"serial-number":"JADA123456789","nonce":"NONCE","pinned-domain-cert":"PIN"}}`
+	for name, payload := range map[string]string{"nqminds": nqminds, "highway": highway, "unknown leaves": future} {
+		t.Run(name, func(t *testing.T) {
+			w := brskitest.New(t)
+			signer := w.Vendor.Client(t, "masa")
+			answerVoucher(w, func(rw http.ResponseWriter, r *http.Request) {
+				body := new(bytes.Buffer)
+				_, _ = body.ReadFrom(r.Body)
+				request, _ := openRequest(t, body.Bytes())
+				text := strings.NewReplacer("NONCE", request.Nonce,
+					"PIN", base64.StdEncoding.EncodeToString(w.Identity.Certificate.Raw)).Replace(payload)
+				raw, err := vouchercms.Format{}.SignPayload(r.Context(), []byte(text), time.Time{},
+					&voucher.Signer{Key: signer.Key, Certificate: signer.Certificate})
+				if err != nil {
+					t.Errorf("SignPayload: %v", err)
+				}
+				send(vouchercms.MediaType+"; charset=utf-8", raw)(rw, r) // F3
+			})
+			newDevice(t, w).onboard()
+		})
+	}
+}
+
+// RFC 8995, Section 5.9.4: who could not be told is told later.
+func TestEnrollmentThatCouldNotBeReportedIsReportedLater(t *testing.T) {
+	w := brskitest.New(t)
+	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/enrollstatus") {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	d := newDevice(t, w)
+	if d.onboard().Reported {
+		t.Errorf("Reported = true, but the connection was cut")
+	}
+	w.Intercept(nil)
+	if !d.onboard().Reported || len(w.Registrar.EnrollStatuses()) != 1 {
+		t.Errorf("the second Onboard did not report")
 	}
 }

@@ -1,16 +1,15 @@
 package pledge
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/briskest/briskest/voucher"
@@ -151,7 +150,7 @@ func (r *run) restoreEnrolled() error {
 		err = r.loadVoucher()
 	}
 	if err != nil {
-		r.c.Log.Warn("the stored voucher is not whole", "error", err)
+		r.c.Log.Warn("the stored voucher is not whole", slog.Any("error", err))
 	}
 	return nil
 }
@@ -169,7 +168,7 @@ func (r *run) restoreUpTo(stored Stage) error {
 	for _, s := range stages {
 		err := s.load()
 		if errors.Is(err, errNotWhole) {
-			r.c.Log.Warn("stored state is not whole", "stage", string(s.stage), "error", err)
+			r.c.Log.Warn("stored state is not whole", slog.String("stage", string(s.stage)), slog.Any("error", err))
 			return nil
 		}
 		if err != nil {
@@ -290,27 +289,4 @@ func (p *Pledge) names() struct{ request, voucher string } {
 func hexHash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
-}
-
-func encodeCertificates(certs []*x509.Certificate) []byte {
-	var out bytes.Buffer
-	for _, c := range certs {
-		out.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
-	}
-	return out.Bytes()
-}
-
-func parseCertificates(data []byte) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		certs = append(certs, c)
-	}
-	if len(certs) == 0 {
-		return nil, errors.New("no certificate")
-	}
-	return certs, nil
 }

@@ -1,6 +1,9 @@
 package pledge
 
-import "time"
+import (
+	"log/slog"
+	"time"
+)
 
 // StepName names a step.
 type StepName string
@@ -33,5 +36,5 @@ type Step struct {
 
 func (r *run) step(name StepName, file, proven string) {
 	r.c.Report(Step{Name: name, Proven: proven, File: file, At: r.c.Now()})
-	r.c.Log.Info("pledge step", "step", string(name), "proven", proven)
+	r.c.Log.Info("pledge step", slog.String("step", string(name)), slog.String("proven", proven))
 }
