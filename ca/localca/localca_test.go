@@ -274,3 +274,66 @@ func TestACertificateEndsWithItsCAUnlessTheProfileSaysOtherwise(t *testing.T) {
 		t.Errorf("an IDevID's NotAfter = %s, want %s", cert.NotAfter, profile.Never())
 	}
 }
+
+func sampleSubject(t testing.TB, p *profile.Profile) pkix.RDNSequence {
+	t.Helper()
+	subject, _, err := p.Sample(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return subject
+}
+
+// RFC 5280, Section 4.2.1.9.
+func TestPathLengthsAreKept(t *testing.T) {
+	key := ecKey(t, elliptic.P256())
+	root := newRoot(t, key, 1)
+	if !root.IsCA || root.MaxPathLen != 1 || root.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign || len(root.AuthorityKeyId) == 0 || len(root.ExtKeyUsage) != 0 {
+		t.Errorf("root: CA %v, path length %d, usage %b", root.IsCA, root.MaxPathLen, root.KeyUsage)
+	}
+	c, err := localca.New(localca.Config{Certificate: root, Key: key, Now: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := func(pathLength int) (*x509.Certificate, error) {
+		return localca.NewIntermediate(t.Context(), c, ecKey(t, elliptic.P256()).Public(), &localca.Authority{
+			Subject: pkix.Name{CommonName: "below"}, Lifetime: "365d", PathLength: pathLength, Record: unrecorded,
+		})
+	}
+	if cert, err := below(0); err != nil || !cert.MaxPathLenZero || cert.MaxPathLen != 0 {
+		t.Errorf("path length 0 below 1: %v", err)
+	}
+	for _, pathLength := range []int{1, 2, -1} {
+		if _, err := below(pathLength); err == nil {
+			t.Errorf("path length %d was made below 1", pathLength)
+		}
+	}
+}
+
+func TestARootIsRecordedBeforeItsKeySigns(t *testing.T) {
+	signer := catest.NewSigner(t, ecKey(t, elliptic.P256()))
+	full := errors.New("disk full")
+	a := &localca.Authority{
+		Subject: pkix.Name{CommonName: "Root"}, Lifetime: "never", PathLength: -1, Now: start,
+		Record: signer.Recorder(func(context.Context, *ca.Intent) error { return full }),
+	}
+	if _, err := localca.NewRoot(t.Context(), signer, a); !errors.Is(err, full) || signer.Calls() != 0 {
+		t.Errorf("NewRoot = %v after %d signatures, want Record's error and none", err, signer.Calls())
+	}
+	a.Record = signer.Recorder(nil)
+	root, err := localca.NewRoot(t.Context(), signer, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := root.CheckSignatureFrom(root); err != nil || !root.NotAfter.Equal(profile.Never()) {
+		t.Errorf("the root: %v, ends %s", err, root.NotAfter)
+	}
+	a.Record = nil
+	if _, err := localca.NewRoot(t.Context(), signer, a); err == nil {
+		t.Error("a root was made without Record")
+	}
+	a.Record, a.Subject = unrecorded, pkix.Name{}
+	if _, err := localca.NewRoot(t.Context(), signer, a); !errors.Is(err, profile.ErrNameMissing) {
+		t.Errorf("a root without a name: %v, want ErrNameMissing", err)
+	}
+}

@@ -23,7 +23,7 @@ import (
 	"github.com/briskest/briskest/internal/keystore"
 )
 
-type comparable interface{ Equal(crypto.PublicKey) bool }
+type publicKey interface{ Equal(crypto.PublicKey) bool }
 
 func TestOpenReturnsTheKeyThatCreateMade(t *testing.T) {
 	for _, alg := range []keystore.Algorithm{"", keystore.P256, keystore.P384, keystore.P521, keystore.RSA2048, keystore.Ed25519} {
@@ -36,7 +36,7 @@ func TestOpenReturnsTheKeyThatCreateMade(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Open after Create(%q): %v", alg, err)
 		}
-		if !made.Public().(comparable).Equal(opened.Public()) {
+		if !made.Public().(publicKey).Equal(opened.Public()) {
 			t.Errorf("Open after Create(%q) gave another key", alg)
 		}
 	}
