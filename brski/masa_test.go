@@ -222,7 +222,7 @@ func TestMASAClientTellsFailuresApart(t *testing.T) {
 		"202":           {answerWith(202, "text/plain", ""), true, 202, 502},
 		"204":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, false, 204, 502},
 		"201":           {answerWith(201, cmsType, "voucher"), false, 201, 502},
-		"302":           {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, false, 302, 502},
+		"302":           {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, false, 302, 502},
 		"500":           {answerWith(500, "text/plain", "oops"), true, 500, 502},
 		"502":           {answerWith(502, "text/html", "<h1>Bad Gateway</h1>"), true, 502, 502},
 		"503":           {answerWith(503, "text/plain", "busy"), true, 503, 502},

@@ -170,6 +170,7 @@ func firstCertificate(t testing.TB, data []byte) *x509.Certificate {
 	block, _ := pem.Decode(data)
 	if block == nil {
 		t.Fatalf("no PEM in %q", data)
+		return nil
 	}
 	c, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
