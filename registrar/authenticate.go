@@ -19,9 +19,9 @@ import (
 // and resumed sessions too.
 //
 // A renewal is authenticated by the certificate alone. An enrollment with HTTP
-// credentials is decided by them; a certificate that comes along is looked at
-// only for being one of ours that is revoked (RFC 7030, Section 3.7 lets a
-// server take both into account).
+// credentials, where the label takes them, is decided by them; a certificate
+// that comes along is looked at only for being one of ours that is revoked
+// (RFC 7030, Section 3.7 lets a server take both into account).
 func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
 	presented, credentials := len(p.Certificates) > 0, p.User != "" || p.Secret != ""
 	switch {
@@ -29,7 +29,7 @@ func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer
 		return deny(ReasonNoCredentials, "authenticate")
 	case c.Operation == OpRenew && !presented:
 		return denyText(ReasonNoCertificate, "authenticate", "a renewal is authenticated by the TLS client certificate that is to be renewed")
-	case c.Operation == OpRenew || !credentials:
+	case c.Operation == OpRenew || !credentials || presented && !c.Label.Basic:
 		d := s.identifyCertificate(ctx, v, c, p)
 		if d != nil && c.Label.Basic && c.Operation == OpEnroll && (d.Reason == ReasonUntrusted || d.Reason == ReasonExpired) {
 			d.Message = Explain(d.Reason).Message + "; HTTP Basic credentials would help"
@@ -44,6 +44,7 @@ func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer
 	if presented {
 		other := *c
 		if d := s.identifyCertificate(ctx, v, &other, p); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
+			*c = other
 			return d
 		}
 	}

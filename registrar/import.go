@@ -108,7 +108,7 @@ func (m *Manufacturer) importSerial(d *ImportDevice, at time.Time) (string, erro
 		return "", fmt.Errorf("has an IDevID that cannot be read: %w", err)
 	}
 	if _, err := cert.Verify(m.options(cert, at)); err != nil {
-		return "", fmt.Errorf("has an IDevID of another manufacturer: %w", err)
+		return "", fmt.Errorf("has an IDevID whose issuer is not among the manufacturer's anchors (an intermediate CA has to be listed there): %w", err)
 	}
 	serial, err := voucher.SerialNumber(cert)
 	switch {

@@ -90,7 +90,7 @@ func (s *Service) startExchange(row *VoucherRecord, idevid *x509.Certificate, ac
 func (s *Service) resumeExchanges(open []*VoucherRecord) {
 	for _, row := range open {
 		v := s.current.Load()
-		if row.Domain != v.Domain {
+		if row.Domain != v.Domain || s.exchanges.find(row.ID) != nil {
 			continue
 		}
 		for !s.exchanges.reserve(v.Limits.Exchanges) {

@@ -23,7 +23,6 @@ import (
 
 func TestAnImportTakesAllDevicesOrReportsEachProblem(t *testing.T) {
 	h := newHouse(t, nil)
-	good := h.idevidCA.IDevID(t, "SN-9", "").Certificate.Raw
 	foreign := testpki.NewRoot(t, "x").IDevID(t, "SN-8", "").Certificate.Raw
 	r := &registrar.ImportRequest{Actor: "cli:me", Manufacturer: "acme", Devices: []registrar.ImportDevice{
 		{SerialNumber: "SN-1"}, {SerialNumber: "SN-1"}, {}, {SerialNumber: "a\nb"}, {IDevID: foreign}, {IDevID: []byte("junk")},
@@ -35,10 +34,7 @@ func TestAnImportTakesAllDevicesOrReportsEachProblem(t *testing.T) {
 	if list, _ := h.service.ListDevices(t.Context(), "", "", 0); len(list) != 0 {
 		t.Errorf("%d devices were imported beside the problems", len(list))
 	}
-	intermediate := h.idevidCA.Certificate
-	_ = intermediate
 	r.Devices = []registrar.ImportDevice{{SerialNumber: "SN-1"}, {SerialNumber: "SN-2"}}
-	_ = good
 	r.DryRun = true
 	if out, err = h.service.ImportDevices(t.Context(), r); err != nil || out.Added != 2 {
 		t.Errorf("dry run = %+v, %v", out, err)

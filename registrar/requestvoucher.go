@@ -180,17 +180,28 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 		return nil, nil, storeFailed("vouchers", err)
 	}
 	if row != nil {
-		// Asked again: answered from the record, and joined to what is under way.
-		if row.State != voucherAsked {
-			return nil, row, nil
-		}
-		return s.exchanges.find(row.ID), row, nil
+		return s.rejoin(v, c, r, row), row, nil
 	}
 	if d := s.deviceBudget(v, c, key); d != nil {
 		return nil, nil, d
 	}
 	x, d := s.recordRequest(ctx, v, c, r, hash)
 	return x, nil, d
+}
+
+// rejoin finds the exchange that a request asked again belongs to, and starts
+// it again when it stopped without an outcome. Nil leaves the answer to the record.
+func (s *Service) rejoin(v *version, c *Case, r *brski.VoucherRequest, row *VoucherRecord) *exchange {
+	if row.State != voucherAsked {
+		return nil
+	}
+	if x := s.exchanges.find(row.ID); x != nil {
+		return x
+	}
+	if s.life.Err() != nil || !s.exchanges.reserve(v.Limits.Exchanges) {
+		return nil
+	}
+	return s.startExchange(row, c.Identity.Certificate, v.mediaTypes(r.Accept))
 }
 
 // The states of a VoucherRecord.

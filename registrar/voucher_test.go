@@ -36,6 +36,16 @@ func (h *house) pledge(idevid *testpki.Identity, change func(q *voucher.Request)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return h.pledgeSays(idevid, serial, change)
+}
+
+// pledgeAs is pledge for a device that claims a serial number.
+func (h *house) pledgeAs(idevid *testpki.Identity, serial string) *ask {
+	return h.pledgeSays(idevid, serial, nil)
+}
+
+func (h *house) pledgeSays(idevid *testpki.Identity, serial string, change func(q *voucher.Request)) *ask {
+	h.t.Helper()
 	a := &ask{h: h, idevid: idevid, peer: &est.Peer{Address: netip.MustParseAddrPort("192.0.2.9:1"), TLS: &tls.ConnectionState{}}}
 	a.peer.Certificates = append(a.peer.Certificates, idevid.Certificate)
 	for _, c := range idevid.Chain[:max(0, len(idevid.Chain)-1)] {
@@ -48,6 +58,7 @@ func (h *house) pledge(idevid *testpki.Identity, change func(q *voucher.Request)
 	if change != nil {
 		change(a.q)
 	}
+	var err error
 	a.raw, err = vouchercms.Format{}.SignRequest(h.t.Context(), a.q, &voucher.Signer{Key: idevid.Key, Certificate: idevid.Certificate})
 	if err != nil {
 		h.t.Fatalf("SignRequest: %v", err)

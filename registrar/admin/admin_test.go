@@ -1,0 +1,221 @@
+package admin_test
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/briskest/briskest/ca/localca"
+	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/admin"
+	"github.com/briskest/briskest/registrar/policy"
+	"github.com/briskest/briskest/registrar/storetest"
+)
+
+func service(t *testing.T) *registrar.Service {
+	t.Helper()
+	root := testpki.NewRoot(t, "root")
+	p, err := profile.New(profile.Device())
+	check(t, err)
+	issuer, err := localca.New(localca.Config{Certificate: root.Certificate, Key: root.Key, Profiles: map[string]*profile.Profile{"device": p}})
+	check(t, err)
+	s, err := registrar.New(registrar.Config{
+		Store: storetest.NewMemory(), Issuer: issuer, Policy: policy.Decide,
+		Settings: &registrar.Settings{Version: "7", Labels: map[string]*registrar.Label{"": {Profile: policy.Profile(p), Basic: true}}},
+	})
+	check(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Both ways to reach it answer alike.
+func TestAClientOperatesTheRegistrarOverASocketAndInProcess(t *testing.T) {
+	for _, way := range []string{"socket", "in process"} {
+		t.Run(way, func(t *testing.T) {
+			h := admin.Handler(service(t))
+			c := admin.NewInProcess(h)
+			if way == "socket" {
+				server := httptest.NewServer(h)
+				t.Cleanup(server.Close)
+				c = admin.NewClient(func(ctx context.Context) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "tcp", server.Listener.Addr().String())
+				})
+			}
+			t.Cleanup(c.Close)
+			c.Actor = "cli:test"
+			operate(t, c)
+		})
+	}
+}
+
+func operate(t *testing.T, c *admin.Client) {
+	ctx := t.Context()
+	credential, err := c.AddCredential(ctx, admin.AddCredential{User: "u", Group: true})
+	check(t, err)
+	if credential.Secret == "" {
+		t.Error("AddCredential shows no secret")
+	}
+	if _, err := c.AddCredential(ctx, admin.AddCredential{User: "u"}); !errors.Is(err, registrar.ErrConflict) {
+		t.Errorf("adding a user twice: %v", err)
+	}
+	check(t, c.DisableCredential(ctx, "u"))
+	users, err := c.Credentials(ctx)
+	if err != nil || len(users) != 1 || !users[0].Disabled {
+		t.Errorf("Credentials = %+v, %v", users, err)
+	}
+	slash := testpki.CSR(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "dev/1"}}, testpki.NewKey(t))
+	if _, err := c.Issue(ctx, "", slash); err == nil {
+		t.Error("the profile took a name with a slash")
+	}
+	raw, err := c.Issue(ctx, "", testpki.CSR(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "dev-1"}}, testpki.NewKey(t)))
+	check(t, err)
+	cert, err := x509.ParseCertificate(raw)
+	check(t, err)
+	view, err := c.Device(ctx, "dev-1")
+	check(t, err)
+	if view.Device.State != "enrolled" || len(view.Certificates) != 1 || view.Certificates[0].Serial != cert.SerialNumber.Text(16) && view.Certificates[0].Serial != "0"+cert.SerialNumber.Text(16) {
+		t.Errorf("Device = %+v", view)
+	}
+	revoked, err := c.Revoke(ctx, view.Certificates[0].Serial, 4)
+	if err != nil || revoked.Status != "revoked" || revoked.RevokeReason != 4 {
+		t.Errorf("Revoke = %+v, %v", revoked, err)
+	}
+	for what, err := range map[string]error{
+		"not hex": second(c.Revoke(ctx, "xyz", 0)), "empty": second(c.Revoke(ctx, "", 0)), "reason": second(c.Revoke(ctx, "01", 8)),
+		"state": second(c.Requests(ctx, "odd")), "device state": second(c.SetDeviceState(ctx, "dev-1", "odd", "")),
+	} {
+		if !errors.Is(err, registrar.ErrInvalid) {
+			t.Errorf("%s: %v, want ErrInvalid", what, err)
+		}
+	}
+	for what, err := range map[string]error{
+		"certificate": second(c.Revoke(ctx, "01", 0)), "device": second(c.Device(ctx, "nope")), "why": second(c.Why(ctx, "nope")),
+		"request": second(c.Approve(ctx, "nope", "")), "crl": second(c.CRL(ctx)), "manufacturer": second(c.ImportDevices(ctx, "nope", nil, false)),
+	} {
+		if !errors.Is(err, registrar.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", what, err)
+		}
+	}
+	signed, err := c.SignCRL(ctx)
+	check(t, err)
+	list, err := c.CRL(ctx)
+	if err != nil || list.Number != signed.Number || len(list.Raw) == 0 {
+		t.Errorf("CRL = %+v, %v", list, err)
+	}
+	n := 0
+	for got, err := range c.Certificates(ctx, admin.CertificateList{Status: "revoked"}) {
+		check(t, err)
+		if n++; got.Raw != nil {
+			t.Error("a list shows the DER without being asked")
+		}
+	}
+	for d, err := range c.Devices(ctx) {
+		check(t, err)
+		if n++; d.SerialNumber != "dev-1" {
+			t.Errorf("device = %+v", d)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d rows in both lists, want 2", n)
+	}
+	if _, err := c.SetDeviceState(ctx, "dev-1", "suspended", "lost"); err != nil {
+		t.Error(err)
+	}
+	why, err := c.Why(ctx, "dev-1")
+	if err != nil || len(why.Entries) != 3 || why.Entries[1].Actor != "cli:test" {
+		t.Errorf("Why = %+v, %v", why, err)
+	}
+	entries, err := c.Trail(ctx, "", 0, 100)
+	if err != nil || len(entries) < 5 {
+		t.Errorf("Trail: %d entries, %v", len(entries), err)
+	}
+	status, err := c.Status(ctx)
+	if err != nil || status.Settings != "7" {
+		t.Errorf("Status = %+v, %v", status, err)
+	}
+	elsewhere := *c
+	elsewhere.Domain = "elsewhere"
+	if _, err := elsewhere.Status(ctx); !errors.Is(err, registrar.ErrNotFound) {
+		t.Errorf("another domain's status: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestBodiesAreDecodedStrictly(t *testing.T) {
+	h := admin.Handler(service(t))
+	for what, r := range map[string]struct {
+		method, path, body string
+		status             int
+	}{
+		"unknown member":     {"POST", "/v1/status", `{"domian":"x"}`, 400},
+		"trailing data":      {"POST", "/v1/status", `{}{}`, 400},
+		"no JSON":            {"POST", "/v1/status", `status`, 400},
+		"empty":              {"POST", "/v1/status", ``, 400},
+		"wrong type":         {"POST", "/v1/device-list", `{"limit":"all"}`, 400},
+		"unknown call":       {"POST", "/v1/drop-tables", `{}`, 404},
+		"outside the prefix": {"POST", "/status", `{}`, 404},
+		"another method":     {"GET", "/v1/status", ``, 405},
+		"too large":          {"POST", "/v1/status", `{"domain":"` + strings.Repeat("x", 33<<20) + `"}`, 400},
+		"good":               {"POST", "/v1/status", `{}`, 200},
+	} {
+		w := httptest.NewRecorder()
+		request, err := http.NewRequestWithContext(t.Context(), r.method, r.path, io.NopCloser(strings.NewReader(r.body)))
+		check(t, err)
+		h.ServeHTTP(w, request)
+		if w.Code != r.status || w.Code >= 400 && !strings.Contains(w.Body.String(), `"reason"`) {
+			t.Errorf("%s: %d %s, want %d", what, w.Code, w.Body, r.status)
+		}
+	}
+}
+
+func FuzzRequests(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"device":"x"}`, `{"serial":"01","reason":1}`, `{"csr":"MAA="}`, `{"manufacturer":"a","devices":[{"idevid":"MAA="}]}`} {
+		f.Add("status", []byte(seed))
+		f.Add("certificate-issue", []byte(seed))
+		f.Add("device-import", []byte(seed))
+	}
+	root := testpki.NewRoot(f, "root")
+	p, err := profile.New(profile.Device())
+	if err != nil {
+		f.Fatal(err)
+	}
+	issuer, err := localca.New(localca.Config{Certificate: root.Certificate, Key: root.Key, Profiles: map[string]*profile.Profile{"device": p}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := registrar.New(registrar.Config{
+		Store: storetest.NewMemory(), Issuer: issuer, Policy: policy.Decide,
+		Settings: &registrar.Settings{Labels: map[string]*registrar.Label{"": {Profile: policy.Profile(p)}}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(s.Close)
+	h := admin.Handler(s)
+	f.Fuzz(func(t *testing.T, name string, body []byte) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/v1/x", strings.NewReader(string(body)))
+		r.URL.Path = "/v1/" + name
+		h.ServeHTTP(w, r)
+		if w.Code == 0 || w.Body.Len() == 0 {
+			t.Error("no answer")
+		}
+	})
+}
