@@ -1,6 +1,7 @@
 package localca_test
 
 import (
+	"crypto/elliptic"
 	"testing"
 
 	"github.com/briskest/briskest/ca/profile"
@@ -43,6 +44,27 @@ func TestZlintFindsNothingInIssuedCertificates(t *testing.T) {
 				t.Errorf("%s: %s", c.Subject, f)
 			}
 			t.Logf("%s: %s", c.Subject, f)
+		}
+	}
+}
+
+// Names that only private networks have are none of the linter's errors.
+func TestZlintTakesNamesOfPrivateNetworks(t *testing.T) {
+	issuer := hierarchy(t)
+	for _, dns := range []string{"localhost", "registrar", "registrar.local", "registrar.internal"} {
+		cert, err := issuer.Certify(t.Context(), request(ecKey(t, elliptic.P256()).Public(), "registrar", dns, dns))
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings, err := profile.Lint(cert.Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range findings {
+			if f.Error {
+				t.Errorf("%s: %s", dns, f)
+			}
+			t.Logf("%s: %s", dns, f)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package profile_test
 
 import (
+	"crypto/rsa"
+	"errors"
 	"testing"
 
 	"github.com/briskest/briskest/ca/profile"
@@ -21,5 +23,35 @@ func TestBuiltInProfilesPassTheirOwnLint(t *testing.T) {
 			continue
 		}
 		t.Logf("%s %s: %d warnings %q", p.Name(), p.Version(), len(p.Warnings()), p.Warnings())
+	}
+}
+
+func TestASetHasOneProfileOfEachName(t *testing.T) {
+	set, err := profile.NewSet(documents()...)
+	if err != nil || len(set) != len(documents()) || set["device"].Name() != "device" {
+		t.Errorf("NewSet = %d profiles, %v", len(set), err)
+	}
+	if _, err := profile.NewSet(profile.Device(), profile.Device()); !errors.Is(err, profile.ErrDocument) {
+		t.Errorf("NewSet of one twice = %v, want ErrDocument", err)
+	}
+}
+
+// BenchmarkNew is what each profile costs when a program starts.
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := profile.New(profile.Device()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCheckKeyRSA is what an RSA key costs besides its CSR's signature.
+func BenchmarkCheckKeyRSA(b *testing.B) {
+	p := mustNew(b, profile.Device())
+	key := &rsa.PublicKey{N: modulus(b, 2048), E: 65537}
+	for b.Loop() {
+		if err := p.CheckKey(key); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

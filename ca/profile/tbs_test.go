@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"net/url"
+	"reflect"
 	"testing"
 	"time"
 
@@ -84,29 +85,30 @@ func TestACertificateSaysWhatItsProfileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := p.Document()
-	switch {
-	case !bytes.Equal(cert.SerialNumber.Bytes(), c.Serial):
-		t.Errorf("serial = %x", cert.SerialNumber)
-	case cert.Version != 3:
-		t.Errorf("version = %d", cert.Version)
-	case !cert.NotBefore.Equal(c.NotBefore) || !cert.NotAfter.Equal(c.NotAfter):
-		t.Errorf("validity = %s to %s", cert.NotBefore, cert.NotAfter)
-	case cert.KeyUsage != x509.KeyUsageDigitalSignature:
-		t.Errorf("key usage = %b", cert.KeyUsage)
-	case len(cert.ExtKeyUsage) != 2 || len(cert.UnknownExtKeyUsage) != 2:
-		t.Errorf("extended key usage = %v %v", cert.ExtKeyUsage, cert.UnknownExtKeyUsage)
-	case cert.IsCA || !cert.BasicConstraintsValid:
-		t.Error("basic constraints")
-	case !bytes.Equal(cert.AuthorityKeyId, c.AuthorityKeyID) || !bytes.Equal(cert.SubjectKeyId, profile.KeyID(c.SPKI)):
-		t.Errorf("key identifiers = %x %x", cert.AuthorityKeyId, cert.SubjectKeyId)
-	case len(cert.IssuingCertificateURL) != 1 || cert.IssuingCertificateURL[0] != d.CAIssuers[0] || len(cert.OCSPServer) != 1 || cert.OCSPServer[0] != d.OCSP[0]:
-		t.Errorf("authority information = %v %v", cert.IssuingCertificateURL, cert.OCSPServer)
-	case len(cert.CRLDistributionPoints) != 2 || cert.CRLDistributionPoints[1] != d.CRL[1]:
-		t.Errorf("distribution points = %v", cert.CRLDistributionPoints)
-	case len(cert.PolicyIdentifiers) != 2:
-		t.Errorf("policies = %v", cert.PolicyIdentifiers)
-	case len(cert.DNSNames) != len(c.Names.DNS) || len(cert.IPAddresses) != len(c.Names.IP) || len(cert.URIs) != len(c.Names.URI) || len(cert.EmailAddresses) != len(c.Names.Email):
-		t.Errorf("names = %v %v %v %v, want %+v", cert.DNSNames, cert.IPAddresses, cert.URIs, cert.EmailAddresses, c.Names)
+	for what, pair := range map[string][2]any{
+		"serial":               {cert.SerialNumber.Bytes(), c.Serial},
+		"version":              {cert.Version, 3},
+		"start":                {cert.NotBefore, c.NotBefore},
+		"end":                  {cert.NotAfter, c.NotAfter},
+		"key usage":            {cert.KeyUsage, x509.KeyUsageDigitalSignature},
+		"purposes":             {cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}},
+		"other purposes":       {cert.UnknownExtKeyUsage, []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}, {1, 3, 6, 1, 4, 1, 32473, 9}}},
+		"CA":                   {cert.IsCA, false},
+		"basic constraints":    {cert.BasicConstraintsValid, true},
+		"authority key":        {cert.AuthorityKeyId, c.AuthorityKeyID},
+		"subject key":          {cert.SubjectKeyId, profile.KeyID(c.SPKI)},
+		"issuing certificates": {cert.IssuingCertificateURL, d.CAIssuers},
+		"OCSP":                 {cert.OCSPServer, d.OCSP},
+		"distribution points":  {cert.CRLDistributionPoints, d.CRL},
+		"policies":             {cert.PolicyIdentifiers, []asn1.ObjectIdentifier{{1, 3, 6, 1, 4, 1, 32473, 5}, {2, 23, 140, 1, 2, 1}}},
+		"DNS names":            {cert.DNSNames, c.Names.DNS},
+		"addresses":            {cert.IPAddresses, c.Names.IP},
+		"URIs":                 {cert.URIs, c.Names.URI},
+		"mail addresses":       {cert.EmailAddresses, c.Names.Email},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s = %v, want %v", what, pair[0], pair[1])
+		}
 	}
 	var subject pkix.RDNSequence
 	if _, err := asn1.Unmarshal(cert.RawSubject, &subject); err != nil || subject.String() != c.Subject.String() {
