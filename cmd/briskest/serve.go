@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"sync"
@@ -49,7 +50,7 @@ func (s *service) serve(ctx context.Context) error {
 		Certificate: s.certificate.Load, Routes: s.routes,
 		MaxConnections: s.connections, MaxInFlight: s.inFlight, Log: s.log,
 	})
-	admin := &http.Server{Handler: s.operators, ReadHeaderTimeout: 10 * time.Second}
+	admin := &http.Server{Handler: withProfiles(s.operators), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 2)
 	var wg sync.WaitGroup
 	run := func(serve func() error) {
@@ -80,6 +81,16 @@ func (s *service) serve(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	return errors.Join(err, s.close())
+}
+
+// withProfiles serves the Go runtime's profiles beside the operators' calls, on
+// the socket that only they may connect to.
+func withProfiles(operators http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", operators)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	return mux
 }
 
 // reloaded reports a reload; a failed one changes nothing.
