@@ -145,9 +145,9 @@ func (m *Memory) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	before, after, number := m.turn()
-	if before != nil {
-		return nil, before
+	now := m.turn()
+	if now.before != nil {
+		return nil, now.before
 	}
 	allow, ok := m.Allow[r.Profile]
 	if !ok {
@@ -156,7 +156,7 @@ func (m *Memory) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, err
 	if err := allow(r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ca.ErrRejected, err)
 	}
-	template, err := m.template(r, number)
+	template, err := m.template(r, now.number)
 	if err != nil {
 		return nil, err
 	}
@@ -175,18 +175,23 @@ func (m *Memory) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, err
 	if err := r.Record(ctx, in); err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
-	if after != nil {
-		return nil, after
+	if now.after != nil {
+		return nil, now.after
 	}
 	return m.sign(tbs, in)
 }
 
-// turn takes a serial number and what this call was told to do.
-func (m *Memory) turn() (before, after error, number int64) { //nolint:revive // errors that are orders, not results
+// turn is a serial number and what one call was told to do.
+type turn struct {
+	before, after error
+	number        int64
+}
+
+func (m *Memory) turn() turn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.serial++
-	return m.before, m.after, m.serial
+	return turn{m.before, m.after, m.serial}
 }
 
 func (m *Memory) template(r *ca.Request, number int64) (*x509.Certificate, error) {

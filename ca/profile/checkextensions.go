@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/asn1"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -110,7 +111,7 @@ func generalNamesAre(value cryptobyte.String, c *Content) bool {
 	}
 	for i := range got {
 		g, w := &got[i], &want[i]
-		if g.kind != w.kind || g.text != w.text || !bytes.Equal(g.ip, w.ip) || !bytes.Equal(g.raw, w.raw) {
+		if g.kind != w.kind || g.text != w.text || !slices.Equal(g.ip, w.ip) || !bytes.Equal(g.raw, w.raw) {
 			return false
 		}
 	}

@@ -88,12 +88,12 @@ func filePath(uri string) (string, error) {
 	case "file":
 		return authorityless(rest)
 	case "pkcs11":
-		return "", fmt.Errorf("%w: pkcs11: needs a build with the tag pkcs11; this one has file:", ErrScheme)
+		return "", fmt.Errorf("%w: pkcs11: needs a build with the tag pkcs11; this one has file: alone", ErrScheme)
 	case "tpm":
-		return "", fmt.Errorf("%w: tpm: needs a build with TPM keys; this one has file:", ErrScheme)
+		return "", fmt.Errorf("%w: tpm: needs a build with TPM keys; this one has file: alone", ErrScheme)
 	default:
 		// The rest of the URI may hold a secret and stays out of the error.
-		return "", fmt.Errorf("%w: %q; this build has file:", ErrScheme, scheme)
+		return "", fmt.Errorf("%w: %q; this build has file: alone", ErrScheme, scheme)
 	}
 }
 
