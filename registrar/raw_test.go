@@ -2,6 +2,7 @@ package registrar_test
 
 import (
 	"bufio"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,8 +12,12 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
 	"testing"
+
+	"github.com/briskest/briskest/ca"
 )
 
 // base64CSR makes a CSR by hand whose challengePassword is the base64 of link:
@@ -74,4 +79,12 @@ func check(t testing.TB, err error) {
 func sha256Sum(b []byte) []byte {
 	sum := sha256.Sum256(b)
 	return sum[:]
+}
+
+// publicOnly is a key of which a CA only needs the public half.
+type publicOnly struct{ r *ca.Request }
+
+func (p *publicOnly) Public() crypto.PublicKey { return p.r.PublicKey }
+func (*publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("not ours to sign with")
 }
