@@ -33,9 +33,9 @@ func (s *Service) refuse(ctx context.Context, c *Case, d *Decision) error {
 	return e
 }
 
-// Refused implements est.Observer: each refusal is logged and counted; those
-// before authentication put one entry per reason and address and minute on the
-// trail. It does not block.
+// Refused implements est.Observer: each refusal, which the handler logs, is
+// counted; those before authentication put one entry per reason and address
+// and minute on the trail. It does not block.
 func (s *Service) Refused(ctx context.Context, r *est.Request, e *est.Error) {
 	s.observe(ctx, &observation{"est", string(r.Operation), r.ID, r.Label, r.Peer, r.At, e})
 }
@@ -53,11 +53,8 @@ func (s *Service) observe(ctx context.Context, o *observation) {
 	if d := (*decided)(nil); errors.As(o.e.Err, &d) {
 		cause = *d
 	}
-	level := slog.LevelInfo
-	if o.e.Status >= http.StatusInternalServerError && o.e.Status != http.StatusServiceUnavailable {
-		level = slog.LevelError
-	}
-	s.log.LogAttrs(ctx, level, "refused", slog.String("request", o.id), slog.String("road", o.road), slog.String("operation", o.operation),
+	// The handler has logged it; this adds what it does not know.
+	s.log.LogAttrs(ctx, slog.LevelDebug, "refused", slog.String("request", o.id), slog.String("road", o.road), slog.String("operation", o.operation),
 		slog.Int("status", o.e.Status), slog.String("reason", o.e.Reason), slog.String("rule", cause.rule),
 		slog.Any("peer", o.peer), slog.String("serial_number", cause.serial), slog.Any("error", o.e.Err))
 	if o.e.Status == http.StatusAccepted {

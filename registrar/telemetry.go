@@ -93,7 +93,7 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 	if err := s.commit(ctx, change); err != nil {
 		return storeFailed(rule, err)
 	}
-	level := slog.LevelInfo
+	level := slog.LevelDebug // the handler has logged that it came
 	if !r.Status.Status || r.Status.Version > known {
 		level = slog.LevelWarn // RFC 8995, Section 5.7: a human should know
 	}

@@ -48,9 +48,7 @@ func (h *house) pledgeSays(idevid *testpki.Identity, serial string, change func(
 	h.t.Helper()
 	a := &ask{h: h, idevid: idevid, peer: &est.Peer{Address: netip.MustParseAddrPort("192.0.2.9:1"), TLS: &tls.ConnectionState{}}}
 	a.peer.Certificates = append(a.peer.Certificates, idevid.Certificate)
-	for _, c := range idevid.Chain[:max(0, len(idevid.Chain)-1)] {
-		a.peer.Certificates = append(a.peer.Certificates, c)
-	}
+	a.peer.Certificates = append(a.peer.Certificates, idevid.Chain[:max(0, len(idevid.Chain)-1)]...)
 	a.q = &voucher.Request{
 		Assertion: voucher.Proximity, CreatedOn: h.now(), SerialNumber: serial, Nonce: voucher.NewNonce(),
 		ProximityRegistrarCert: h.registrar.Certificate.Raw,

@@ -1,0 +1,164 @@
+package registrar
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/voucher"
+)
+
+// version is a checked Settings with what follows from it.
+type version struct {
+	Settings
+	issuer        ca.Issuer
+	chain         []*x509.Certificate // the issuer's
+	anchors       *x509.CertPool      // DeviceAnchors
+	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
+	ours          [][]byte            // DER of the certificates that a voucher may pin
+}
+
+// check fills in defaults and says what is wrong.
+func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error) {
+	if s == nil {
+		return nil, errors.New("there are none")
+	}
+	v := &version{Settings: *s, issuer: issuer}
+	if v.Domain == "" {
+		v.Domain = DefaultDomain
+	}
+	if s.Issuer != nil {
+		v.issuer = s.Issuer
+	}
+	if v.issuer == nil {
+		return nil, errors.New("there is no issuer")
+	}
+	var err error
+	if v.chain, err = v.issuer.Chain(ctx); err != nil {
+		return nil, fmt.Errorf("the issuer's chain: %w", err)
+	}
+	if len(v.chain) == 0 {
+		return nil, errors.New("the issuer's chain is empty")
+	}
+	if v.anchors = s.DeviceAnchors; v.anchors == nil {
+		v.anchors = x509.NewCertPool()
+		for _, c := range v.chain {
+			v.anchors.AddCert(c)
+		}
+	}
+	if v.Limits, err = s.Limits.checked(); err != nil {
+		return nil, err
+	}
+	v.CRLLifetime = orDefault(v.CRLLifetime, 7*24*time.Hour)
+	if err := v.checkLabels(); err != nil {
+		return nil, err
+	}
+	return v, v.checkManufacturers()
+}
+
+func (v *version) checkLabels() error {
+	labels := make(map[string]*Label, len(v.Labels))
+	for name, l := range v.Labels {
+		switch name {
+		case "cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen", "fullcmc":
+			return fmt.Errorf("label %q has the name of an EST operation (RFC 7030, Section 3.2.2)", name)
+		}
+		if l == nil || l.Profile == nil {
+			return fmt.Errorf("label %q has no profile", name)
+		}
+		switch l.IDevID {
+		case IDevIDNever, IDevIDVouched, IDevIDInventory:
+		default:
+			return fmt.Errorf("label %q: the IDevID rule is %q; want voucher or inventory", name, l.IDevID)
+		}
+		c := *l
+		c.Name = name
+		labels[name] = &c
+	}
+	v.Labels = labels
+	return nil
+}
+
+func (v *version) checkManufacturers() error {
+	manufacturers := make(map[string]*Manufacturer, len(v.Manufacturers))
+	for _, name := range slices.Sorted(maps.Keys(v.Manufacturers)) {
+		m := v.Manufacturers[name]
+		switch {
+		case name == "":
+			return errors.New("a manufacturer has no name")
+		case m == nil || m.IDevIDAnchors == nil || m.VoucherAnchors == nil:
+			return fmt.Errorf("manufacturer %q needs IDevID anchors and voucher anchors", name)
+		}
+		c := *m
+		c.Name = name
+		switch c.Unlisted {
+		case "":
+			c.Unlisted = UnlistedDeny
+		case UnlistedDeny, UnlistedPending, UnlistedAdmit:
+		default:
+			return fmt.Errorf("manufacturer %q: unlisted serial numbers are %q; want deny, pending or admit", name, c.Unlisted)
+		}
+		if c.Assertions == nil {
+			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}
+		}
+		manufacturers[name] = &c
+		v.manufacturers = append(v.manufacturers, &c)
+	}
+	v.Manufacturers = manufacturers
+	return v.checkIdentity()
+}
+
+// checkIdentity checks what voucher-requests need.
+func (v *version) checkIdentity() error {
+	if v.PinnedDomainCert == nil {
+		v.PinnedDomainCert = v.chain[len(v.chain)-1]
+	}
+	v.ours = append(v.ours, v.PinnedDomainCert.Raw)
+	if v.Signer != nil && v.Signer.Certificate != nil {
+		v.ours = append(v.ours, v.Signer.Certificate.Raw)
+		for _, c := range v.Signer.Chain {
+			v.ours = append(v.ours, c.Raw)
+		}
+		if len(v.TLSCertificates) == 0 {
+			v.TLSCertificates = []*x509.Certificate{v.Signer.Certificate}
+		}
+	}
+	if len(v.manufacturers) == 0 {
+		return nil
+	}
+	switch {
+	case v.Signer == nil || v.Signer.Key == nil || v.Signer.Certificate == nil:
+		return errors.New("there are manufacturers and no key to sign voucher-requests with")
+	case len(v.Formats) == 0:
+		return errors.New("there are manufacturers and no voucher format")
+	case v.DialMASA == nil:
+		return errors.New("there are manufacturers and no way to reach their MASAs")
+	}
+	return nil
+}
+
+// format returns the encoding with that media type, or nil.
+func (v *version) format(mediaType string) voucher.Format {
+	for _, f := range v.Formats {
+		if f.MediaType() == mediaType {
+			return f
+		}
+	}
+	return nil
+}
+
+// pinsUs tells whether a pin is one of our certificates, or a key of one.
+// MASAs in the field pin the registrar's own certificate (highway) as well as the CA's.
+func (v *version) pinsUs(match func(cert []byte) bool) bool {
+	return slices.ContainsFunc(v.ours, match)
+}
+
+func sameBytes(want []byte) func([]byte) bool {
+	return func(got []byte) bool { return bytes.Equal(got, want) }
+}
