@@ -45,7 +45,7 @@ func (c *voucherInspectCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintOne(s.out, c.Output, row)
+	return cli.PrintOne(s.Out, c.Format, row)
 }
 
 type voucherVerifyCmd struct {
@@ -74,17 +74,17 @@ func (c *voucherVerifyCmd) Run(s streams) error {
 		return fmt.Errorf("the signature holds, but its signer %q is not trusted: %w", row.Signer, err)
 	}
 	row.Trusted = chain[len(chain)-1].Subject.String()
-	return cli.PrintOne(s.out, c.Output, row)
+	return cli.PrintOne(s.Out, c.Format, row)
 }
 
 // openArtifact reads the file and opens it as a voucher, or else as a request.
 func openArtifact(s streams, file string) (*voucher.Artifact, *artifactRow, error) {
-	data, err := readBounded(s.in, file, maxArtifact)
+	data, err := readBounded(s.In, file, maxArtifact)
 	if err != nil {
 		return nil, nil, err
 	}
 	kind := "voucher"
-	format := &vouchercms.Format{}
+	format := vouchercms.Format{Secp256k1: true}
 	_, artifact, err := format.OpenVoucher(data)
 	if err != nil {
 		_, request, requestErr := format.OpenRequest(data)

@@ -110,7 +110,7 @@ func (f Format) signer(sd *cms.SignedData, si *cms.SignerInfo, a *voucher.Artifa
 	if !errors.Is(err, ErrNoSignerCertificate) {
 		return cert, err
 	}
-	if !f.StrictRFC8366 {
+	if f.Secp256k1 {
 		for _, u := range sd.UnreadableCertificates {
 			if cert := readSecp256k1(u.Raw); cert != nil && si.Names(cert) {
 				a.Certificates = append(a.Certificates, cert)

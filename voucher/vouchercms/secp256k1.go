@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
@@ -13,6 +12,8 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+
 	"github.com/briskest/briskest/internal/cms"
 )
 
@@ -20,8 +21,8 @@ import (
 // reads no such certificate. minerva's fountain had such a registrar in 2017,
 // and a request of its among highway's tests (parboiled_vr-00-D0-E5-02-00-20)
 // is signed by it. Only ecdsa-with-SHA256 is taken, only for the signer of an
-// artifact, only when not strict, and always with FindingSecp256k1. Nothing
-// is ever signed so.
+// artifact, only where Format.Secp256k1 asks for it, and always with
+// FindingSecp256k1. Nothing is ever signed so.
 
 // FindingSecp256k1: the signer's key is on secp256k1, a curve that RFC 5480, Section 2.1.1.1 does not name.
 const FindingSecp256k1 = "cms-signer-on-secp256k1"
@@ -32,8 +33,7 @@ func isSecp256k1(cert *x509.Certificate) bool {
 	if !ok {
 		return false
 	}
-	_, ok = key.Curve.(secp256k1)
-	return ok
+	return key.Curve == secp256k1.S256()
 }
 
 // readSecp256k1 reads a certificate with a key on secp256k1, or returns nil.
@@ -84,10 +84,10 @@ func secp256k1Key(der, algorithm []byte) *ecdsa.PublicKey {
 		return nil
 	}
 	x, y := new(big.Int).SetBytes(point[1:33]), new(big.Int).SetBytes(point[33:])
-	if !(secp256k1{}).IsOnCurve(x, y) {
+	if !secp256k1.S256().IsOnCurve(x, y) {
 		return nil
 	}
-	return &ecdsa.PublicKey{Curve: secp256k1{}, X: x, Y: y} //nolint:staticcheck // SA1019: no other way for this curve
+	return &ecdsa.PublicKey{Curve: secp256k1.S256(), X: x, Y: y} //nolint:staticcheck // SA1019: no other way for this curve
 }
 
 // verifySecp256k1 is cms.SignedData.Verify for such a key: the attributes
@@ -156,96 +156,4 @@ func attributeSet(attributes []cms.Attribute) ([]byte, error) {
 	}
 	slices.SortFunc(encoded, bytes.Compare)
 	return asn1.Marshal(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: slices.Concat(encoded...)})
-}
-
-// secp256k1 is the curve y^2 = x^3 + 7 of SEC 2, Section 2.4.1, for
-// verification only: nothing here takes constant time. crypto/ecdsa asks for
-// an elliptic.Curve for curves that are not its own.
-type secp256k1 struct{}
-
-func (secp256k1) Params() *elliptic.CurveParams {
-	return &elliptic.CurveParams{
-		Name: "secp256k1", BitSize: 256,
-		P:  number("fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f"),
-		N:  number("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"),
-		B:  big.NewInt(7),
-		Gx: number("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),
-		Gy: number("483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"),
-	}
-}
-
-func number(hex string) *big.Int {
-	n, ok := new(big.Int).SetString(hex, 16)
-	if !ok {
-		panic("vouchercms: internal error: curve parameter")
-	}
-	return n
-}
-
-// IsOnCurve tells whether (x, y) is a point of the curve other than infinity.
-func (c secp256k1) IsOnCurve(x, y *big.Int) bool {
-	p := c.Params().P
-	if x.Sign() < 0 || y.Sign() < 0 || x.Cmp(p) >= 0 || y.Cmp(p) >= 0 {
-		return false
-	}
-	right := new(big.Int).Exp(x, big.NewInt(3), p)
-	right.Add(right, c.Params().B).Mod(right, p)
-	return new(big.Int).Exp(y, big.NewInt(2), p).Cmp(right) == 0
-}
-
-// Add returns the sum of two points; (0, 0) is infinity.
-func (c secp256k1) Add(x1, y1, x2, y2 *big.Int) (x, y *big.Int) {
-	switch {
-	case x1.Sign() == 0 && y1.Sign() == 0:
-		return new(big.Int).Set(x2), new(big.Int).Set(y2)
-	case x2.Sign() == 0 && y2.Sign() == 0:
-		return new(big.Int).Set(x1), new(big.Int).Set(y1)
-	case x1.Cmp(x2) != 0:
-		rise, run := new(big.Int).Sub(y2, y1), new(big.Int).Sub(x2, x1)
-		return c.chord(x1, y1, x2, rise, run)
-	case y1.Cmp(y2) != 0: // a point and its opposite
-		return new(big.Int), new(big.Int)
-	}
-	return c.Double(x1, y1)
-}
-
-// Double returns twice the point.
-func (c secp256k1) Double(x1, y1 *big.Int) (x, y *big.Int) {
-	if y1.Sign() == 0 {
-		return new(big.Int), new(big.Int)
-	}
-	rise := new(big.Int).Mul(x1, x1)
-	rise.Mul(rise, big.NewInt(3))
-	return c.chord(x1, y1, x1, rise, new(big.Int).Lsh(y1, 1))
-}
-
-// chord returns the third point of the line through (x1, y1) with slope
-// rise/run, which meets the curve at x2 as well, mirrored.
-func (c secp256k1) chord(x1, y1, x2, rise, run *big.Int) (x, y *big.Int) {
-	p := c.Params().P
-	slope := new(big.Int).ModInverse(run.Mod(run, p), p)
-	slope.Mul(slope, rise).Mod(slope, p)
-	x = new(big.Int).Mul(slope, slope)
-	x.Sub(x, x1).Sub(x, x2).Mod(x, p)
-	y = new(big.Int).Sub(x1, x)
-	y.Mul(y, slope).Sub(y, y1).Mod(y, p)
-	return x, y
-}
-
-// ScalarMult returns k times the point; k is big-endian.
-func (c secp256k1) ScalarMult(x1, y1 *big.Int, k []byte) (x, y *big.Int) {
-	x, y = new(big.Int), new(big.Int)
-	scalar := new(big.Int).SetBytes(k)
-	for i := scalar.BitLen() - 1; i >= 0; i-- {
-		x, y = c.Double(x, y)
-		if scalar.Bit(i) == 1 {
-			x, y = c.Add(x, y, x1, y1)
-		}
-	}
-	return x, y
-}
-
-// ScalarBaseMult returns k times the base point.
-func (c secp256k1) ScalarBaseMult(k []byte) (x, y *big.Int) {
-	return c.ScalarMult(c.Params().Gx, c.Params().Gy, k)
 }

@@ -76,9 +76,9 @@ func openAny(t *testing.T, row vectors.Row, file string) *voucher.Artifact {
 	var a *voucher.Artifact
 	var err error
 	if isVoucher(row) {
-		_, a, err = vouchercms.Format{}.OpenVoucher(data)
+		_, a, err = vouchercms.Format{Secp256k1: true}.OpenVoucher(data)
 	} else {
-		_, a, err = vouchercms.Format{}.OpenRequest(data)
+		_, a, err = vouchercms.Format{Secp256k1: true}.OpenRequest(data)
 	}
 	if err != nil {
 		t.Errorf("opening %s: %v", file, err)
@@ -132,7 +132,7 @@ func latestNotBefore(leaf *x509.Certificate, certs []*x509.Certificate) time.Tim
 
 func refusedForSerialNumber(t *testing.T, file string) int {
 	t.Helper()
-	_, _, err := vouchercms.Format{}.OpenRequest(vectors.Read(t, file))
+	_, _, err := vouchercms.Format{Secp256k1: true}.OpenRequest(vectors.Read(t, file))
 	var leaf *voucher.LeafError
 	if !errors.Is(err, voucher.ErrMissingLeaf) || !errors.As(err, &leaf) || leaf.Leaf != "serial-number" {
 		t.Errorf("OpenRequest(%s) = %v, want a missing serial-number", file, err)
@@ -144,8 +144,8 @@ func refusedForSerialNumber(t *testing.T, file string) int {
 func refused(t *testing.T, file string) int {
 	t.Helper()
 	data := vectors.Read(t, file)
-	_, _, err := vouchercms.Format{}.OpenVoucher(data)
-	_, _, requestErr := vouchercms.Format{}.OpenRequest(data)
+	_, _, err := vouchercms.Format{Secp256k1: true}.OpenVoucher(data)
+	_, _, requestErr := vouchercms.Format{Secp256k1: true}.OpenRequest(data)
 	if err == nil || requestErr == nil {
 		t.Errorf("opening %s = %v, %v, want errors", file, err, requestErr)
 		return 0

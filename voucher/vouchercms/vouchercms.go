@@ -32,6 +32,9 @@ type Format struct {
 	// nonce with expires-on, id-data as content type, and the other
 	// deviations of peers that voucher.StrictRFC8366 names.
 	StrictRFC8366 bool
+	// Secp256k1 opens artifacts whose signer has a key on secp256k1, as
+	// minerva's registrar of 2017 had. No service needs it.
+	Secp256k1 bool
 	// Known are certificates of signers that leave theirs out of the message.
 	// They are asked when no certificate inside is the signer's.
 	Known []*x509.Certificate
