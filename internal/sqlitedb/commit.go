@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/briskest/briskest/internal/trail"
 )
@@ -65,13 +66,38 @@ func (db *DB) writer() {
 	}
 }
 
-// yields is how often the writer lets others run before it starts a
-// transaction that nobody else has joined meanwhile.
-const yields = 3
+// Bounds on how long the writer waits for company before it starts a
+// transaction. A transaction costs a few hundred microseconds of CPU whatever
+// it holds, so under load it pays to wait for those who are about to come; a
+// change that comes alone should not wait at all.
+const (
+	// yields is how often the writer lets others run when it expects nobody.
+	yields = 3
+	// patience is how long it waits when it expects others.
+	patience = 3 * time.Millisecond
+)
 
-// company adds the changes that wait already, and those of goroutines that get
-// there before the scheduler comes back.
+// company adds the changes that wait already, and those that come while there
+// is a point in waiting: as many as joined the batch before this one, or until
+// patience ends. A batch that stays small tells the next one not to wait.
 func (db *DB) company(batch []*request) []*request {
+	batch = db.present(batch)
+	expected := min(db.expected, maxBatch)
+	if len(batch) < expected {
+		batch = db.await(batch, expected)
+	}
+	// One more than came is looked for next time, so that growth is noticed,
+	// but only where somebody came at all.
+	db.expected = len(batch)
+	if len(batch) > 1 {
+		db.expected++
+	}
+	return batch
+}
+
+// present adds the changes that wait, and those of goroutines that get there
+// before the scheduler comes back.
+func (db *DB) present(batch []*request) []*request {
 	for alone := 0; len(batch) < maxBatch; {
 		select {
 		case r := <-db.requests:
@@ -83,6 +109,23 @@ func (db *DB) company(batch []*request) []*request {
 			}
 			alone++
 			runtime.Gosched()
+		}
+	}
+	return batch
+}
+
+// await adds changes until there are n or patience ends.
+func (db *DB) await(batch []*request, n int) []*request {
+	db.timer.Reset(patience)
+	defer db.timer.Stop()
+	for len(batch) < n {
+		select {
+		case r := <-db.requests:
+			batch = append(batch, r)
+		case <-db.timer.C:
+			return batch
+		case <-db.stopping:
+			return batch
 		}
 	}
 	return batch

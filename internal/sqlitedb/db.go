@@ -40,6 +40,8 @@ type DB struct {
 	reads *pool
 
 	requests chan *request
+	timer    *time.Timer   // of the writer goroutine
+	expected int           // how many changes the next batch may have; of the writer goroutine
 	stopping chan struct{} // closed by Close
 	stopped  chan struct{} // closed by the writer goroutine
 	closing  sync.Once
@@ -98,6 +100,7 @@ func openLocked(ctx context.Context, opts Options) (*DB, error) {
 		trail:    tw,
 		reads:    newPool(dsn(opts.Path, readerPragmas()), readers),
 		requests: make(chan *request),
+		timer:    time.NewTimer(0), // runs out unheard; each use resets it
 		stopping: make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}, nil

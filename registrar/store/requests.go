@@ -58,7 +58,15 @@ func scanCredential(row scanner) (*registrar.Credential, error) {
 
 // Credential implements registrar.Credentials.
 func (s *Store) Credential(ctx context.Context, domain, user string) (*registrar.Credential, error) {
-	return scanCredential(s.db.QueryRow(ctx, selectCredential+"WHERE domain = ? AND user = ?", domain, user))
+	kept, generation := s.credentials.lookup(domain, user)
+	if kept != nil {
+		return kept, nil
+	}
+	row, err := scanCredential(s.db.QueryRow(ctx, selectCredential+"WHERE domain = ? AND user = ?", domain, user))
+	if err == nil {
+		s.credentials.keep(row, generation)
+	}
+	return row, err
 }
 
 // ListCredentials implements registrar.Credentials.

@@ -32,8 +32,9 @@ type Options struct {
 
 // Store is a registrar.Store in an SQLite file.
 type Store struct {
-	db *sqlitedb.DB
-	t  *tables
+	db          *sqlitedb.DB
+	t           *tables
+	credentials credentialCache
 }
 
 var _ registrar.Store = (*Store)(nil)
