@@ -12,10 +12,10 @@ import (
 
 // progress prints each step as it is done, unless a machine reads.
 func progress(out io.Writer, o output) func(pledge.Step) {
-	if o.Output != cli.Table {
+	if o.Format != cli.Table {
 		return nil
 	}
-	return func(s pledge.Step) { fmt.Fprintf(out, "%-20s %s\n", s.Name, s.Proven) }
+	return func(done pledge.Step) { fmt.Fprintf(out, "%-20s %s\n", done.Name, done.Proven) }
 }
 
 type onboardCmd struct {
@@ -24,8 +24,8 @@ type onboardCmd struct {
 }
 
 // Run onboards, from wherever an earlier run stopped.
-func (c *onboardCmd) Run(ctx context.Context, out io.Writer) error {
-	p, err := c.pledge(ctx, progress(out, c.output))
+func (c *onboardCmd) Run(ctx context.Context, s streams) error {
+	p, err := c.pledge(ctx, progress(s.Out, c.output))
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (c *onboardCmd) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return failure(err)
 	}
-	return cli.PrintOne(out, c.Output, resultOf(result.Certificate))
+	return cli.PrintOne(s.Out, c.Format, resultOf(result.Certificate))
 }
 
 type renewCmd struct {
@@ -43,8 +43,8 @@ type renewCmd struct {
 }
 
 // Run renews the LDevID.
-func (c *renewCmd) Run(ctx context.Context, out io.Writer) error {
-	p, err := c.pledge(ctx, progress(out, c.output))
+func (c *renewCmd) Run(ctx context.Context, s streams) error {
+	p, err := c.pledge(ctx, progress(s.Out, c.output))
 	if err != nil {
 		return err
 	}
@@ -54,14 +54,14 @@ func (c *renewCmd) Run(ctx context.Context, out io.Writer) error {
 			return failure(err)
 		}
 		if cert := status.Certificate; cert != nil && time.Until(cert.NotAfter) > c.Within {
-			return cli.PrintOne(out, c.Output, resultOf(cert))
+			return cli.PrintOne(s.Out, c.Format, resultOf(cert))
 		}
 	}
 	result, err := p.Renew(ctx)
 	if err != nil {
 		return failure(err)
 	}
-	return cli.PrintOne(out, c.Output, resultOf(result.Certificate))
+	return cli.PrintOne(s.Out, c.Format, resultOf(result.Certificate))
 }
 
 type statusCmd struct {
@@ -84,7 +84,7 @@ type statusRow struct {
 }
 
 // Run prints what is stored; it connects to nobody.
-func (c *statusCmd) Run(ctx context.Context, out io.Writer) error {
+func (c *statusCmd) Run(ctx context.Context, s streams) error {
 	p, err := c.pledge(ctx, nil)
 	if err != nil {
 		return err
@@ -104,5 +104,5 @@ func (c *statusCmd) Run(ctx context.Context, out io.Writer) error {
 		r := resultOf(cert)
 		row.Serial, row.Subject, row.NotAfter = r.Serial, r.Subject, r.NotAfter
 	}
-	return cli.PrintOne(out, c.Output, row)
+	return cli.PrintOne(s.Out, c.Format, row)
 }

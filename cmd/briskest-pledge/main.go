@@ -8,26 +8,16 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"github.com/briskest/briskest/brski/pledge"
+	"github.com/briskest/briskest/cmd/internal/commandline"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Report(os.Stderr, "briskest-pledge", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-	stop()
-	os.Exit(code)
-}
+func main() { commandline.Main("briskest-pledge", run) }
 
 // commands is the whole command line.
 type commands struct {
@@ -36,35 +26,14 @@ type commands struct {
 	Status  statusCmd  `cmd:"" help:"Show what is stored."`
 }
 
-// exitEarly carries kong's wish to exit after printing help.
-type exitEarly int
+// streams and output are shared with the other program.
+type (
+	streams = commandline.Streams
+	output  = commandline.Output
+)
 
-func run(ctx context.Context, args []string, out, errs io.Writer) (err error) {
-	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("briskest-pledge"),
-		kong.Description("A device that joins a domain by BRSKI (RFC 8995).\n\nExit codes: 0 done, 1 failed, 2 usage, 3 refused by the peer, 4 pending, 5 not found."),
-		kong.Writers(out, errs),
-		kong.Exit(func(code int) { panic(exitEarly(code)) }),
-	)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if code, ok := recover().(exitEarly); ok {
-			err = nil
-			if code != 0 {
-				err = &cli.Error{Code: int(code), Err: errors.New("stopped")}
-			}
-		}
-	}()
-	parsed, err := parser.Parse(args)
-	if err != nil {
-		return cli.Hint(cli.Usage("%w", err), "briskest-pledge --help lists the commands")
-	}
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.BindTo(out, (*io.Writer)(nil))
-	return parsed.Run()
+func run(ctx context.Context, args []string, s streams) error {
+	return commandline.Run(ctx, "briskest-pledge", "A device that joins a domain by BRSKI (RFC 8995).", &commands{}, args, s)
 }
 
 // device says who the device is and where it keeps what it learns.
@@ -112,11 +81,6 @@ func failure(err error) error {
 	default:
 		return err
 	}
-}
-
-// output is the -o flag.
-type output struct {
-	Output string `short:"o" enum:"table,json,csv" default:"table" help:"How to print: table, json or csv."`
 }
 
 // result is what a command prints about the device's certificate.

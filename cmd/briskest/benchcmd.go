@@ -49,15 +49,15 @@ func (c *benchESTCmd) Run(ctx context.Context, s streams) error {
 	floor.Certificate = ours.Certificate
 	result, err := bench.Compare(ctx, ours, floor, bench.Options{
 		Requests: c.N, Clients: c.C, Rounds: c.Rounds,
-		Progress: func(text string) { fmt.Fprintln(s.err, text) },
+		Progress: func(text string) { fmt.Fprintln(s.Err, text) },
 	})
 	if err != nil {
 		return err
 	}
-	if c.Output == cli.JSON {
-		return cli.PrintOne(s.out, cli.JSON, result)
+	if c.Format == cli.JSON {
+		return cli.PrintOne(s.Out, cli.JSON, result)
 	}
-	return cli.PrintList(s.out, c.Output, benchRows(result))
+	return cli.PrintList(s.Out, c.Format, benchRows(result))
 }
 
 // benchRow is one line of the table.
@@ -179,5 +179,5 @@ func (c *benchFloorCmd) Run(ctx context.Context, s streams) error {
 		}
 		clients = pool
 	}
-	return bench.ServeFloor(ctx, s.out, clients)
+	return bench.ServeFloor(ctx, s.Out, clients)
 }

@@ -67,7 +67,7 @@ func (c *caListCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintList(s.out, c.Output, certificateRows(list))
+	return cli.PrintList(s.Out, c.Format, certificateRows(list))
 }
 
 type caRevokeCmd struct {
@@ -109,7 +109,7 @@ func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, certificateRows([]registraradmin.Certificate{*cert})[0])
+		return cli.PrintOne(s.Out, c.Format, certificateRows([]registraradmin.Certificate{*cert})[0])
 	})
 }
 

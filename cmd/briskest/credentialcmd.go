@@ -42,7 +42,7 @@ func (c *credentialAddCmd) Run(ctx context.Context, s streams) error {
 		if in.Password != "" {
 			added.Secret = "" // the caller knows it
 		}
-		return cli.PrintOne(s.out, c.Output, added)
+		return cli.PrintOne(s.Out, c.Format, added)
 	})
 }
 
@@ -58,7 +58,7 @@ func (c *credentialListCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintList(s.out, c.Output, rows)
+		return cli.PrintList(s.Out, c.Format, rows)
 	})
 }
 

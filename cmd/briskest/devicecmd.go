@@ -51,7 +51,7 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 				return err
 			}
 			for _, p := range done.Problems {
-				fmt.Fprintf(s.err, "row %d, %q: %s\n", p.Index+1, p.SerialNumber, p.Text)
+				fmt.Fprintf(s.Err, "row %d, %q: %s\n", p.Index+1, p.SerialNumber, p.Text)
 			}
 			if len(done.Problems) > 0 {
 				return fmt.Errorf("nothing of these %d rows was imported: %d have problems", len(part), len(done.Problems))
@@ -64,7 +64,7 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintOne(s.out, c.Output, total)
+	return cli.PrintOne(s.Out, c.Format, total)
 }
 
 type deviceListCmd struct {
@@ -87,7 +87,7 @@ func (c *deviceListCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintList(s.out, c.Output, rows)
+	return cli.PrintList(s.Out, c.Format, rows)
 }
 
 // deviceArg names a device.
@@ -108,18 +108,18 @@ func (c *deviceShowCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if c.Output != cli.Table {
-			return cli.PrintOne(s.out, c.Output, view)
+		if c.Format != cli.Table {
+			return cli.PrintOne(s.Out, c.Format, view)
 		}
-		if err := cli.PrintOne(s.out, c.Output, view.Device); err != nil {
+		if err := cli.PrintOne(s.Out, c.Format, view.Device); err != nil {
 			return err
 		}
-		s.printf("\ncertificates\n")
-		if err := cli.PrintList(s.out, c.Output, certificateRows(view.Certificates)); err != nil {
+		s.Printf("\ncertificates\n")
+		if err := cli.PrintList(s.Out, c.Format, certificateRows(view.Certificates)); err != nil {
 			return err
 		}
-		s.printf("\nvouchers\n")
-		return cli.PrintList(s.out, c.Output, voucherRows(view.Vouchers))
+		s.Printf("\nvouchers\n")
+		return cli.PrintList(s.Out, c.Format, voucherRows(view.Vouchers))
 	})
 }
 
@@ -161,22 +161,22 @@ func (c *deviceWhyCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if c.Output != cli.Table {
-			return cli.PrintOne(s.out, c.Output, why)
+		if c.Format != cli.Table {
+			return cli.PrintOne(s.Out, c.Format, why)
 		}
 		for _, d := range why.Devices {
-			s.printf("%s is %s (record %s, made by %s)\n", d.SerialNumber, d.State, d.ID, d.Source)
+			s.Printf("%s is %s (record %s, made by %s)\n", d.SerialNumber, d.State, d.ID, d.Source)
 		}
 		if len(why.Devices) == 0 {
-			s.printf("%s is not in the inventory\n", why.SerialNumber)
+			s.Printf("%s is not in the inventory\n", why.SerialNumber)
 		}
 		for _, p := range why.Pending {
-			s.printf("request %s (%s) is %s %s\n", p.ID, p.Kind, p.State, p.Reason)
+			s.Printf("request %s (%s) is %s %s\n", p.ID, p.Kind, p.State, p.Reason)
 		}
 		var rows []whyRow
 		for _, e := range why.Entries {
 			rows = append(rows, whyRow{e.At, e.Kind, e.Reason, e.Actor, string(e.Body)})
 		}
-		return cli.PrintList(s.out, c.Output, rows)
+		return cli.PrintList(s.Out, c.Format, rows)
 	})
 }

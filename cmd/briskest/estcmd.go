@@ -79,7 +79,7 @@ func (p *estPeer) client(ctx context.Context, s streams) (*est.Client, error) {
 }
 
 func firstLine(s streams, file string) (string, error) {
-	data, err := readBounded(s.in, file, maxSecretFile)
+	data, err := readBounded(s.In, file, maxSecretFile)
 	if err != nil {
 		return "", err
 	}
@@ -163,7 +163,7 @@ func (c *estCSRAttrsCmd) Run(ctx context.Context, s streams) error {
 			rows = append(rows, csrAttrsRow{OID: a.OID.String(), Values: len(a.Values)})
 		}
 	}
-	return cli.PrintList(s.out, c.Output, rows)
+	return cli.PrintList(s.Out, c.Format, rows)
 }
 
 // estRequest is what both enroll commands need to make a CSR.
@@ -233,7 +233,7 @@ func (c *estReenrollCmd) Run(ctx context.Context, s streams) error {
 // certificate (RFC 7030, Section 4.2.2).
 func (r *estRequest) request(ctx context.Context, s streams, current *x509.Certificate) ([]byte, error) {
 	if r.CSR != "" {
-		data, err := readBounded(s.in, r.CSR, maxArtifact)
+		data, err := readBounded(s.In, r.CSR, maxArtifact)
 		if err != nil {
 			return nil, err
 		}
@@ -276,7 +276,7 @@ func openOrCreate(ctx context.Context, uri string, alg keystore.Algorithm) (cryp
 // "" and "-".
 func writeOut(s streams, file string, data []byte) error {
 	if file == "" || file == "-" {
-		_, err := s.out.Write(data)
+		_, err := s.Out.Write(data)
 		return err
 	}
 	return pemfile.Write(file, data, 0o644)

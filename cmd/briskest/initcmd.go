@@ -27,7 +27,7 @@ func (c *initRegistrarCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	s.printf(`The registrar is set up in %s. Nobody may join yet:
+	s.Printf(`The registrar is set up in %s. Nobody may join yet:
   add manufacturers to  %s
   keep offline          %s (the root's key; the registrar does not need it)
   run                   briskest registrar --config %s
@@ -53,7 +53,7 @@ func (c *initMASACmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	s.printf(`The MASA is set up in %s. No device is on record yet:
+	s.Printf(`The MASA is set up in %s. No device is on record yet:
   put into devices   %s (what they trust vouchers with)
   import             briskest masa device import --config %s --product %s FILE
   run                briskest masa --config %s

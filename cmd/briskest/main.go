@@ -2,18 +2,6 @@
 // BRSKI: the registrar, the MASA, and the tools around them.
 package main
 
-import (
-	"context"
-	"os"
-	"os/signal"
-	"syscall"
+import "github.com/briskest/briskest/cmd/internal/commandline"
 
-	"github.com/briskest/briskest/internal/cli"
-)
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Report(os.Stderr, "briskest", run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
-	stop()
-	os.Exit(code)
-}
+func main() { commandline.Main("briskest", run) }

@@ -31,7 +31,7 @@ func (c *masaServeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	service, _, err := startMASA(ctx, cfg, s.err)
+	service, _, err := startMASA(ctx, cfg, s.Err)
 	if err != nil {
 		return err
 	}
@@ -50,12 +50,11 @@ func (d *masaData) operate(ctx context.Context, s streams, do func(masaadmin.Ope
 		return err
 	}
 	socket := cfg.path(cfg.Listen.Admin)
-	if conn, err := dialUnix(ctx, socket); err == nil {
-		conn.Close()
+	if answers(ctx, socket) {
 		return masaFailure(do(masaadmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })))
 	}
 	cfg.Log.Level = "error"
-	role, err := openMASA(ctx, cfg, s.err)
+	role, err := openMASA(ctx, cfg, s.Err)
 	if err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func (d *masaData) operate(ctx context.Context, s streams, do func(masaadmin.Ope
 func masaFailure(err error) error {
 	switch {
 	case errors.Is(err, masa.ErrNotFound):
-		return &cli.Error{Code: cli.ExitNotFound, Err: err}
+		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest masa device list shows what is on record"}
 	case errors.Is(err, masa.ErrInvalid):
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	default:
@@ -114,7 +113,7 @@ func (c *masaImportCmd) Run(ctx context.Context, s streams) error {
 				return err
 			}
 			for _, p := range report.Problems {
-				fmt.Fprintf(s.err, "row %d, %q: %s\n", p.Row, p.SerialNumber, p.Problem)
+				fmt.Fprintf(s.Err, "row %d, %q: %s\n", p.Row, p.SerialNumber, p.Problem)
 			}
 			if len(report.Problems) > 0 {
 				return fmt.Errorf("nothing of these %d rows was imported: %d have problems", len(part), len(report.Problems))
@@ -128,7 +127,7 @@ func (c *masaImportCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintOne(s.out, c.Output, total)
+	return cli.PrintOne(s.Out, c.Format, total)
 }
 
 type masaDeviceListCmd struct {
@@ -155,7 +154,7 @@ func (c *masaDeviceListCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return cli.PrintList(s.out, c.Output, all)
+	return cli.PrintList(s.Out, c.Format, all)
 }
 
 type masaDeviceShowCmd struct {
@@ -181,7 +180,18 @@ func (c *masaDeviceShowCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, found)
+		if c.Format != cli.Table {
+			return cli.PrintOne(s.Out, c.Format, found)
+		}
+		if err := cli.PrintOne(s.Out, c.Format, found.Device); err != nil {
+			return err
+		}
+		s.Printf("\nowners\n")
+		if err := cli.PrintList(s.Out, c.Format, found.Owners); err != nil {
+			return err
+		}
+		s.Printf("\nvouchers\n")
+		return cli.PrintList(s.Out, c.Format, found.Vouchers)
 	})
 }
 
@@ -222,7 +232,7 @@ func (c *masaOwnerAddCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, owner)
+		return cli.PrintOne(s.Out, c.Format, owner)
 	})
 }
 
@@ -240,7 +250,7 @@ func (c *masaBlockCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, device)
+		return cli.PrintOne(s.Out, c.Format, device)
 	})
 }
 
@@ -258,6 +268,6 @@ func (c *masaUnblockCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, device)
+		return cli.PrintOne(s.Out, c.Format, device)
 	})
 }

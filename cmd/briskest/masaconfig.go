@@ -3,14 +3,13 @@ package main
 import (
 	"fmt"
 
-	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
 )
 
 // masaConfig is masa.yaml. Paths are relative to the file. BRISKEST_MASA_ and
 // the key's path override single keys.
 type masaConfig struct {
-	file string // where it was read from
+	source `yaml:"-"`
 
 	// Version of this schema; 1.
 	Version int    `yaml:"version"`
@@ -55,36 +54,23 @@ type productConfig struct {
 
 // loadMASAConfig reads and checks a masa.yaml.
 func loadMASAConfig(file string) (*masaConfig, error) {
-	c := &masaConfig{file: file, Domain: "default"}
-	if err := config.Load(file, "BRISKEST_MASA", c); err != nil {
-		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	if err := c.check(); err != nil {
-		return nil, &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("%s: %w", file, err)}
-	}
-	return c, nil
+	c := &masaConfig{Domain: "default"}
+	return c, c.load(file, "BRISKEST_MASA", c)
 }
 
 func (c *masaConfig) check() error {
 	if c.Version != 1 {
 		return fmt.Errorf("version is %d; this program reads version 1", c.Version)
 	}
-	for key, value := range map[string]string{
+	err := requireKeys(map[string]string{
 		"listen.registrars": c.Listen.Registrars, "listen.admin": c.Listen.Admin, "store": c.Store,
 		"trail_key": c.TrailKey, "tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key,
-	} {
-		if value == "" {
-			return fmt.Errorf("the key %s is missing", key)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	if len(c.Products) == 0 {
 		return fmt.Errorf("the key products is empty: there is no voucher this MASA could sign")
 	}
 	return nil
 }
-
-// path resolves a path of the file.
-func (c *masaConfig) path(p string) string { return config.Relative(c.file, p) }
-
-// uri resolves a keystore URI of the file.
-func (c *masaConfig) uri(u string) string { return config.RelativeURI(c.file, u) }

@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
 	masastore "github.com/briskest/briskest/masa/store"
@@ -24,36 +25,43 @@ func voucherFormats() []voucher.Format { return []voucher.Format{vouchercms.Form
 
 // masaRole is a MASA put together, without listeners.
 type masaRole struct {
-	config  *masaConfig
-	log     *slog.Logger
-	store   *masastore.Store
-	service *masa.Service
+	config   *masaConfig
+	log      *slog.Logger
+	store    *masastore.Store
+	service  *masa.Service
+	settings *masa.Settings
+	identity *tls.Certificate
 }
 
 // openMASA opens the store and builds the service a configuration describes.
 func openMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*masaRole, error) {
-	log, err := newLog(c.Log, logTo)
-	if err != nil {
+	r := &masaRole{config: c}
+	var err error
+	if r.log, err = newLog(c.Log, logTo); err != nil {
+		return nil, c.wrong(err)
+	}
+	if r.settings, r.identity, err = c.build(ctx); err != nil {
 		return nil, err
 	}
-	settings, err := c.settings(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.file, err)
+	if r.store, err = c.openStore(ctx, r.log); err != nil {
+		return nil, err
 	}
+	r.service, err = masa.New(ctx, masa.Config{Store: r.store, Settings: r.settings, Log: r.log})
+	if err != nil {
+		discard(r.store.Close)
+		return nil, c.wrong(err)
+	}
+	return r, nil
+}
+
+// openStore opens the MASA's records.
+func (c *masaConfig) openStore(ctx context.Context, log *slog.Logger) (*masastore.Store, error) {
 	trailKey, err := keystore.Open(ctx, c.uri(c.TrailKey))
 	if err != nil {
-		return nil, err
+		return nil, c.wrong(err)
 	}
 	store, err := masastore.Open(ctx, masastore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: log})
-	if err != nil {
-		return nil, err
-	}
-	service, err := masa.New(ctx, masa.Config{Store: store, Settings: settings, Log: log})
-	if err != nil {
-		discard(store.Close)
-		return nil, err
-	}
-	return &masaRole{config: c, log: log, store: store, service: service}, nil
+	return store, storeFailure(err)
 }
 
 // close ends the service, then its store.
@@ -73,50 +81,40 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
 			MASA: role.service, Formats: voucherFormats(), Log: role.log,
 		}},
-		operators: masaadmin.Handler(role.service, role.log),
+		operators: withIntents(masaadmin.Handler(role.service, role.log), role.record),
 	}
-	s.reload = func(ctx context.Context) error { return role.reload(ctx, s) }
-	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
-	if err == nil {
-		s.certificate.Store(id)
-		s.devices, err = net.Listen("tcp", c.Listen.Registrars)
+	s.certificate.Store(role.identity)
+	reloader := &reloader[*masa.Settings]{
+		service: s, record: role.record, apply: role.service.Reload,
+		load: func() (configuration[*masa.Settings], error) { return loadMASAConfig(c.file) },
 	}
-	if err == nil {
-		s.admin, err = listenUnix(ctx, c.path(c.Listen.Admin))
-	}
-	if err != nil {
-		discard(role.close)
+	s.reload = reloader.reload
+	begin := func() error { return role.record(ctx, c.notice(kindConfigurationLoaded)) }
+	if err := s.open(ctx, begin, c.Listen.Registrars, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
 	}
 	return s, role, nil
 }
 
-// reload loads the configuration again, whole or not at all. Addresses and the
-// store stay as they are.
-func (r *masaRole) reload(ctx context.Context, s *service) error {
-	c, err := loadMASAConfig(r.config.file)
-	if err != nil {
-		return err
-	}
-	settings, err := c.settings(ctx)
-	if err != nil {
-		return err
-	}
-	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
-	if err != nil {
-		return err
-	}
-	if err := r.service.Reload(settings); err != nil {
-		return err
-	}
-	s.certificate.Store(id)
-	return nil
+// record puts one entry on the trail.
+func (r *masaRole) record(ctx context.Context, e *trail.Entry) error {
+	return r.store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{e}})
 }
 
-// settings turns the file's words into the service's.
+// build turns the file's words into the service's, and opens the MASA's own
+// certificate.
+func (c *masaConfig) build(ctx context.Context) (*masa.Settings, *tls.Certificate, error) {
+	id, err := c.identity(ctx, c.TLS)
+	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	settings, err := c.settings(ctx)
+	return settings, id, c.wrong(err)
+}
+
 func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 	s := &masa.Settings{
-		Version: settingsVersion(time.Now()), Domain: c.Domain,
+		Version: c.stamp(time.Now()), Domain: c.Domain,
 		Products: make(map[string]masa.Product), Formats: voucherFormats(),
 	}
 	if c.RegistrarAnchors != "" {
@@ -144,33 +142,22 @@ func (c *masaConfig) product(ctx context.Context, p productConfig) (masa.Product
 	if err != nil {
 		return masa.Product{}, err
 	}
-	signer, err := voucherSigner(ctx, c.path(p.Voucher.Certificate), c.uri(p.Voucher.Key))
+	id, err := c.identity(ctx, p.Voucher)
+	if err != nil {
+		return masa.Product{}, err
+	}
+	key, err := pemfile.Signer(id)
+	if err != nil {
+		return masa.Product{}, err
+	}
+	chain, err := pemfile.Chain(id)
 	if err != nil {
 		return masa.Product{}, err
 	}
 	return masa.Product{
-		IDevIDAnchors: anchors, Signer: signer, Assertion: voucher.Assertion(p.Assertion),
+		IDevIDAnchors: anchors, Signer: &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain},
+		Assertion:      voucher.Assertion(p.Assertion),
 		AllowNonceless: p.AllowNonceless, AllowUnlisted: p.AllowUnlisted, RequireOwner: p.RequireOwner,
 		NoncelessLifetime: time.Duration(p.NoncelessLifetime),
 	}, nil
 }
-
-// voucherSigner opens a key and its chain for signing artifacts.
-func voucherSigner(ctx context.Context, certPath, keyURI string) (*voucher.Signer, error) {
-	certs, err := pemfile.Certificates(certPath)
-	if err != nil {
-		return nil, err
-	}
-	id, err := pemfile.Identity(ctx, certPath, keyURI)
-	if err != nil {
-		return nil, err
-	}
-	key, err := pemfile.Signer(id)
-	if err != nil {
-		return nil, err
-	}
-	return &voucher.Signer{Key: key, Certificate: certs[0], Chain: certs[1:]}, nil
-}
-
-// settingsVersion names a loaded configuration on the trail.
-func settingsVersion(at time.Time) string { return at.UTC().Format("20060102T150405.000Z") }

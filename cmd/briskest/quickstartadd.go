@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 
+	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
@@ -43,34 +43,40 @@ func (q *quickstart) add(ctx context.Context, serial string) error {
 	if err != nil {
 		return err
 	}
-	name := "devices/" + fileName(serial)
-	if err := q.make("devices"); err != nil {
-		return err
+	name := "pledge"
+	if serial != quickSerial {
+		name = "devices/" + fileName(serial)
 	}
-	masaAddress := strings.TrimPrefix(originOf(where.MASA), "https://")
-	if err := q.makeIDevID(ctx, serial, name, masaAddress); err != nil {
+	if err := q.makeIDevID(ctx, serial, name); err != nil {
 		return err
 	}
 	q.step("vendor", "built device "+serial, name+"/idevid.pem")
-	vendor := masaadmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, q.path("masa/admin.sock")) })
-	operator := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) {
-		return dialUnix(ctx, q.path("registrar/admin.sock"))
+	vendor := masaData{Config: q.path("masa.yaml")}
+	operator := registrarData{Config: q.path("registrar.yaml")}
+	err = vendor.operate(ctx, q.out, func(vendor masaadmin.Operator) error {
+		return operator.operate(ctx, q.out, func(operator *registraradmin.Client) error {
+			return q.importDevice(ctx, vendor, operator, serial, name)
+		})
 	})
-	if err := q.importDevice(ctx, vendor, operator, serial, name); err != nil {
+	if err != nil {
 		return err
 	}
 	q.step("operator", "put "+serial+" on the registrar's list of devices bought")
-	return q.runPledge(ctx, name, where.EST)
+	err = q.runPledge(ctx, name, where.EST)
+	return cli.Hint(err, "the servers must run: briskest quickstart --dir %s starts them", q.path(""))
 }
 
-// fileName makes a serial number fit for a folder's name.
+// fileName makes a serial number fit for a folder's name; no two have the same.
 func fileName(serial string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
-			return r
+	var name strings.Builder
+	for _, b := range []byte(serial) {
+		if b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '-' {
+			name.WriteByte(b)
+		} else {
+			fmt.Fprintf(&name, "_%02x", b)
 		}
-		return '_'
-	}, serial)
+	}
+	return name.String()
 }
 
 // originOf cuts the path off a URL of ours.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,14 +11,8 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski/pledge"
-	"github.com/briskest/briskest/ca"
-	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/internal/cli"
-	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
-	"github.com/briskest/briskest/internal/trail"
-	"github.com/briskest/briskest/masa"
-	masastore "github.com/briskest/briskest/masa/store"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
 	"github.com/briskest/briskest/voucher/vouchercms"
 )
@@ -38,7 +30,7 @@ const (
 type quickstartCmd struct {
 	Once bool   `help:"Exit when the device is in."`
 	Dir  string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
-	Port int    `help:"Port of the registrar; default a free one."`
+	Port uint16 `help:"Port of the registrar; default a free one, and then the one in registrar.yaml."`
 	Add  string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
 }
 
@@ -96,17 +88,19 @@ type quickstart struct {
 // step prints one thing done and what is known since.
 func (q *quickstart) step(who, proven string, files ...string) {
 	q.steps++
-	q.out.printf("%2d. %-10s %s\n", q.steps, who, proven)
+	q.out.Printf("%2d. %-10s %s\n", q.steps, who, proven)
 	for _, f := range files {
-		q.out.printf("    %10s %s\n", "", q.path(f))
+		q.out.Printf("    %10s %s\n", "", q.path(f))
 	}
 }
 
-func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
-	if err := q.setUp(ctx, c.Port); err != nil {
+// run sets up, serves and onboards. Told to end, it ends what it started, and
+// that is no failure.
+func (q *quickstart) run(told context.Context, c *quickstartCmd) error {
+	if err := q.setUp(told, int(c.Port)); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(told)
 	defer stop()
 	servers, err := q.start(ctx)
 	if err != nil {
@@ -120,105 +114,19 @@ func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
 			stop() // one that ends, ends the other
 		})
 	}
-	onboarded := q.onboard(ctx, servers)
-	if onboarded != nil || c.Once {
+	err = q.onboard(ctx, servers)
+	if err != nil || c.Once {
 		stop()
 	}
 	running.Wait()
 	close(failed)
-	for err := range failed {
-		onboarded = errors.Join(onboarded, err)
+	if told.Err() != nil && errors.Is(err, context.Canceled) {
+		err = nil
 	}
-	return onboarded
-}
-
-// setUp makes the vendor, the operator and the device.
-func (q *quickstart) setUp(ctx context.Context, port int) error {
-	q.out.printf("Everything is in %s\n\n", q.path(""))
-	masaListen, err := q.listenAddress("masa.yaml", 0)
-	if err != nil {
-		return err
+	for e := range failed {
+		err = errors.Join(err, e)
 	}
-	local := []string{"localhost", "127.0.0.1", "::1"}
-	if err := makeMASA(ctx, q.folder, &masaSetup{Name: quickVendor, Hosts: local, Listen: masaListen, Product: quickProduct}); err != nil {
-		return err
-	}
-	q.step("vendor", "made a CA for its devices, and a MASA that signs vouchers", "masa.yaml", "masa/anchor.pem")
-	cfg, err := loadMASAConfig(q.path("masa.yaml"))
-	if err != nil {
-		return err
-	}
-	if err := q.makeIDevID(ctx, quickSerial, "pledge", cfg.Listen.Registrars); err != nil {
-		return err
-	}
-	q.step("vendor", "built device "+quickSerial+": its IDevID names the MASA and never expires", "pledge/idevid.pem")
-	listen, err := q.listenAddress("registrar.yaml", port)
-	if err != nil {
-		return err
-	}
-	err = makeRegistrar(ctx, q.folder, &registrarSetup{
-		Name: quickOperator, Hosts: local, Listen: listen,
-		Manufacturers: []manufacturerSetup{{
-			Name: quickMaker, IDevIDAnchors: "masa/idevid-ca.pem", VoucherAnchors: "masa/anchor.pem", TLSAnchors: "masa/anchor.pem",
-		}},
-	})
-	if err != nil {
-		return err
-	}
-	q.step("operator", "made a root CA, an issuing CA, the registrar and an RA certificate", "registrar.yaml", "ca.pem", "ra.pem")
-	return nil
-}
-
-// listenAddress returns a loopback address for a configuration that is not
-// there yet; one that is there keeps its own.
-func (q *quickstart) listenAddress(file string, port int) (string, error) {
-	if q.has(file) && port == 0 {
-		return "", nil
-	}
-	return freeAddress(port)
-}
-
-// makeIDevID makes a device's key and manufacturer certificate under name/.
-func (q *quickstart) makeIDevID(ctx context.Context, serial, name, masaAddress string) error {
-	if err := q.make(name); err != nil {
-		return err
-	}
-	key, err := q.key(ctx, name+"/idevid.key", keystore.P256)
-	if err != nil {
-		return err
-	}
-	root, err := pemfile.Certificates(q.path("masa/idevid-ca.pem"))
-	if err != nil {
-		return err
-	}
-	rootKey, err := keystore.Open(ctx, "file:"+q.path("masa/idevid-ca.key"))
-	if err != nil {
-		return err
-	}
-	_, err = q.certificates(name+"/idevid.pem", func() ([]*x509.Certificate, error) {
-		cert, err := certify(ctx, root[0], rootKey, profile.IDevID("https://"+masaAddress+"/.well-known/brski"), &ca.Request{
-			PublicKey: key.Public(),
-			Subject:   pkix.Name{SerialNumber: serial, Organization: []string{quickVendor}}.ToRDNSequence(),
-			Record:    q.recordIDevID,
-		})
-		return []*x509.Certificate{cert}, err
-	})
 	return err
-}
-
-// recordIDevID puts an IDevID that is about to be signed on the MASA's trail,
-// or leaves it to the running MASA's import when that has the store open.
-func (q *quickstart) recordIDevID(ctx context.Context, in *ca.Intent) error {
-	trailKey, err := keystore.Open(ctx, "file:"+q.path("masa/trail.key"))
-	if err != nil {
-		return err
-	}
-	store, err := masastore.Open(ctx, masastore.Options{Path: q.path("masa/masa.db"), TrailKey: trailKey})
-	if err != nil {
-		return err
-	}
-	err = store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{caEntry(in)}})
-	return errors.Join(err, store.Close())
 }
 
 // quickServers are the two servers of a quickstart.
@@ -260,7 +168,12 @@ func (q *quickstart) start(ctx context.Context) (*quickServers, error) {
 		EST: base + "/.well-known/est", BRSKI: base + "/.well-known/brski",
 		MASA: "https://" + masaService.devices.Addr().String() + "/.well-known/brski", PID: os.Getpid(),
 	}
-	if err := q.enter(ctx, servers); err != nil {
+	// Both stores are ours alone now: who waits for addresses.json waits for us.
+	err = ignoreNotExist(os.Remove(q.path("addresses.json")))
+	if err == nil {
+		err = q.enter(ctx, servers)
+	}
+	if err != nil {
 		discard(registrarService.discard, masaService.discard)
 		return nil, err
 	}
@@ -312,7 +225,7 @@ func (q *quickstart) onboard(ctx context.Context, servers *quickServers) error {
 	if err := pemfile.Write(q.path("addresses.json"), append(data, '\n'), 0o644); err != nil {
 		return err
 	}
-	q.out.printf("\nThe device is a member of the network.\n%s\n", q.whatNext(servers))
+	q.out.Printf("\nThe device is a member of the network.\n%s\n", q.whatNext(servers))
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (c *registrarCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	service, _, err := startRegistrar(ctx, cfg, s.err)
+	service, _, err := startRegistrar(ctx, cfg, s.Err)
 	if err != nil {
 		return err
 	}
@@ -40,15 +40,14 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 		return err
 	}
 	socket := cfg.path(cfg.Listen.Admin)
-	if conn, err := dialUnix(ctx, socket); err == nil {
-		conn.Close()
+	if answers(ctx, socket) {
 		client := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
 		defer client.Close()
 		client.Actor = actor()
 		return registrarFailure(do(client))
 	}
 	cfg.Log.Level = "error"
-	role, err := openRegistrar(ctx, cfg, s.err)
+	role, err := openRegistrar(ctx, cfg, s.Err)
 	if err != nil {
 		return err
 	}
@@ -61,7 +60,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 func registrarFailure(err error) error {
 	switch {
 	case errors.Is(err, registrar.ErrNotFound):
-		return &cli.Error{Code: cli.ExitNotFound, Err: err}
+		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "the list command shows what is on record"}
 	case errors.Is(err, registrar.ErrInvalid):
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	default:

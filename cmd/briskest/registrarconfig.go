@@ -3,15 +3,15 @@ package main
 import (
 	"fmt"
 
-	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/registrar"
 )
 
 // registrarConfig is registrar.yaml. Paths are relative to the file.
 // BRISKEST_REGISTRAR_ and the key's path override single keys, such as
 // BRISKEST_REGISTRAR_LISTEN_DEVICES.
 type registrarConfig struct {
-	file string // where it was read from
+	source `yaml:"-"`
 
 	// Version of this schema; 1.
 	Version int `yaml:"version"`
@@ -41,12 +41,6 @@ type registrarConfig struct {
 	// Limits bound what one peer can make the server hold.
 	Limits limitsConfig `yaml:"limits"`
 	Log    logConfig    `yaml:"log"`
-}
-
-// identityConfig is a certificate chain, leaf first, and its key.
-type identityConfig struct {
-	Certificate string `yaml:"certificate"`
-	Key         string `yaml:"key"` // keystore URI
 }
 
 // caConfig is the CA that issues, signing here.
@@ -122,27 +116,20 @@ type logConfig struct {
 
 // loadRegistrarConfig reads and checks a registrar.yaml.
 func loadRegistrarConfig(file string) (*registrarConfig, error) {
-	c := &registrarConfig{file: file, Domain: "default"}
-	if err := config.Load(file, "BRISKEST_REGISTRAR", c); err != nil {
-		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	if err := c.check(); err != nil {
-		return nil, &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("%s: %w", file, err)}
-	}
-	return c, nil
+	c := &registrarConfig{Domain: registrar.DefaultDomain}
+	return c, c.load(file, "BRISKEST_REGISTRAR", c)
 }
 
 func (c *registrarConfig) check() error {
 	if c.Version != 1 {
 		return fmt.Errorf("version is %d; this program reads version 1", c.Version)
 	}
-	for key, value := range map[string]string{
+	err := requireKeys(map[string]string{
 		"listen.devices": c.Listen.Devices, "listen.admin": c.Listen.Admin, "store": c.Store, "trail_key": c.TrailKey,
 		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key, "ca.certificate": c.CA.Certificate, "ca.key": c.CA.Key,
-	} {
-		if value == "" {
-			return fmt.Errorf("the key %s is missing", key)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	if len(c.Labels) == 0 {
 		return fmt.Errorf("the key labels is empty: no device could enroll; add one named \"\"")
@@ -159,9 +146,3 @@ func (c *registrarConfig) check() error {
 	}
 	return nil
 }
-
-// path resolves a path of the file.
-func (c *registrarConfig) path(p string) string { return config.Relative(c.file, p) }
-
-// uri resolves a keystore URI of the file.
-func (c *registrarConfig) uri(u string) string { return config.RelativeURI(c.file, u) }

@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
 	"github.com/briskest/briskest/registrar/policy"
@@ -29,38 +29,40 @@ import (
 
 // registrarRole is a registrar put together, without listeners.
 type registrarRole struct {
-	config  *registrarConfig
-	log     *slog.Logger
-	store   *registrarstore.Store
-	service *registrar.Service
+	config   *registrarConfig
+	log      *slog.Logger
+	store    *registrarstore.Store
+	service  *registrar.Service
+	settings *registrar.Settings
+	identity *tls.Certificate
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.
 func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*registrarRole, error) {
-	log, err := newLog(c.Log, logTo)
-	if err != nil {
-		return nil, err
+	r := &registrarRole{config: c}
+	var err error
+	if r.log, err = newLog(c.Log, logTo); err != nil {
+		return nil, c.wrong(err)
 	}
-	settings, err := c.settings(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.file, err)
+	if r.settings, r.identity, err = c.build(ctx); err != nil {
+		return nil, err
 	}
 	trailKey, err := keystore.Open(ctx, c.uri(c.TrailKey))
 	if err != nil {
-		return nil, err
+		return nil, c.wrong(err)
 	}
-	store, err := registrarstore.Open(ctx, registrarstore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: log})
+	r.store, err = registrarstore.Open(ctx, registrarstore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: r.log})
 	if err != nil {
-		return nil, err
+		return nil, storeFailure(err)
 	}
-	service, err := registrar.New(registrar.Config{
-		Store: store, Issuer: settings.Issuer, Policy: policy.Decide, Settings: settings, Log: log,
+	r.service, err = registrar.New(registrar.Config{
+		Store: r.store, Issuer: r.settings.Issuer, Policy: policy.Decide, Settings: r.settings, Log: r.log,
 	})
 	if err != nil {
-		discard(store.Close)
-		return nil, err
+		discard(r.store.Close)
+		return nil, c.wrong(err)
 	}
-	return &registrarRole{config: c, log: log, store: store, service: service}, nil
+	return r, nil
 }
 
 // close ends the service, then its store.
@@ -87,49 +89,38 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 		operators: registraradmin.Handler(role.service),
 	}
-	s.reload = func(ctx context.Context) error { return role.reload(ctx, s) }
-	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
-	if err == nil {
-		s.certificate.Store(id)
-		err = role.service.Start(ctx)
+	s.certificate.Store(role.identity)
+	reloader := &reloader[*registrar.Settings]{
+		service: s, record: role.record, apply: role.service.Reload,
+		load: func() (configuration[*registrar.Settings], error) { return loadRegistrarConfig(c.file) },
 	}
-	if err == nil {
-		s.devices, err = net.Listen("tcp", c.Listen.Devices)
+	s.reload = reloader.reload
+	begin := func() error {
+		return errors.Join(role.record(ctx, c.notice(kindConfigurationLoaded)), role.service.Start(ctx))
 	}
-	if err == nil {
-		s.admin, err = listenUnix(ctx, c.path(c.Listen.Admin))
-	}
-	if err != nil {
-		discard(role.close)
+	if err := s.open(ctx, begin, c.Listen.Devices, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
 	}
 	return s, role, nil
 }
 
-// reload loads the configuration again, whole or not at all. Addresses and the
-// store stay as they are.
-func (r *registrarRole) reload(ctx context.Context, s *service) error {
-	c, err := loadRegistrarConfig(r.config.file)
-	if err != nil {
-		return err
-	}
-	settings, err := c.settings(ctx)
-	if err != nil {
-		return err
-	}
-	id, err := pemfile.Identity(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
-	if err != nil {
-		return err
-	}
-	if err := r.service.Reload(settings); err != nil {
-		return err
-	}
-	s.certificate.Store(id)
-	return nil
+// record puts one entry on the trail.
+func (r *registrarRole) record(ctx context.Context, e *trail.Entry) error {
+	return r.store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{e}})
 }
 
-// settings turns the file's words into the service's, issuer included.
-func (c *registrarConfig) settings(ctx context.Context) (*registrar.Settings, error) {
+// build turns the file's words into the service's, issuer included, and opens
+// the registrar's own certificate.
+func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, *tls.Certificate, error) {
+	id, err := c.identity(ctx, c.TLS)
+	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	settings, err := c.settings(ctx, id)
+	return settings, id, c.wrong(err)
+}
+
+func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*registrar.Settings, error) {
 	profiles, err := c.profiles()
 	if err != nil {
 		return nil, err
@@ -138,14 +129,14 @@ func (c *registrarConfig) settings(ctx context.Context) (*registrar.Settings, er
 	if err != nil {
 		return nil, err
 	}
-	signer, err := voucherSigner(ctx, c.path(c.TLS.Certificate), c.uri(c.TLS.Key))
+	key, err := pemfile.Signer(id)
 	if err != nil {
 		return nil, err
 	}
 	// The root travels along, so that the MASA can pin it (RFC 8995, Section 5.5.2).
-	signer.Chain = chain
+	signer := &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain}
 	s := &registrar.Settings{
-		Version: settingsVersion(time.Now()), Domain: c.Domain,
+		Version: c.stamp(time.Now()), Domain: c.Domain,
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
 		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
 		Formats: voucherFormats(), DialMASA: newMASADialer(signer).dial,
@@ -166,7 +157,7 @@ func (c *registrarConfig) settings(ctx context.Context) (*registrar.Settings, er
 func (c *registrarConfig) profiles() (map[string]*profile.Profile, error) {
 	profiles := make(map[string]*profile.Profile)
 	for _, file := range c.Profiles {
-		data, err := os.ReadFile(c.path(file))
+		data, err := c.read(file)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,7 @@ func (c *requestListCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintList(s.out, c.Output, rows)
+		return cli.PrintList(s.Out, c.Format, rows)
 	})
 }
 
@@ -53,7 +53,7 @@ func (c *requestApproveCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, row)
+		return cli.PrintOne(s.Out, c.Format, row)
 	})
 }
 
@@ -70,6 +70,6 @@ func (c *requestDenyCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.out, c.Output, row)
+		return cli.PrintOne(s.Out, c.Format, row)
 	})
 }

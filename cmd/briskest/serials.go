@@ -23,15 +23,11 @@ const maxImportFile = 256 << 20
 // first comma-separated field is a serial number. Blank lines, lines that begin
 // with "#", and a heading "serial_number" are passed over.
 func readImport(s streams, file string) ([]importRow, error) {
-	in := s.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+	in, done, err := open(s.In, file)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	buffered := bufio.NewReader(io.LimitReader(in, maxImportFile))
 	if start, _ := buffered.Peek(10); string(start) == "-----BEGIN" {
 		return readIDevIDs(buffered, file)

@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/httpserver"
+	"github.com/briskest/briskest/internal/sqlitedb"
 )
 
 // drainTime is how long running requests may take when a server is told to stop.
@@ -36,6 +38,28 @@ type service struct {
 	reload func(ctx context.Context) error
 	// close ends what the role runs in the background, then its store.
 	close func() error
+}
+
+// open does what must be done before anybody is answered, then opens the
+// listeners: HOST:PORT for devices, a unix socket for operators. On an error
+// the role is closed.
+func (s *service) open(ctx context.Context, begin func() error, address, socket string) error {
+	err := begin()
+	if err == nil {
+		s.devices, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = cli.Hint(err, "end the program that listens there, or change listen in the configuration")
+	}
+	if err == nil {
+		if s.admin, err = listenUnix(ctx, socket); err != nil {
+			discard(s.devices.Close)
+		}
+	}
+	if err != nil {
+		discard(s.close)
+	}
+	return err
 }
 
 // serve answers until ctx ends, then drains and closes. SIGHUP reloads.
@@ -112,4 +136,12 @@ func discard(closers ...func() error) {
 	for _, c := range closers {
 		_ = c() // the first error is the one to report
 	}
+}
+
+// storeFailure says what to do about a store that cannot be opened; nil stays nil.
+func storeFailure(err error) error {
+	if errors.Is(err, sqlitedb.ErrLocked) {
+		return cli.Hint(err, "a server or another command has the store open, and no server answers on its admin socket yet; try again, or end it")
+	}
+	return err
 }

@@ -143,13 +143,3 @@ func newCSR(template *x509.CertificateRequest, key crypto.Signer) (*x509.Certifi
 	}
 	return x509.ParseCertificateRequest(der)
 }
-
-// freeAddress returns a loopback address with a free port, or with the given
-// port when it is not 0.
-func freeAddress(port int) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}

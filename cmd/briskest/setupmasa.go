@@ -77,7 +77,11 @@ func (m *masaMaker) make(ctx context.Context) error {
 
 // record puts a certificate that is about to be signed on the MASA's trail.
 func (m *masaMaker) record(ctx context.Context, in *ca.Intent) error {
-	return m.store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{caEntry(in)}})
+	entry, err := intentOf(in).entry()
+	if err != nil {
+		return err
+	}
+	return m.store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{entry}})
 }
 
 // issue makes NAME.key and NAME.pem.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"fmt"
-	"time"
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/localca"
@@ -117,15 +115,11 @@ func (m *registrarMaker) makeCAs(ctx context.Context) error {
 
 // recordCA puts a CA certificate that is about to be signed on the trail.
 func (m *registrarMaker) recordCA(ctx context.Context, in *ca.Intent) error {
-	return m.store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{caEntry(in)}})
-}
-
-func caEntry(in *ca.Intent) *trail.Entry {
-	return &trail.Entry{
-		At: time.Now().UTC(), Domain: registrar.DefaultDomain, Kind: "ca-certificate-intended", Actor: actor(),
-		Body: fmt.Appendf(nil, `{"serial":%q,"profile":%q,"tbs_sha256":%q,"key_sha256":%q}`,
-			hex.EncodeToString(in.Serial), in.Profile, hex.EncodeToString(in.TBSHash[:]), hex.EncodeToString(in.KeyHash[:])),
+	entry, err := intentOf(in).entry()
+	if err != nil {
+		return err
 	}
+	return m.store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{entry}})
 }
 
 // open builds the service that issues the registrar's own certificates.

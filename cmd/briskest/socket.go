@@ -29,8 +29,7 @@ func shortSocketPath(path string) (string, func(), error) {
 // listenUnix listens on a unix socket that only this user may connect to. A
 // socket left behind by a server that is gone is replaced.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if conn, err := dialUnix(ctx, path); err == nil {
-		conn.Close()
+	if answers(ctx, path) {
 		return nil, fmt.Errorf("another server answers on %s", path)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -76,4 +75,14 @@ func dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	}
 	defer done()
 	return new(net.Dialer).DialContext(ctx, "unix", short)
+}
+
+// answers reports whether a server listens on the admin socket.
+func answers(ctx context.Context, path string) bool {
+	conn, err := dialUnix(ctx, path)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }

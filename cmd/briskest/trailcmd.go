@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/briskest/briskest/internal/cli"
@@ -32,15 +34,18 @@ type trailRow struct {
 // Run verifies the trail of a running or stopped server.
 func (c *trailVerifyCmd) Run(ctx context.Context, s streams) error {
 	report, err := c.verify(ctx)
-	if err != nil {
+	if errors.Is(err, sqlitedb.ErrTrail) {
 		return cli.Hint(err, "keep the database file as it is, compare it with a backup, and find out who had access to it")
 	}
-	row := trailRow{Entries: report.Entries, Head: hex.EncodeToString(report.Head[:]), Heads: report.Heads, Rows: report.Rows}
-	if c.Output == cli.Table {
-		_, err := fmt.Fprintf(s.out, "%d entries, head %s\n", row.Entries, row.Head)
+	if err != nil {
 		return err
 	}
-	return cli.PrintOne(s.out, c.Output, row)
+	row := trailRow{Entries: report.Entries, Head: hex.EncodeToString(report.Head[:]), Heads: report.Heads, Rows: report.Rows}
+	if c.Format == cli.Table {
+		_, err := fmt.Fprintf(s.Out, "%d entries, head %s\n", row.Entries, row.Head)
+		return err
+	}
+	return cli.PrintOne(s.Out, c.Format, row)
 }
 
 func (c *trailVerifyCmd) verify(ctx context.Context) (*sqlitedb.Report, error) {
@@ -49,19 +54,20 @@ func (c *trailVerifyCmd) verify(ctx context.Context) (*sqlitedb.Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, err := keystore.Open(ctx, cfg.uri(cfg.TrailKey))
-		if err != nil {
-			return nil, err
-		}
-		return masastore.Verify(ctx, cfg.path(cfg.Store), key.Public())
+		return cfg.verifyTrail(ctx, cfg.Store, cfg.TrailKey, masastore.Verify)
 	}
 	cfg, err := loadRegistrarConfig(c.Config)
 	if err != nil {
 		return nil, err
 	}
-	key, err := keystore.Open(ctx, cfg.uri(cfg.TrailKey))
+	return cfg.verifyTrail(ctx, cfg.Store, cfg.TrailKey, registrarstore.Verify)
+}
+
+// verifyTrail verifies a store with the public half of its trail key.
+func (s *source) verifyTrail(ctx context.Context, store, trailKey string, verify func(context.Context, string, crypto.PublicKey) (*sqlitedb.Report, error)) (*sqlitedb.Report, error) {
+	key, err := keystore.Open(ctx, s.uri(trailKey))
 	if err != nil {
-		return nil, err
+		return nil, s.wrong(err)
 	}
-	return registrarstore.Verify(ctx, cfg.path(cfg.Store), key.Public())
+	return verify(ctx, s.path(store), key.Public())
 }

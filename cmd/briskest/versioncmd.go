@@ -29,5 +29,5 @@ func (c *versionCmd) Run(s streams) error {
 			}
 		}
 	}
-	return cli.PrintOne(s.out, c.Output, row)
+	return cli.PrintOne(s.Out, c.Format, row)
 }

@@ -106,14 +106,11 @@ func openArtifact(s streams, file string) (*voucher.Artifact, *artifactRow, erro
 
 // readBounded reads a file, or standard input for "-", of at most limit bytes.
 func readBounded(in io.Reader, file string, limit int64) ([]byte, error) {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+	in, done, err := open(in, file)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return nil, err
@@ -122,4 +119,16 @@ func readBounded(in io.Reader, file string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: more than %d bytes", file, limit)
 	}
 	return data, nil
+}
+
+// open opens a file, or takes standard input for "-". Call done when it is read.
+func open(in io.Reader, file string) (r io.Reader, done func(), err error) {
+	if file == "-" {
+		return in, func() {}, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, cli.Usage("%w", err)
+	}
+	return f, func() { discard(f.Close) }, nil
 }

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,12 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if got := cli.Code(err); got != want {
 			t.Errorf("Code(%v) = %d, want %d", err, got, want)
+		}
+		if got := cli.Report(io.Discard, "briskest", err); got != want {
+			t.Errorf("Report(%v) = %d, want %d", err, got, want)
+		}
+		if got := cli.Code(errors.Join(err, nil)); got != want {
+			t.Errorf("Code(errors.Join(%v, nil)) = %d, want %d", err, got, want)
 		}
 	}
 }

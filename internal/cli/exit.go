@@ -77,10 +77,11 @@ func Report(w io.Writer, program string, err error) int {
 		return ExitDone
 	}
 	fmt.Fprintf(w, "%s: %v\n", program, err)
-	for e := (*Error)(nil); errors.As(err, &e); err = e.Err {
+	var e *Error
+	for cause := err; errors.As(cause, &e); cause = e.Err {
 		if e.Hint != "" {
 			fmt.Fprintf(w, "hint: %s\n", e.Hint)
-			return e.Code
+			break
 		}
 	}
 	return Code(err)

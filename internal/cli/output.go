@@ -17,6 +17,9 @@ const (
 	CSV   = "csv"
 )
 
+// maxShown is how many bytes a table shows of a binary value.
+const maxShown = 32
+
 // PrintList prints rows, each a struct with json tags: as a table with a
 // heading, as JSON lines, or as CSV with a heading.
 func PrintList[T any](w io.Writer, format string, rows []T) error {
@@ -29,7 +32,7 @@ func PrintList[T any](w io.Writer, format string, rows []T) error {
 		}
 		return nil
 	}
-	heading, lines := columns(rows)
+	heading, lines := columns(rows, format)
 	if format == CSV {
 		out := csv.NewWriter(w)
 		if err := out.WriteAll(append([][]string{heading}, lines...)); err != nil {
@@ -56,7 +59,7 @@ func PrintOne[T any](w io.Writer, format string, row T) error {
 	case CSV:
 		return PrintList(w, CSV, []T{row})
 	}
-	heading, lines := columns([]T{row})
+	heading, lines := columns([]T{row}, format)
 	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for i, name := range heading {
 		if lines[0][i] != "" {
@@ -67,7 +70,7 @@ func PrintOne[T any](w io.Writer, format string, row T) error {
 }
 
 // columns flattens the exported fields of each row to text, in order.
-func columns[T any](rows []T) (heading []string, lines [][]string) {
+func columns[T any](rows []T, format string) (heading []string, lines [][]string) {
 	t := reflect.TypeFor[T]()
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -84,7 +87,7 @@ func columns[T any](rows []T) (heading []string, lines [][]string) {
 		v := reflect.Indirect(reflect.ValueOf(row))
 		line := make([]string, len(fields))
 		for j, i := range fields {
-			line[j] = cell(v.Field(i))
+			line[j] = cell(v.Field(i), format)
 		}
 		lines = append(lines, line)
 	}
@@ -92,9 +95,13 @@ func columns[T any](rows []T) (heading []string, lines [][]string) {
 }
 
 // cell prints one value on one line; control characters of peers do not reach the terminal.
-func cell(v reflect.Value) string {
+// A table names the size of what is too long to read.
+func cell(v reflect.Value, format string) string {
 	if v.IsZero() && v.Kind() != reflect.Bool && !v.CanInt() {
 		return ""
+	}
+	if raw, ok := v.Interface().([]byte); ok && format == Table && len(raw) > maxShown {
+		return fmt.Sprintf("(%d bytes)", len(raw))
 	}
 	text := fmt.Sprint(v.Interface())
 	switch v.Kind() {

@@ -16,16 +16,36 @@ import (
 // maxFile bounds a configuration file, in bytes.
 const maxFile = 1 << 20
 
-// Load decodes the YAML file at path into the struct that into points to. A
-// key that the struct does not have, or one given twice, is an error naming
-// line and column. Then each scalar key a.b of the struct is replaced by the
-// environment variable PREFIX_A_B where that is set. Keys below lists and maps
-// have no variable.
+// Load is [Read] and then [Parse].
 func Load(path, prefix string, into any) error {
-	data, err := readBounded(path)
+	data, err := Read(path)
 	if err != nil {
 		return err
 	}
+	return Parse(path, data, prefix, into)
+}
+
+// Read returns the content of a configuration file, which must be a regular
+// file of at most 1 MiB.
+func Read(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("configuration: %w", err)
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("configuration: %s is not a regular file", path)
+	case st.Size() > maxFile:
+		return nil, fmt.Errorf("configuration: %s is %d bytes, more than the %d a configuration may have", path, st.Size(), maxFile)
+	}
+	return os.ReadFile(path)
+}
+
+// Parse decodes data, the content of the YAML file at path, into the struct
+// that into points to. A key that the struct does not have, or one given twice,
+// is an error naming line and column. Then each scalar key a.b of the struct is
+// replaced by the environment variable PREFIX_A_B where that is set. Keys below
+// lists and maps have no variable.
+func Parse(path string, data []byte, prefix string, into any) error {
 	if err := Decode(data, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -39,17 +59,6 @@ func Decode(data []byte, into any) error {
 		return fmt.Errorf("%s", strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
 	return nil
-}
-
-func readBounded(path string) ([]byte, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	if st.Size() > maxFile {
-		return nil, fmt.Errorf("configuration: %s is %d bytes, more than the %d a configuration may have", path, st.Size(), maxFile)
-	}
-	return os.ReadFile(path)
 }
 
 // override walks the scalar fields of v and replaces those whose variable is set.

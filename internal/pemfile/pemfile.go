@@ -92,6 +92,19 @@ func Signer(id *tls.Certificate) (crypto.Signer, error) {
 	return key, nil
 }
 
+// Chain returns the certificates of an identity above its leaf, in order.
+func Chain(id *tls.Certificate) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	for _, der := range id.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, cert)
+	}
+	return chain, nil
+}
+
 // Encode writes certificates as PEM, one after another.
 func Encode(ders ...[]byte) []byte {
 	var out []byte
