@@ -73,25 +73,39 @@ func (db *DB) writer() {
 const (
 	// yields is how often the writer lets others run when it expects nobody.
 	yields = 3
-	// patience is how long it waits when it expects others.
+	// patience is how long it waits for as many as it expects.
 	patience = 3 * time.Millisecond
+	// holdoff is for how many batches it expects no more than came, after it
+	// waited in vain.
+	holdoff = 16
 )
 
+// expectation is how many changes the writer waits for. It grows by one when
+// as many as expected came, and falls to what came when patience ended.
+type expectation struct {
+	changes int
+	hold    int // batches until it may grow again
+}
+
+func (e *expectation) met(n int) {
+	e.changes = n
+	if e.hold > 0 {
+		e.hold--
+	} else if n > 1 {
+		e.changes++
+	}
+}
+
+func (e *expectation) disappointed(n int) { e.changes, e.hold = n, holdoff }
+
 // company adds the changes that wait already, and those that come while there
-// is a point in waiting: as many as joined the batch before this one, or until
-// patience ends. A batch that stays small tells the next one not to wait.
+// is a point in waiting.
 func (db *DB) company(batch []*request) []*request {
 	batch = db.present(batch)
-	expected := min(db.expected, maxBatch)
-	if len(batch) < expected {
-		batch = db.await(batch, expected)
+	if len(batch) < db.expected.changes {
+		return db.await(batch)
 	}
-	// One more than came is looked for next time, so that growth is noticed,
-	// but only where somebody came at all.
-	db.expected = len(batch)
-	if len(batch) > 1 {
-		db.expected++
-	}
+	db.expected.met(len(batch))
 	return batch
 }
 
@@ -114,20 +128,22 @@ func (db *DB) present(batch []*request) []*request {
 	return batch
 }
 
-// await adds changes until there are n or patience ends.
-func (db *DB) await(batch []*request, n int) []*request {
+// await adds changes until there are as many as expected or patience ends.
+func (db *DB) await(batch []*request) []*request {
 	db.timer.Reset(patience)
 	defer db.timer.Stop()
-	for len(batch) < n {
+	for len(batch) < min(db.expected.changes, maxBatch) {
 		select {
 		case r := <-db.requests:
 			batch = append(batch, r)
 		case <-db.timer.C:
+			db.expected.disappointed(len(batch))
 			return batch
 		case <-db.stopping:
 			return batch
 		}
 	}
+	db.expected.met(len(batch))
 	return batch
 }
 

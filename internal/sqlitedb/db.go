@@ -41,7 +41,7 @@ type DB struct {
 
 	requests chan *request
 	timer    *time.Timer   // of the writer goroutine
-	expected int           // how many changes the next batch may have; of the writer goroutine
+	expected expectation   // of the next batch; of the writer goroutine
 	stopping chan struct{} // closed by Close
 	stopped  chan struct{} // closed by the writer goroutine
 	closing  sync.Once
