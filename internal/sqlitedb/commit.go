@@ -36,6 +36,9 @@ type line struct {
 // ctx ends the wait for the writer; once the change has been taken up the
 // answer is the truth, whatever becomes of ctx. Only [ErrDisk] leaves it open.
 func (db *DB) Commit(ctx context.Context, apply func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	r := &request{apply: apply, done: make(chan error, 1)}
 	select {
 	case db.requests <- r:
