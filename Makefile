@@ -4,6 +4,8 @@ GO      ?= go
 BIN     := bin
 LDFLAGS := -s -w
 export CGO_ENABLED ?= 1
+SHELL   := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 
 .PHONY: run build test tools check lint fuzz soak sizes clean
 
@@ -24,11 +26,15 @@ tools:
 		$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	fi
 
-# BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure.
+# BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
+# testreport every other skip but those for vectors.
+TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
+
 test: tools check
-	BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m ./...
-	cd internal/cms/peers && BRISKEST_REQUIRE=1 $(GO) test -race ./...
-	cd conformance/interop/globalsign && BRISKEST_REQUIRE=1 $(GO) test -race ./...
+	$(GO) build -o $(BIN)/testreport ./internal/testreport
+	$(TEST) | $(BIN)/testreport
+	cd internal/cms/peers && $(TEST) | $(CURDIR)/$(BIN)/testreport
+	cd conformance/interop/globalsign && $(TEST) | $(CURDIR)/$(BIN)/testreport
 
 check:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$fmt" ]; then echo "gofmt would change: $$fmt"; exit 1; fi

@@ -1,0 +1,99 @@
+// Command testreport reads `go test -json` and prints a line for each package,
+// and the output of what failed. It exits 1 when a test failed, and also when
+// one skipped: where everything the tests need was installed, a skip hides
+// something. Only tests that ask for vectors may skip (their message names
+// BRISKEST_VECTORS).
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// event is one line of `go test -json`.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+	Elapsed float64
+}
+
+func main() {
+	if !report(os.Stdin, os.Stdout) {
+		os.Exit(1)
+	}
+}
+
+// tally is what was seen so far.
+type tally struct {
+	output                  map[string][]string // of tests under way, by package and test
+	passed, failed, skipped int
+	packages                int // that failed
+	refused                 []string
+}
+
+// report reads events, prints, and says whether all is well.
+func report(in io.Reader, out io.Writer) bool {
+	t := &tally{output: make(map[string][]string)}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			fmt.Fprintln(out, lines.Text()) // of the go command itself
+			continue
+		}
+		t.add(out, &e)
+	}
+	for _, name := range t.refused {
+		fmt.Fprintln(out, "skipped, and nothing may skip here:", name)
+	}
+	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", t.passed, t.failed, t.skipped)
+	return lines.Err() == nil && t.failed == 0 && t.packages == 0 && len(t.refused) == 0 && t.passed > 0
+}
+
+func (t *tally) add(out io.Writer, e *event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "output", "build-output":
+		t.output[key] = append(t.output[key], e.Output)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			t.endPackage(out, e, key)
+		} else {
+			t.endTest(out, e, key)
+		}
+		delete(t.output, key)
+	}
+}
+
+func (t *tally) endTest(out io.Writer, e *event, key string) {
+	text := strings.Join(t.output[key], "")
+	switch e.Action {
+	case "pass":
+		t.passed++
+	case "fail":
+		t.failed++
+		fmt.Fprint(out, text)
+	case "skip":
+		t.skipped++
+		if !strings.Contains(text, "BRISKEST_VECTORS") {
+			t.refused = append(t.refused, key+"\n"+text)
+		}
+	}
+}
+
+func (t *tally) endPackage(out io.Writer, e *event, key string) {
+	if e.Action == "fail" {
+		t.packages++
+		fmt.Fprint(out, strings.Join(t.output[key], ""))
+	}
+	if e.Action != "skip" { // a package without tests
+		fmt.Fprintf(out, "%-5s %s %.1fs\n", strings.ToUpper(e.Action), e.Package, e.Elapsed)
+	}
+}
