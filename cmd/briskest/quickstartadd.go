@@ -85,20 +85,23 @@ func originOf(url string) string {
 	return origin
 }
 
-// whatNext shows how to go on with the servers that run, or without them.
-func (q *quickstart) whatNext(servers *quickServers) string {
-	dir := strings.TrimSuffix(q.path("x"), "/x")
+// whatNext shows how to go on.
+func (q *quickstart) whatNext(est string, once bool) string {
+	dir := q.path("")
+	servers := "The servers run until this command is told to end (Ctrl-C or SIGTERM). Their\nlogs are in masa/masa.log and registrar/registrar.log there.\n"
+	if once {
+		servers = fmt.Sprintf("Start the servers again:\n  briskest quickstart --dir %s\n", dir)
+	}
 	return fmt.Sprintf(`
 Look at it with nothing of ours:
   openssl cms -verify -inform DER -in %[1]s/pledge/voucher.vcj -CAfile %[1]s/masa/anchor.pem -purpose any
   openssl verify -CAfile %[1]s/ca.pem %[1]s/pledge/ldevid.pem
-The servers' logs are %[1]s/registrar/registrar.log and %[1]s/masa/masa.log.
-Start them again:
-  briskest masa --config %[1]s/masa.yaml
-  briskest registrar --config %[1]s/registrar.yaml
+
+%[3]s
 Onboard another device while they run:
   briskest quickstart --dir %[1]s --add WIDGET-0002
-Enroll a device without an IDevID with curl:
+
+Enroll a device without an IDevID with curl while they run:
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=sensor-1 -outform DER | openssl base64 -out csr.b64
-  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, servers.EST)
+  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, est, servers)
 }

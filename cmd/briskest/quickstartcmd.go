@@ -114,7 +114,7 @@ func (q *quickstart) run(told context.Context, c *quickstartCmd) error {
 			stop() // one that ends, ends the other
 		})
 	}
-	err = q.onboard(ctx, servers)
+	err = q.onboard(ctx, servers, c.Once)
 	if err != nil || c.Once {
 		stop()
 	}
@@ -214,7 +214,7 @@ func (q *quickstart) enter(ctx context.Context, servers *quickServers) error {
 }
 
 // onboard runs the pledge over the wire and prints what each step proved.
-func (q *quickstart) onboard(ctx context.Context, servers *quickServers) error {
+func (q *quickstart) onboard(ctx context.Context, servers *quickServers, once bool) error {
 	if err := q.runPledge(ctx, "pledge", servers.EST); err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (q *quickstart) onboard(ctx context.Context, servers *quickServers) error {
 	if err := pemfile.Write(q.path("addresses.json"), append(data, '\n'), 0o644); err != nil {
 		return err
 	}
-	q.out.Printf("\nThe device is a member of the network.\n%s\n", q.whatNext(servers))
+	q.out.Printf("\nThe device is a member of the network.\n%s\n", q.whatNext(servers.EST, once))
 	return nil
 }
 

@@ -265,13 +265,17 @@ func JSONLines[T any](t testing.TB, text string) []T {
 // ReadAddresses reads a quickstart's addresses.json.
 func ReadAddresses(t testing.TB, dir string) Addresses {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
+	a, err := parseAddresses(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a Addresses
-	if err := json.Unmarshal(data, &a); err != nil {
-		t.Fatalf("addresses.json: %v", err)
-	}
 	return a
+}
+
+func parseAddresses(dir string) (a Addresses, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, "addresses.json"))
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(data, &a)
 }
