@@ -75,8 +75,9 @@ func (s *Service) addressBudget(v *version, c *Case, count bool) *Decision {
 	return nil
 }
 
-// deviceBudget counts one certificate or exchange, or refuses it.
-func (s *Service) deviceBudget(v *version, c *Case, key string) *Decision {
+// deviceBudget refuses a certificate or an exchange that is one too many for a
+// device; count says whether this one counts.
+func (s *Service) deviceBudget(v *version, c *Case, key string, count bool) *Decision {
 	limit := v.Limits.EnrollmentsPerDevice
 	if limit == 0 {
 		return nil
@@ -84,7 +85,9 @@ func (s *Service) deviceBudget(v *version, c *Case, key string) *Decision {
 	if wait, over := s.byDevice.exceeded(key, limit, c.At); over {
 		return &Decision{Reason: ReasonDeviceBudget, Rule: "device-budget", RetryAfter: jitter(wait)}
 	}
-	s.byDevice.use(key, c.At)
+	if count {
+		s.byDevice.use(key, c.At)
+	}
 	return nil
 }
 

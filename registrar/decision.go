@@ -107,6 +107,9 @@ type Case struct {
 	// Held are the device's certificates, loaded where the profile's rules need
 	// them: the issued ones, and where renewals are counted those in any status.
 	Held []*Certificate
+	// Supposed says that Device and NameOwner are nil without having been
+	// looked for; nothing is issued unless the record turns out to say so too.
+	Supposed bool
 	// Evidence is what is kept when the case has to wait: the CSR or voucher-request as received.
 	Evidence []byte
 }

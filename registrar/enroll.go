@@ -133,13 +133,10 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 		return nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
 	}
 	defer unlock()
-	// Another registrar with the same store may take the name between the
-	// reading and the writing; the second round sees it.
+	// The record may say something else when it is written than when it was
+	// read, or supposed; the second round sees what it says.
 	for round := 0; ; round++ {
-		if d := s.loadEnrollment(ctx, v, c); d != nil {
-			return nil, d
-		}
-		d := s.policy(&v.Settings, c)
+		d := s.decide(ctx, v, c, round == 0)
 		if d.Verdict == Wait {
 			d = s.resolve(ctx, v, c, d)
 		}
@@ -149,21 +146,45 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 		case d.Again:
 			return c.Current.Raw, nil
 		}
-		if d := s.deviceBudget(v, c, key); d != nil {
+		if d := s.deviceBudget(v, c, key, false); d != nil {
 			return nil, d
 		}
 		raw, refused := s.issue(ctx, v, c, d)
+		if refused == nil {
+			_ = s.deviceBudget(v, c, key, true) // there was room a moment ago
+		}
 		if refused == nil || round > 0 || !errors.Is(refused.Err, ErrConflict) {
 			return raw, refused
 		}
 	}
 }
 
+// decide loads the facts and has the policy decide. Most enrollments by name
+// are of a name that nobody has: with suppose, that is taken for granted where
+// the policy then allows, and the intent is recorded only if it is so.
+func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool) *Decision {
+	c.forgetRecord()
+	if c.Supposed = suppose && !c.aboutItself() && c.Identity.Kind != IDevID; c.Supposed {
+		if d := s.policy(&v.Settings, c); d.Verdict == Allow {
+			return d
+		}
+		c.Supposed = false
+	}
+	if d := s.loadEnrollment(ctx, v, c); d != nil {
+		return d
+	}
+	return s.policy(&v.Settings, c)
+}
+
+// forgetRecord drops what was read of the device.
+func (c *Case) forgetRecord() {
+	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held = nil, nil, nil, nil, nil
+}
+
 // loadEnrollment reads the facts about the device.
 func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case) *Decision {
 	const rule = "inventory"
 	var err error
-	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held = nil, nil, nil, nil, nil
 	switch {
 	case c.aboutItself():
 		c.Device, err = s.store.Device(ctx, v.Domain, c.Identity.Device.ID)

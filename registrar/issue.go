@@ -76,6 +76,9 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	if i.made {
 		change.PutDevices = []*Device{i.device}
 	}
+	if c.Supposed {
+		change.Unclaimed = []DeviceName{{i.v.Domain, c.SerialNumber}}
+	}
 	if len(in.Serial) == 0 {
 		i.failed = errors.New("the issuer does not say which serial number it is about to use")
 	} else {

@@ -182,7 +182,7 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 	if row != nil {
 		return s.rejoin(v, c, r, row), row, nil
 	}
-	if d := s.deviceBudget(v, c, key); d != nil {
+	if d := s.deviceBudget(v, c, key, true); d != nil {
 		return nil, nil, d
 	}
 	x, d := s.recordRequest(ctx, v, c, r, hash)

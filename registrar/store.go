@@ -30,6 +30,9 @@ type Committer interface {
 // Change is one transaction. Nil and empty fields do nothing. Rows are applied
 // in the order of the fields.
 type Change struct {
+	// Unclaimed are names that no device on record may have, of whatever
+	// manufacturer; ErrConflict otherwise. They are looked at first.
+	Unclaimed []DeviceName
 	// PutDevices inserts or replaces by ID. Inserting a second device of the
 	// same domain, manufacturer and serial number is ErrConflict.
 	PutDevices []*Device
@@ -55,6 +58,9 @@ type Change struct {
 	// Trail is appended last.
 	Trail []*trail.Entry
 }
+
+// DeviceName is a serial number in a domain.
+type DeviceName struct{ Domain, SerialNumber string }
 
 // CRL is one signed list on record.
 type CRL struct {

@@ -31,6 +31,11 @@ type writer struct {
 }
 
 func (w writer) change(c *registrar.Change) error {
+	for _, name := range c.Unclaimed {
+		if err := w.unclaimed(name); err != nil {
+			return err
+		}
+	}
 	for _, d := range c.PutDevices {
 		if err := w.device(d); err != nil {
 			return conflict(err, "device", d.SerialNumber)
@@ -96,4 +101,19 @@ func (w writer) crl(l *registrar.CRL) error {
 		return fmt.Errorf("revocation list %d after %d: %w", l.Number, last, registrar.ErrConflict)
 	}
 	return w.tx.Put(w.t.crls, l.Domain, l.Number, l.ThisUpdate, l.NextUpdate, l.Raw)
+}
+
+// unclaimed checks that no device has the name. The writer has the index at
+// hand, so that this costs less than a reader's look.
+func (w writer) unclaimed(name registrar.DeviceName) error {
+	var id string
+	err := w.tx.QueryRow("SELECT id FROM devices WHERE domain = ? AND serial_number = ? LIMIT 1", name.Domain, name.SerialNumber).Scan(&id)
+	switch {
+	case errors.Is(err, sqlitedb.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return fmt.Errorf("the name %q is that of device %s: %w", name.SerialNumber, id, registrar.ErrConflict)
+	}
 }

@@ -25,6 +25,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 	}{
 		{"DeviceIsReadBackAsWritten", testDevice},
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
+		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"CertificateGoesFromIntentToRevocation", testLifecycle},
 		{"StatusMovesOnlyFromWhereTheContractSays", testMoves},

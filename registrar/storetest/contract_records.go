@@ -204,3 +204,20 @@ func testText(t *testing.T, s registrar.Store) {
 		want(t, fmt.Sprintf("DeviceBySerialNumber(%q)", text), got, err, d)
 	}
 }
+
+func testUnclaimed(t *testing.T, s registrar.Store) {
+	name := registrar.DeviceName{Domain: registrar.DefaultDomain, SerialNumber: device(1).SerialNumber}
+	unclaimed := []registrar.DeviceName{name}
+	commit(t, s, &registrar.Change{Unclaimed: unclaimed, PutDevices: []*registrar.Device{device(1)}})
+	other := device(2)
+	other.Manufacturer, other.SerialNumber = "other", name.SerialNumber
+	wantConflict(t, s, "a name that another manufacturer's device has", &registrar.Change{
+		Unclaimed: unclaimed, PutDevices: []*registrar.Device{other},
+	})
+	elsewhere := device(3)
+	elsewhere.Domain, elsewhere.SerialNumber = "elsewhere", name.SerialNumber
+	commit(t, s, &registrar.Change{
+		Unclaimed:  []registrar.DeviceName{{Domain: "elsewhere", SerialNumber: name.SerialNumber}},
+		PutDevices: []*registrar.Device{elsewhere},
+	})
+}

@@ -120,6 +120,13 @@ func conflict(format string, args ...any) error {
 }
 
 func (s *state) apply(c *registrar.Change) error {
+	for _, name := range c.Unclaimed {
+		for _, d := range s.devices {
+			if d.Domain == name.Domain && d.SerialNumber == name.SerialNumber {
+				return conflict("the name %q is that of device %s", name.SerialNumber, d.ID)
+			}
+		}
+	}
 	for _, d := range c.PutDevices {
 		if err := s.putDevice(d); err != nil {
 			return err
