@@ -61,6 +61,9 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 			return nil
 		})
 	})
+	if cli.Code(err) == cli.ExitNotFound {
+		return cli.Hint(err, "add it to manufacturers in %s, and have the registrar load that with SIGHUP", c.Config)
+	}
 	if err != nil {
 		return err
 	}

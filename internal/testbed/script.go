@@ -4,7 +4,6 @@ package testbed
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -45,7 +44,7 @@ func RunScripts(t *testing.T, program string) {
 //	until CODE PROGRAM ARG...     the same, again and again until it is so
 //	await PATH...                 until a file is there; a *.sock must answer
 //	signal TERM|HUP|INT TEXT      to the background program whose arguments hold TEXT
-//	addresses DIR                 sets EST, BRSKI, MASA and PID from a quickstart's addresses.json
+//	addresses DIR                 sets ORIGIN, EST, BRSKI, MASA and PID from a quickstart's addresses.json
 //	freeport NAME                 sets NAME to a free port of 127.0.0.1
 //	replace OLD NEW FILE          every occurrence, of which there must be some
 //	mode OCTAL PATH...            the permissions must be these
@@ -118,25 +117,13 @@ func await(ts *testscript.TestScript, args []string) {
 				_, err := os.Stat(path)
 				return err == nil
 			}
-			return answersOn(path)
+			conn, err := DialSocket(path)
+			if err != nil {
+				return false
+			}
+			return conn.Close() == nil
 		})
 	}
-}
-
-// answersOn reports whether somebody listens on a unix socket, whose name may
-// be longer than a socket's address.
-func answersOn(path string) bool {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return false
-	}
-	defer dir.Close()
-	conn, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
 }
 
 func signal(ts *testscript.TestScript, args []string) {
@@ -153,6 +140,7 @@ func signal(ts *testscript.TestScript, args []string) {
 func addresses(ts *testscript.TestScript, args []string) {
 	a, err := parseAddresses(ts.MkAbs(args[0]))
 	ts.Check(err)
+	ts.Setenv("ORIGIN", strings.TrimSuffix(a.EST, "/.well-known/est"))
 	ts.Setenv("EST", a.EST)
 	ts.Setenv("BRSKI", a.BRSKI)
 	ts.Setenv("MASA", a.MASA)

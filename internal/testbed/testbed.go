@@ -9,6 +9,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -157,6 +159,17 @@ func (b *Bed) Stop(t testing.TB) {
 	b.process.Stop()
 }
 
+// DialSocket connects to a unix socket, whose name may be longer than a socket's
+// address is.
+func DialSocket(path string) (net.Conn, error) {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)))
+}
+
 // Process is a program that a test started.
 type Process struct {
 	t    testing.TB
@@ -215,12 +228,18 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Signal sends the program a signal.
+func (p *Process) Signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("%v: %v\n%s", p.cmd.Args, err, p.Output())
+	}
+}
+
 // Stop ends the program with SIGTERM; it must exit 0.
 func (p *Process) Stop() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatalf("%v: %v\n%s", p.cmd.Args, err, p.Output())
-	}
+	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(patience):
