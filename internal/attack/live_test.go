@@ -190,8 +190,8 @@ func (l *live) forgedLines(t *testing.T) {
 	}
 }
 
-// otherUsers: keys, credentials and the operators' sockets are this user's
-// alone, and so are the folders that hold the databases.
+// otherUsers: keys, credentials, databases, logs and the operators' sockets are
+// this user's alone, and so are the folders that hold them.
 func (l *live) otherUsers(t *testing.T) {
 	for _, folder := range []string{".", "masa", "registrar", "registrar/ca", "pledge"} {
 		if st, err := os.Stat(filepath.Join(l.Dir, folder)); err != nil || st.Mode().Perm()&0o077 != 0 {
@@ -207,7 +207,7 @@ func (l *live) otherUsers(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		secret := strings.HasSuffix(path, ".key") || strings.HasSuffix(path, ".log") || strings.HasSuffix(path, "est-user.txt")
+		secret := strings.HasSuffix(path, ".key") || strings.HasSuffix(path, ".log") || strings.HasSuffix(path, "est-user.txt") || strings.Contains(path, ".db")
 		if d.Type()&fs.ModeSocket != 0 {
 			sockets, secret = sockets+1, true
 		}
