@@ -75,7 +75,11 @@ func (c *quickstartCmd) Run(ctx context.Context, s streams) error {
 	if c.Add != "" {
 		return q.add(ctx, c.Add)
 	}
-	return q.run(ctx, c)
+	err = q.run(ctx, c)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !c.Once {
+		return nil // told to end while it was still on the way
+	}
+	return err
 }
 
 // quickstart is one run of the command.
@@ -94,13 +98,12 @@ func (q *quickstart) step(who, proven string, files ...string) {
 	}
 }
 
-// run sets up, serves and onboards. Told to end, it ends what it started, and
-// that is no failure.
-func (q *quickstart) run(told context.Context, c *quickstartCmd) error {
-	if err := q.setUp(told, int(c.Port)); err != nil {
+// run sets up, serves and onboards, and ends what it started.
+func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
+	if err := q.setUp(ctx, int(c.Port)); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(told)
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	servers, err := q.start(ctx)
 	if err != nil {
@@ -120,9 +123,6 @@ func (q *quickstart) run(told context.Context, c *quickstartCmd) error {
 	}
 	running.Wait()
 	close(failed)
-	if told.Err() != nil && errors.Is(err, context.Canceled) {
-		err = nil
-	}
 	for e := range failed {
 		err = errors.Join(err, e)
 	}

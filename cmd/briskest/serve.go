@@ -34,6 +34,7 @@ type service struct {
 	connections int // 0: the default
 	inFlight    int // 0: the default
 	log         *slog.Logger
+	hangup      chan os.Signal
 	// reload loads the configuration again, whole or not at all.
 	reload func(ctx context.Context) error
 	// close ends what the role runs in the background, then its store.
@@ -44,6 +45,8 @@ type service struct {
 // listeners: HOST:PORT for devices, a unix socket for operators. On an error
 // the role is closed.
 func (s *service) open(ctx context.Context, begin func() error, address, socket string) error {
+	s.hangup = make(chan os.Signal, 1)
+	signal.Notify(s.hangup, syscall.SIGHUP) // before anybody can know that the server is there
 	err := begin()
 	if err == nil {
 		s.devices, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -66,9 +69,7 @@ func (s *service) open(ctx context.Context, begin func() error, address, socket 
 func (s *service) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	defer signal.Stop(s.hangup)
 
 	server := httpserver.New(s.devices, httpserver.Config{
 		Certificate: s.certificate.Load, Routes: s.routes,
@@ -91,7 +92,7 @@ func (s *service) serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-hangup:
+		case <-s.hangup:
 			s.reloaded(ctx)
 		}
 	}
