@@ -10,6 +10,8 @@ import (
 
 	"crypto/x509/pkix"
 
+	"go.uber.org/goleak"
+
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
@@ -158,4 +160,32 @@ func TestASecondDomainIsSeenInTheAuditLog(t *testing.T) {
 	if err != nil || len(log.Events) != 2 || log.Events[0].DomainID == log.Events[1].DomainID {
 		t.Errorf("audit-log = %+v, %v; want both domains in it", log, err)
 	}
+}
+
+// A registrar that is told to stop stops, whatever a MASA does: nothing of it runs on.
+func TestAServiceThatEndsLeavesNothingRunning(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	h := newHouse(t, nil)
+	h.importSerials("SN-1")
+	h.masa = &lyingMASA{answer: func(ctx context.Context, _ *brski.MASARequest) (*brski.Voucher, error) {
+		<-ctx.Done() // never answers
+		return nil, ctx.Err()
+	}}
+	asked := make(chan error)
+	p := h.pledge(h.idevidCA.IDevID(t, "SN-1", ""))
+	go func() {
+		_, err := p.send()
+		asked <- err
+	}()
+	for range 20 {
+		_, err := h.enroll(pkix.Name{CommonName: "x"}).send()
+		if reason(err) != registrar.ReasonNoCredentials {
+			t.Error(err)
+		}
+	}
+	h.service.Close()
+	if err := <-asked; err == nil {
+		t.Error("a voucher from a MASA that never answered")
+	}
+	goleak.VerifyNone(t, before)
 }
