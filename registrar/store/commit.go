@@ -11,9 +11,7 @@ import (
 
 // Commit implements registrar.Committer.
 func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
-	if len(c.PutCredentials) > 0 {
-		defer s.credentials.forget()
-	}
+	defer s.caches.forget(c)
 	return s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
 		w := writer{tx: tx, t: s.t}
 		if err := w.change(c); err != nil {

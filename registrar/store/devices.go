@@ -22,7 +22,9 @@ func scanDevice(row scanner) (*registrar.Device, error) {
 
 // Device implements registrar.Devices.
 func (s *Store) Device(ctx context.Context, domain, id string) (*registrar.Device, error) {
-	return scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND id = ?", domain, id))
+	return pointed(s.caches.devices.read(domain, id, func() (registrar.Device, error) {
+		return valued(scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND id = ?", domain, id)))
+	}))
 }
 
 // DeviceBySerialNumber implements registrar.Devices.

@@ -58,15 +58,9 @@ func scanCredential(row scanner) (*registrar.Credential, error) {
 
 // Credential implements registrar.Credentials.
 func (s *Store) Credential(ctx context.Context, domain, user string) (*registrar.Credential, error) {
-	kept, generation := s.credentials.lookup(domain, user)
-	if kept != nil {
-		return kept, nil
-	}
-	row, err := scanCredential(s.db.QueryRow(ctx, selectCredential+"WHERE domain = ? AND user = ?", domain, user))
-	if err == nil {
-		s.credentials.keep(row, generation)
-	}
-	return row, err
+	return pointed(s.caches.credentials.read(domain, user, func() (registrar.Credential, error) {
+		return valued(scanCredential(s.db.QueryRow(ctx, selectCredential+"WHERE domain = ? AND user = ?", domain, user)))
+	}))
 }
 
 // ListCredentials implements registrar.Credentials.

@@ -32,9 +32,9 @@ type Options struct {
 
 // Store is a registrar.Store in an SQLite file.
 type Store struct {
-	db          *sqlitedb.DB
-	t           *tables
-	credentials credentialCache
+	db     *sqlitedb.DB
+	t      *tables
+	caches *caches
 }
 
 var _ registrar.Store = (*Store)(nil)
@@ -55,7 +55,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, t: t}, nil
+	return &Store{db: db, t: t, caches: newCaches()}, nil
 }
 
 // Close waits for the changes under way and closes the database.

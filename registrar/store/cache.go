@@ -1,0 +1,111 @@
+package store
+
+import (
+	"hash/maphash"
+	"sync"
+
+	"github.com/briskest/briskest/registrar"
+)
+
+// maxCached bounds each cache, in rows; a full one starts anew.
+const maxCached = 2048
+
+// generations is how many keys share a count of changes.
+const generations = 256
+
+// cache keeps rows that authenticate peers: a group credential that thousands
+// of devices share, an RA's certificate, a device that renews. One process has
+// the database open, and every change passes [Store.Commit], which forgets what
+// it touched before it returns: what is kept is what is on record.
+type cache[V any] struct {
+	seed maphash.Seed
+
+	mu      sync.RWMutex
+	rows    map[[2]string]V     // by domain and name; guarded by mu
+	changes [generations]uint64 // by key's hash; guarded by mu
+}
+
+func newCache[V any]() *cache[V] {
+	return &cache[V]{seed: maphash.MakeSeed(), rows: make(map[[2]string]V)}
+}
+
+func (c *cache[V]) slot(key [2]string) uint64 { return maphash.Comparable(c.seed, key) % generations }
+
+// read returns the kept row, or what fetch finds. That is kept unless a change
+// of the key, or of one that shares its count, came meanwhile.
+func (c *cache[V]) read(domain, name string, fetch func() (V, error)) (V, error) {
+	key := [2]string{domain, name}
+	slot := c.slot(key)
+	c.mu.RLock()
+	row, ok := c.rows[key]
+	before := c.changes[slot]
+	c.mu.RUnlock()
+	if ok {
+		return row, nil
+	}
+	row, err := fetch()
+	if err != nil {
+		return row, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before == c.changes[slot] {
+		if len(c.rows) >= maxCached {
+			clear(c.rows)
+		}
+		c.rows[key] = row
+	}
+	return row, nil
+}
+
+func (c *cache[V]) forget(domain, name string) {
+	key := [2]string{domain, name}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes[c.slot(key)]++
+	delete(c.rows, key)
+}
+
+// caches are those of a Store. Rows are kept by value, so that a caller who
+// changes what it got changes nothing here; what slices point to never changes.
+type caches struct {
+	credentials  *cache[registrar.Credential]
+	certificates *cache[registrar.Certificate] // by serial number as a string of bytes
+	devices      *cache[registrar.Device]      // by ID
+}
+
+func newCaches() *caches {
+	return &caches{newCache[registrar.Credential](), newCache[registrar.Certificate](), newCache[registrar.Device]()}
+}
+
+// forget drops what a change touches.
+func (c *caches) forget(change *registrar.Change) {
+	for _, k := range change.PutCredentials {
+		c.credentials.forget(k.Domain, k.User)
+	}
+	for _, d := range change.PutDevices {
+		c.devices.forget(d.Domain, d.ID)
+	}
+	for _, rows := range [][]*registrar.Certificate{change.Intents, change.Issued, change.Abandoned, change.Revoked} {
+		for _, r := range rows {
+			c.certificates.forget(r.Domain, string(r.Serial))
+		}
+	}
+}
+
+// valued turns what a scan returns into a value.
+func valued[V any](row *V, err error) (V, error) {
+	if err != nil {
+		var none V
+		return none, err
+	}
+	return *row, nil
+}
+
+// pointed is the reverse, for the caller.
+func pointed[V any](row V, err error) (*V, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &row, nil
+}
