@@ -103,17 +103,10 @@ func endpoint(path string) string {
 
 func newBadBench(t *testing.T) *badBench {
 	t.Helper()
-	program := testbed.Build(t, "briskest")
-	dir := filepath.Join(t.TempDir(), "q")
-	if out, errs, code := testbed.Run(t, program, "quickstart", "--once", "--dir", dir); code != 0 {
-		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
-	}
-	bed := &testbed.Bed{Program: program, Dir: dir, Addresses: testbed.ReadAddresses(t, dir)}
+	bed := testbed.Once(t)
 	b := &badBench{t: t, bed: bed}
-	b.masa = testbed.Launch(t, program, "masa", "--config", filepath.Join(dir, "masa.yaml"))
-	b.registrar = testbed.Launch(t, program, "registrar", "--config", filepath.Join(dir, "registrar.yaml"))
-	client := bed.Client(t, nil)
-	b.registrar.Until(func() bool { return answers(client, bed.EST+"/cacerts") })
+	b.masa = testbed.Launch(t, bed.Program, "masa", "--config", filepath.Join(bed.Dir, "masa.yaml"))
+	b.registrar = bed.Registrar(t)
 	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	t.Cleanup(insecure.CloseIdleConnections)
 	b.masa.Until(func() bool { return answers(insecure, bed.MASA+"/nothing") })

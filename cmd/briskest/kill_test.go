@@ -47,12 +47,7 @@ func TestKilledRegistrarLosesNoCertificate(t *testing.T) {
 	if os.Getenv("BRISKEST_SOAK") != "" {
 		kills = 50
 	}
-	program := testbed.Build(t, "briskest")
-	dir := filepath.Join(t.TempDir(), "q")
-	if out, errs, code := testbed.Run(t, program, "quickstart", "--once", "--dir", dir); code != 0 {
-		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
-	}
-	bed := &testbed.Bed{Program: program, Dir: dir, Addresses: testbed.ReadAddresses(t, dir)}
+	bed := testbed.Once(t)
 	got := &received{serials: make(map[string]bool)}
 	for round := range kills {
 		killOnce(t, bed, got)
@@ -67,22 +62,31 @@ func TestKilledRegistrarLosesNoCertificate(t *testing.T) {
 // killOnce starts the registrar, puts 8 clients on it and kills it at a random moment.
 func killOnce(t *testing.T, bed *testbed.Bed, got *received) {
 	t.Helper()
-	registrar := testbed.Launch(t, bed.Program, "registrar", "--config", filepath.Join(bed.Dir, "registrar.yaml"))
-	client := bed.Client(t, nil)
-	registrar.Until(func() bool {
-		res, err := client.Get(bed.EST + "/cacerts")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == 200
-	})
-	user, password := bed.User(t)
+	registrar := bed.Registrar(t)
 	ctx, cancel := context.WithCancel(context.Background())
+	clients := enrollUntil(ctx, t, &load{bed: bed, clients: 8, got: got.add, failed: func(error) {}}) // the registrar will be gone
+	<-time.After(time.Duration(20+rand.IntN(400)) * time.Millisecond)
+	registrar.Kill()
+	cancel()
+	clients.Wait()
+}
+
+// load is clients that enroll one new name after another.
+type load struct {
+	bed     *testbed.Bed
+	clients int
+	got     func(*x509.Certificate) // called by several clients at once
+	failed  func(error)             // likewise; that client ends
+}
+
+// enrollUntil puts the load on the registrar until ctx ends or it fails.
+func enrollUntil(ctx context.Context, t *testing.T, l *load) *sync.WaitGroup {
+	t.Helper()
+	user, password := l.bed.User(t)
 	var clients sync.WaitGroup
-	for range 8 {
+	for range l.clients {
+		c := &est.Client{URL: l.bed.EST, HTTP: l.bed.Client(t, nil), User: user, Password: est.Secret(password)}
 		clients.Go(func() {
-			c := &est.Client{URL: bed.EST, HTTP: bed.Client(t, nil), User: user, Password: est.Secret(password)}
 			for ctx.Err() == nil {
 				csr, err := newRequest()
 				if err != nil {
@@ -91,16 +95,14 @@ func killOnce(t *testing.T, bed *testbed.Bed, got *received) {
 				}
 				cert, err := c.SimpleEnroll(ctx, csr)
 				if err != nil {
-					return // the registrar is gone
+					l.failed(err)
+					return
 				}
-				got.add(cert)
+				l.got(cert)
 			}
 		})
 	}
-	<-time.After(time.Duration(20+rand.IntN(400)) * time.Millisecond)
-	registrar.Kill()
-	cancel()
-	clients.Wait()
+	return &clients
 }
 
 func newRequest() ([]byte, error) {
@@ -120,16 +122,7 @@ var verified = regexp.MustCompile(`^(\d+) entries, head ([0-9a-f]{64})\n$`)
 func checkRecord(t *testing.T, bed *testbed.Bed, got *received, round int) {
 	t.Helper()
 	config := filepath.Join(bed.Dir, "registrar.yaml")
-	registrar := testbed.Launch(t, bed.Program, "registrar", "--config", config)
-	client := bed.Client(t, nil)
-	registrar.Until(func() bool {
-		res, err := client.Get(bed.EST + "/cacerts")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == 200
-	})
+	registrar := bed.Registrar(t)
 	out, errs, code := testbed.Run(t, bed.Program, "ca", "list", "--config", config, "-o", "json")
 	if code != 0 {
 		t.Fatalf("round %d: ca list: exit %d\n%s", round, code, errs)
@@ -165,11 +158,8 @@ func checkRecord(t *testing.T, bed *testbed.Bed, got *received, round int) {
 }
 
 func TestTrailVerifyFindsARowChangedByHand(t *testing.T) {
-	program := testbed.Build(t, "briskest")
-	dir := filepath.Join(t.TempDir(), "q")
-	if out, errs, code := testbed.Run(t, program, "quickstart", "--once", "--dir", dir); code != 0 {
-		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
-	}
+	bed := testbed.Once(t)
+	dir, program := bed.Dir, bed.Program
 	config := filepath.Join(dir, "registrar.yaml")
 	db := filepath.Join(dir, "registrar", "registrar.db")
 	whole, err := os.ReadFile(db)

@@ -23,12 +23,17 @@ type masaCmd struct {
 
 type masaServeCmd struct {
 	Config string `required:"" type:"existingfile" help:"masa.yaml."`
+	Check  bool   `help:"Load the configuration and all it names, say what is wrong with it, and exit."`
 }
 
 // Run serves until it is told to stop. SIGHUP loads the configuration again.
 func (c *masaServeCmd) Run(ctx context.Context, s streams) error {
 	cfg, err := loadMASAConfig(c.Config)
 	if err != nil {
+		return err
+	}
+	if c.Check {
+		_, _, err := cfg.build(ctx)
 		return err
 	}
 	service, _, err := startMASA(ctx, cfg, s.Err)

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/briskest/briskest/internal/cli"
@@ -90,7 +93,7 @@ func (q *quickstart) whatNext(est string, once bool) string {
 	dir := q.path("")
 	servers := "The servers run until this command is told to end (Ctrl-C or SIGTERM). Their\nlogs are in masa/masa.log and registrar/registrar.log there.\n"
 	if once {
-		servers = fmt.Sprintf("Start the servers again:\n  briskest quickstart --dir %s\n", dir)
+		servers = fmt.Sprintf("Start the servers again:\n  %s quickstart --dir %s\n", program(), dir)
 	}
 	return fmt.Sprintf(`
 Look at it with nothing of ours:
@@ -99,9 +102,27 @@ Look at it with nothing of ours:
 
 %[3]s
 Onboard another device while they run:
-  briskest quickstart --dir %[1]s --add WIDGET-0002
+  %[4]s quickstart --dir %[1]s --add WIDGET-0002
 
 Enroll a device without an IDevID with curl while they run:
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=sensor-1 -outform DER | openssl base64 -out csr.b64
-  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, est, servers)
+  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, est, servers, program())
+}
+
+// program is how this program was called, as far as one can tell.
+func program() string {
+	path, err := os.Executable()
+	switch {
+	case err == nil && strings.Contains(path, "/go-build"):
+		return "go run ./cmd/briskest"
+	case err == nil && filepath.Base(path) == "briskest" && !inPath("briskest"):
+		return path
+	default:
+		return "briskest"
+	}
+}
+
+func inPath(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
 }

@@ -12,12 +12,17 @@ import (
 
 type registrarCmd struct {
 	Config string `required:"" type:"existingfile" help:"registrar.yaml."`
+	Check  bool   `help:"Load the configuration and all it names, say what is wrong with it, and exit."`
 }
 
 // Run serves until it is told to stop. SIGHUP loads the configuration again.
 func (c *registrarCmd) Run(ctx context.Context, s streams) error {
 	cfg, err := loadRegistrarConfig(c.Config)
 	if err != nil {
+		return err
+	}
+	if c.Check {
+		_, _, err := cfg.build(ctx)
 		return err
 	}
 	service, _, err := startRegistrar(ctx, cfg, s.Err)

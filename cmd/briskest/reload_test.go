@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/ca/profile"
-	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/internal/testbed"
@@ -33,27 +32,26 @@ type variant struct {
 // Each certificate is of one version of the profile, whole, and the trail says
 // which; what cannot be loaded changes nothing.
 func TestEachCertificateIsOfExactlyOneLoadedConfiguration(t *testing.T) {
-	program := testbed.Build(t, "briskest")
-	dir := filepath.Join(t.TempDir(), "q")
-	if out, errs, code := testbed.Run(t, program, "quickstart", "--once", "--dir", dir); code != 0 {
-		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
-	}
-	bed := &testbed.Bed{Program: program, Dir: dir, Addresses: testbed.ReadAddresses(t, dir)}
-	file := filepath.Join(dir, "registrar", "profiles", "device.yaml")
+	bed := testbed.Once(t)
+	file := filepath.Join(bed.Dir, "registrar", "profiles", "device.yaml")
 	variants := makeVariants(t, readFile(t, file))
-	registrar := testbed.Launch(t, program, "registrar", "--config", filepath.Join(dir, "registrar.yaml"))
-	registrar.Until(func() bool { return answers(bed.Client(t, nil), bed.EST+"/cacerts") })
+	registrar := bed.Registrar(t)
 
-	load(t, registrar, file, variants[0].text, "configuration loaded")
+	reload(t, registrar, file, variants[0].text, "configuration loaded")
 	ctx, cancel := context.WithCancel(t.Context())
-	issued, done := enrollUntil(ctx, t, bed)
+	issued := &issuedCertificates{}
+	clients := enrollUntil(ctx, t, &load{bed: bed, clients: 4, got: issued.add, failed: func(err error) {
+		if ctx.Err() == nil {
+			t.Errorf("SimpleEnroll: %v", err)
+		}
+	}})
 	for round := range 10 {
-		load(t, registrar, file, variants[(round+1)%len(variants)].text, "configuration loaded")
-		load(t, registrar, file, []byte("schema: 1\nname: device\nnot_a_key: 1\n"), "the old one stays")
+		reload(t, registrar, file, variants[(round+1)%len(variants)].text, "configuration loaded")
+		reload(t, registrar, file, []byte("schema: 1\nname: device\nnot_a_key: 1\n"), "the old one stays")
 	}
 	cancel()
-	done.Wait()
-	checkVersions(t, dir, variants, issued.certs)
+	clients.Wait()
+	checkVersions(t, bed.Dir, variants, issued.certs)
 	registrar.Stop()
 }
 
@@ -84,8 +82,8 @@ func makeVariants(t *testing.T, text []byte) []variant {
 	return out
 }
 
-// load replaces the profile, sends SIGHUP and waits for what the log says.
-func load(t *testing.T, registrar *testbed.Process, file string, text []byte, logged string) {
+// reload replaces the profile, sends SIGHUP and waits for what the log says.
+func reload(t *testing.T, registrar *testbed.Process, file string, text []byte, logged string) {
 	t.Helper()
 	if err := pemfile.Write(file, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -101,35 +99,10 @@ type issuedCertificates struct {
 	certs []*x509.Certificate // guarded by mu
 }
 
-// enrollUntil enrolls with four clients until ctx ends.
-func enrollUntil(ctx context.Context, t *testing.T, bed *testbed.Bed) (*issuedCertificates, *sync.WaitGroup) {
-	t.Helper()
-	got := &issuedCertificates{}
-	user, password := bed.User(t)
-	var clients sync.WaitGroup
-	for range 4 {
-		c := &est.Client{URL: bed.EST, HTTP: bed.Client(t, nil), User: user, Password: est.Secret(password)}
-		clients.Go(func() {
-			for ctx.Err() == nil {
-				csr, err := newRequest()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				cert, err := c.SimpleEnroll(ctx, csr)
-				if err != nil {
-					if ctx.Err() == nil {
-						t.Errorf("SimpleEnroll: %v", err)
-					}
-					return
-				}
-				got.mu.Lock()
-				got.certs = append(got.certs, cert)
-				got.mu.Unlock()
-			}
-		})
-	}
-	return got, &clients
+func (i *issuedCertificates) add(cert *x509.Certificate) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.certs = append(i.certs, cert)
 }
 
 // trailed is what the test reads of an entry's body.

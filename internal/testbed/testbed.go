@@ -110,6 +110,33 @@ func StartIn(t testing.TB, program, dir string) *Bed {
 	return b
 }
 
+// Once builds the program and runs a quickstart to its end: a filled directory
+// whose servers do not run.
+func Once(t testing.TB) *Bed {
+	t.Helper()
+	b := &Bed{Program: Build(t, "briskest"), Dir: filepath.Join(t.TempDir(), "q")}
+	if out, errs, code := Run(t, b.Program, "quickstart", "--once", "--dir", b.Dir); code != 0 {
+		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
+	}
+	b.Addresses = ReadAddresses(t, b.Dir)
+	return b
+}
+
+// Registrar starts the bed's registrar alone and returns when it answers.
+func (b *Bed) Registrar(t testing.TB) *Process {
+	t.Helper()
+	p := Launch(t, b.Program, "registrar", "--config", filepath.Join(b.Dir, "registrar.yaml"))
+	client := b.Client(t, nil)
+	p.Until(func() bool {
+		res, err := client.Get(b.EST + "/cacerts")
+		if err != nil {
+			return false
+		}
+		return res.Body.Close() == nil && res.StatusCode == http.StatusOK
+	})
+	return p
+}
+
 // Client returns an HTTP client that trusts the bed's CA, with the given
 // client certificate when it is not nil.
 func (b *Bed) Client(t testing.TB, cert *tls.Certificate) *http.Client {
