@@ -11,8 +11,8 @@ import (
 // Handler serves EST over a [Backend]. The zero value with a Backend is ready. A Handler is not copied after its first
 // request; its fields are not changed either.
 //
-// Each request is decided in a fixed order, and the first refusal ends it: path, method, TLS, the backend's
-// [Admitter], media type, body, CSR, channel binding, the backend. The path is taken as it was sent. Host,
+// Each request is decided in a fixed order, and the first refusal ends it: path, method, TLS, the
+// number of certificates, the backend's [Admitter], media type, body, CSR, channel binding, the backend. The path is taken as it was sent. Host,
 // X-Forwarded-For and other headers that claim who asks decide nothing.
 //
 // Slow peers are ended by the server's ReadHeaderTimeout, ReadTimeout and WriteTimeout: set them.
@@ -70,6 +70,9 @@ func (x *exchange) serve() *Error {
 	if x.r.TLS == nil && !x.h.AllowPlaintext {
 		return refuse(http.StatusForbidden, ReasonTLSRequired, "RFC 7030, Section 3.3",
 			"EST is served over TLS only. Use an https URL.")
+	}
+	if e := x.req.Peer.CheckCertificates(); e != nil {
+		return e
 	}
 	if a, ok := x.h.Backend.(Admitter); ok {
 		if err := a.Admit(x.r.Context(), &x.req.Request); err != nil {

@@ -8,6 +8,13 @@ import (
 	"net/netip"
 )
 
+// MaxCertificates bounds the chain that a peer may present, its own certificate included. Real ones have four at most.
+const MaxCertificates = 8
+
+// perSubject bounds the certificates of one subject that a chain is built from: a CA's own and a cross-certificate.
+// Each more multiplies the paths there are to try, and each try verifies a signature.
+const perSubject = 2
+
 // ErrNoCertificate is what [Peer.Verify] returns for a peer that presented no certificate.
 var ErrNoCertificate = errors.New("the peer presented no certificate")
 
@@ -30,14 +37,29 @@ func NewPeer(r *http.Request) *Peer {
 	return p
 }
 
+// CheckCertificates refuses a peer that presented more than [MaxCertificates], as an *[Error] with status 403. Handlers
+// ask it before anything else looks at the certificates.
+func (p *Peer) CheckCertificates() *Error {
+	if len(p.Certificates) <= MaxCertificates {
+		return nil
+	}
+	return refuse(http.StatusForbidden, ReasonTooManyCertificates, "RFC 7030, Section 3.3.2",
+		"The TLS client presented too many certificates. Present the client's own and those of its issuers, at most 8 in all.")
+}
+
 // Verify builds a chain from the peer's certificate to opts.Roots, with the certificates that the peer sent after it
 // and opts.Intermediates in between (libest sends its leaf alone, strongSwan its chain). opts.KeyUsages empty means any:
 // IDevIDs seldom have an extended key usage. It returns the first chain, leaf first. opts itself is not changed.
 //
-// Errors: [ErrNoCertificate]; those of [x509.Certificate.Verify]. Revocation is not looked at.
+// Of certificates with one subject the first two that the peer sent count, so that what a chain costs is bounded.
+//
+// Errors: [ErrNoCertificate]; that of [Peer.CheckCertificates]; those of [x509.Certificate.Verify]. Revocation is not looked at.
 func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
 	if len(p.Certificates) == 0 {
 		return nil, ErrNoCertificate
+	}
+	if e := p.CheckCertificates(); e != nil {
+		return nil, e
 	}
 	if opts.Roots == nil {
 		// Without this crypto/x509 would fall back to the system's roots.
@@ -51,8 +73,12 @@ func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
 		if opts.Intermediates != nil {
 			pool = opts.Intermediates.Clone()
 		}
+		sent := make(map[string]int, MaxCertificates)
 		for _, c := range p.Certificates[1:] {
-			pool.AddCert(c)
+			if name := string(c.RawSubject); sent[name] < perSubject {
+				sent[name]++
+				pool.AddCert(c)
+			}
 		}
 		opts.Intermediates = pool
 	}

@@ -92,6 +92,9 @@ func TestVerifyBuildsAChainFromWhatWasSentAndWhatIsKnown(t *testing.T) {
 		"no roots":                       {chain, x509.VerifyOptions{}, false},
 		"the wrong usage":                {chain, x509.VerifyOptions{Roots: root.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}, false},
 		"a time before":                  {chain, x509.VerifyOptions{Roots: root.Pool(), CurrentTime: time.Unix(1, 0)}, false},
+		"another CA of that name first":  {[]*x509.Certificate{leaf.Certificate, namesake(t), ca.Certificate}, x509.VerifyOptions{Roots: root.Pool()}, true},
+		"two others of that name first":  {[]*x509.Certificate{leaf.Certificate, namesake(t), namesake(t), ca.Certificate}, x509.VerifyOptions{Roots: root.Pool()}, false},
+		"its chain, and seven more":      {append(chain[:2:2], make([]*x509.Certificate, 7)...), x509.VerifyOptions{Roots: root.Pool()}, false},
 		"a root of its own in the chain": {append(chain, root.Certificate), x509.VerifyOptions{}, false},
 	} {
 		p := &est.Peer{Certificates: c.sent}
@@ -109,6 +112,11 @@ func TestVerifyBuildsAChainFromWhatWasSentAndWhatIsKnown(t *testing.T) {
 	if _, err := new(est.Peer).Verify(x509.VerifyOptions{Roots: root.Pool()}); !errors.Is(err, est.ErrNoCertificate) {
 		t.Errorf("Verify without a certificate: %v", err)
 	}
+}
+
+// namesake is a CA that has nothing but its name in common with another.
+func namesake(t *testing.T) *x509.Certificate {
+	return testpki.NewRoot(t, "root").NewIntermediate(t, "CA").Certificate
 }
 
 func TestAPeerLogsWhoItIs(t *testing.T) {

@@ -14,6 +14,8 @@ const (
 	ReasonOperationMissing = "operation-missing"  // (501) an operation of RFC 7030, Section 3.2.2, that is not served here
 	ReasonMethod           = "method-not-allowed" // (405) with Allow
 	ReasonTLSRequired      = "tls-required"       // (403) the connection is not TLS
+	// (403) the peer presented more than MaxCertificates certificates.
+	ReasonTooManyCertificates = "too-many-certificates"
 
 	// Headers and body.
 	ReasonMediaType       = "media-type"       // (415) Content-Type is missing or not application/pkcs10

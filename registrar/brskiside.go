@@ -22,11 +22,16 @@ var (
 // BRSKI returns the service as brski handlers want it.
 func (s *Service) BRSKI() *Bootstrap { return &Bootstrap{s} }
 
-// Admit implements brski.Admitter: addresses over their budget are refused
-// before a body is read.
+// Admit implements brski.Admitter: addresses over their budget, and peers with
+// a crowd of certificates, are refused before a body is read.
 func (b *Bootstrap) Admit(_ context.Context, call *brski.Call) error {
 	v := b.s.current.Load()
 	c := callCase(v, call)
+	if call.Peer != nil {
+		if e := call.Peer.CheckCertificates(); e != nil {
+			return e
+		}
+	}
 	if d := b.s.addressBudget(v, c, false); d != nil {
 		return d.answer(c)
 	}

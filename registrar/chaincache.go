@@ -11,13 +11,38 @@ import (
 )
 
 // chainCache remembers which certificates had a chain to which anchors under
-// one version of the settings, and when all of that chain was valid. What it
-// never remembers: a refusal, and whether a certificate is revoked.
+// one version of the settings, and when all of that chain was valid; and for a
+// minute which chains led nowhere, so that to present one again and again costs
+// its sender more than us. What it never remembers is whether a certificate is
+// revoked.
 type chainCache struct {
-	size int
+	mu     sync.Mutex
+	chains newest[*chained]   // by leaf; guarded by mu
+	failed newest[*unchained] // by all that was presented; guarded by mu
+}
 
-	mu         sync.Mutex
-	young, old map[[sha256.Size]byte]*chained // guarded by mu
+// newest is a map of bounded size: of what is neither stored nor asked for any
+// more, it forgets.
+type newest[V any] struct {
+	size       int
+	young, old map[[sha256.Size]byte]V
+}
+
+func (n *newest[V]) get(key [sha256.Size]byte) (value V, ok bool) {
+	if value, ok = n.young[key]; ok {
+		return value, true
+	}
+	if value, ok = n.old[key]; ok {
+		n.put(key, value)
+	}
+	return value, ok
+}
+
+func (n *newest[V]) put(key [sha256.Size]byte, value V) {
+	if n.young == nil || len(n.young) >= n.size {
+		n.old, n.young = n.young, map[[sha256.Size]byte]V{}
+	}
+	n.young[key] = value
 }
 
 // chained is a verified chain.
@@ -27,22 +52,27 @@ type chained struct {
 	notBefore, notAfter time.Time     // of the chain as a whole
 }
 
+// unchained is a chain that could not be verified.
+type unchained struct {
+	version *version
+	at      time.Time
+	err     error
+}
+
+// failureKept is for how long a failure counts: a certificate whose time has
+// come is refused no longer than that.
+const failureKept = time.Minute
+
 func newChainCache(size int) *chainCache {
-	return &chainCache{size: size, young: map[[sha256.Size]byte]*chained{}}
+	return &chainCache{chains: newest[*chained]{size: size}, failed: newest[*unchained]{size: size}}
 }
 
 // lookup returns the chain if all of it is valid at the given time.
 func (k *chainCache) lookup(v *version, leaf [sha256.Size]byte, at time.Time) *chained {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e := k.young[leaf]
-	if e == nil {
-		if e = k.old[leaf]; e == nil {
-			return nil
-		}
-		k.add(leaf, e)
-	}
-	if e.version != v || at.Before(e.notBefore) || at.After(e.notAfter) {
+	e, known := k.chains.get(leaf)
+	if !known || e.version != v || at.Before(e.notBefore) || at.After(e.notAfter) {
 		return nil
 	}
 	return e
@@ -51,14 +81,35 @@ func (k *chainCache) lookup(v *version, leaf [sha256.Size]byte, at time.Time) *c
 func (k *chainCache) store(leaf [sha256.Size]byte, e *chained) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.add(leaf, e)
+	k.chains.put(leaf, e)
 }
 
-func (k *chainCache) add(leaf [sha256.Size]byte, e *chained) {
-	if len(k.young) >= k.size {
-		k.old, k.young = k.young, map[[sha256.Size]byte]*chained{}
+// failure returns why the same certificates led nowhere a moment ago, or nil.
+func (k *chainCache) failure(v *version, presented [sha256.Size]byte, at time.Time) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f, known := k.failed.get(presented)
+	if !known || f.version != v || at.Before(f.at) || at.Sub(f.at) >= failureKept {
+		return nil
 	}
-	k.young[leaf] = e
+	return f.err
+}
+
+func (k *chainCache) storeFailure(presented [sha256.Size]byte, f *unchained) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed.put(presented, f)
+}
+
+// presented is the hash of all that the peer sent: with another intermediate
+// CA the same leaf may well have a chain.
+func presented(p *est.Peer) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, c := range p.Certificates {
+		h.Write(c.Raw) // DER says where it ends
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // verify builds a chain from the peer's certificate to our CA or to a
@@ -68,6 +119,21 @@ func (k *chainCache) verify(v *version, p *est.Peer, leaf [sha256.Size]byte, at 
 	if e := k.lookup(v, leaf, at); e != nil {
 		return e, nil
 	}
+	if e := p.CheckCertificates(); e != nil {
+		return nil, e
+	}
+	sent := presented(p)
+	if err := k.failure(v, sent, at); err != nil {
+		return nil, err
+	}
+	e, err := k.build(v, p, leaf, at)
+	if err != nil {
+		k.storeFailure(sent, &unchained{v, at, err})
+	}
+	return e, err
+}
+
+func (k *chainCache) build(v *version, p *est.Peer, leaf [sha256.Size]byte, at time.Time) (*chained, error) {
 	cert := p.Certificates[0]
 	chain, err := p.Verify(x509.VerifyOptions{
 		Roots: v.anchors, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},

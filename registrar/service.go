@@ -44,6 +44,7 @@ type Service struct {
 	byDevice  *budget
 	byAddress *budget
 	refusals  *refusals
+	questions *budget // of csrattrs and telemetry, by address
 	waiting   *waiting
 	confirmed *seenSet // serials of renewed certificates seen in use
 
@@ -72,7 +73,7 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
-		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16),
+		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
 		unsettled: make(chan *Change, 256),
 	}
@@ -122,12 +123,16 @@ func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificat
 }
 
 // CSRAttrs implements est.CSRAttrser. It needs no authentication (RFC 7030,
-// Section 4.5), but a certificate of ours that was revoked is refused.
+// Section 4.5), but a certificate of ours that was revoked is refused. An
+// address has a budget for it, since certificates are verified.
 func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) {
 	v := s.current.Load()
 	c := s.estCase(v, r)
 	if c.Label == nil {
 		return nil, deny(ReasonUnknownLabel, "label").answer(c)
+	}
+	if d := s.questionBudget(v, c); d != nil {
+		return nil, d.answer(c)
 	}
 	if len(r.Peer.Certificates) > 0 {
 		if d := s.identifyCertificate(ctx, v, c, r.Peer); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
@@ -135,6 +140,23 @@ func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) 
 		}
 	}
 	return c.Label.CSRAttrs, nil
+}
+
+// questionBudget counts what an address asks and reports without getting
+// anything for it: csrattrs and telemetry. A device that joins does so a few
+// times, so there is room for four times as many as for enrollments.
+func (s *Service) questionBudget(v *version, c *Case) *Decision {
+	limit := v.Limits.EnrollmentsPerAddress
+	if limit == 0 {
+		return nil
+	}
+	const each = 4
+	key := addressKey(c.Address.Addr())
+	if wait, over := s.questions.exceeded(key, each*limit, c.At); over {
+		return &Decision{Reason: ReasonAddressBudget, Rule: "address-budget", RetryAfter: jitter(wait)}
+	}
+	s.questions.use(key, c.At)
+	return nil
 }
 
 // Admit implements est.Admitter: unknown labels and addresses over their
