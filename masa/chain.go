@@ -91,9 +91,9 @@ func chainsTo(cert *x509.Certificate, roots *x509.CertPool, bag []*x509.Certific
 	if cert == nil || roots == nil {
 		return nil, errors.New("no certificate or no anchors")
 	}
-	intermediates := x509.NewCertPool()
-	for _, c := range bag {
-		intermediates.AddCert(c)
+	intermediates, err := voucher.Intermediates(cert, bag)
+	if err != nil {
+		return nil, err
 	}
 	chains, err := cert.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: intermediates, CurrentTime: at,

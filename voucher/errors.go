@@ -47,6 +47,8 @@ var (
 	ErrMASAURL = errors.New("MASA URL not usable")
 	// ErrSerialNumber: the certificate's subject has no serial number attribute, several, or one that is not allowed.
 	ErrSerialNumber = errors.New("no usable serial number in the certificate's subject")
+	// ErrTooManyCertificates: an artifact carries more than MaxCertificates, or a chain could run through more.
+	ErrTooManyCertificates = errors.New("too many certificates")
 )
 
 // LeafError says which leaf an error is about.

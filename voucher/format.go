@@ -1,9 +1,11 @@
 package voucher
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
+	"fmt"
 	"time"
 )
 
@@ -79,14 +81,19 @@ const (
 	FindingExtensionUnlisted = "extension-unlisted"
 )
 
+// MaxCertificates is how many certificates an artifact may carry, and how many
+// a chain is looked for among. A chain has 3 or 4; looking for one costs a
+// signature check or more for each.
+const MaxCertificates = 16
+
 // VerifySigner checks that a.Signer chains to one of roots at the given time,
 // through the certificates that travelled with the artifact. It returns the
 // chain, leaf first. Extended key usages are not looked at: the caller knows
-// which role it needs.
+// which role it needs. Errors: those of [Intermediates] and of crypto/x509.
 func (a *Artifact) VerifySigner(roots *x509.CertPool, at time.Time) ([]*x509.Certificate, error) {
-	intermediates := x509.NewCertPool()
-	for _, c := range a.Certificates {
-		intermediates.AddCert(c)
+	intermediates, err := Intermediates(a.Signer, a.Certificates)
+	if err != nil {
+		return nil, err
 	}
 	chains, err := a.Signer.Verify(x509.VerifyOptions{
 		Roots:         roots,
@@ -98,4 +105,31 @@ func (a *Artifact) VerifySigner(roots *x509.CertPool, at time.Time) ([]*x509.Cer
 		return nil, err
 	}
 	return chains[0], nil
+}
+
+// Intermediates returns those certificates of bag, which a peer chose, that a
+// chain from leaf can run through: the CAs that leaf, or another of them, names
+// as issuer. Nothing of theirs is verified. More than [MaxCertificates] of them
+// are [ErrTooManyCertificates], so that looking for a chain costs what a few do.
+func Intermediates(leaf *x509.Certificate, bag []*x509.Certificate) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if leaf == nil {
+		return pool, nil
+	}
+	wanted := [][]byte{leaf.RawIssuer}
+	seen := map[string]bool{string(leaf.Raw): true}
+	for n := 0; n < len(wanted); n++ {
+		for _, c := range bag {
+			if !c.IsCA || seen[string(c.Raw)] || !bytes.Equal(c.RawSubject, wanted[n]) {
+				continue
+			}
+			if len(wanted) > MaxCertificates {
+				return nil, fmt.Errorf("%w: a chain could run through more than %d", ErrTooManyCertificates, MaxCertificates)
+			}
+			seen[string(c.Raw)] = true
+			wanted = append(wanted, c.RawIssuer)
+			pool.AddCert(c)
+		}
+	}
+	return pool, nil
 }

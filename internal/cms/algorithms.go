@@ -234,7 +234,7 @@ func checkRSASize(pub *rsa.PublicKey) error {
 	switch bits := pub.N.BitLen(); {
 	case bits < 2048:
 		return fmt.Errorf("%w: RSA key of %d bits", ErrWeakAlgorithm, bits)
-	case bits > 8192:
+	case bits > MaxRSABits:
 		return fmt.Errorf("%w: RSA key of %d bits", ErrUnsupportedAlgorithm, bits)
 	}
 	return nil

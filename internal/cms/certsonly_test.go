@@ -2,7 +2,14 @@ package cms_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
+	"math/big"
 	"testing"
 
 	"github.com/briskest/briskest/internal/cms"
@@ -74,6 +81,7 @@ func TestMoreThanCertificatesIsNotCertsOnly(t *testing.T) {
 		{"no certificates field", m(func(m *cmstest.Message) { m.Certificates = nil }), cms.ErrNoCertificates},
 		{"empty certificates field", m(func(m *cmstest.Message) { m.Certificates = [][]byte{} }), cms.ErrNoCertificates},
 		{"a certificate that cannot be read", m(func(m *cmstest.Message) { m.Certificates = append(m.Certificates, []byte{0x30, 0}) }), cms.ErrNotCertsOnly},
+		{"a huge key", m(func(m *cmstest.Message) { m.Certificates = append(m.Certificates, hugeKey(t)) }), cms.ErrKeySize},
 		{"content", m(func(m *cmstest.Message) { m.Content = []byte("content") }), cms.ErrNotCertsOnly},
 		{"another content type", m(func(m *cmstest.Message) { m.ContentType = cms.OIDPKIResponse() }), cms.ErrNotCertsOnly},
 		{"a signer", signed(t, id, []byte("content")), cms.ErrNotCertsOnly},
@@ -84,6 +92,22 @@ func TestMoreThanCertificatesIsNotCertsOnly(t *testing.T) {
 			t.Errorf("ParseCertsOnly of %s: %v, want %v", test.name, err, test.want)
 		}
 	}
+}
+
+// hugeKey returns a certificate whose RSA key has one bit more than is read.
+func hugeKey(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), cms.MaxRSABits)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "huge"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 func BenchmarkCertsOnly(b *testing.B) {

@@ -12,6 +12,8 @@ var (
 	ErrTooDeep = errors.New("cms: nested too deep")
 	// ErrTooLarge: more bytes, elements, certificates, signers, recipients or attributes than the limits in limits.go.
 	ErrTooLarge = errors.New("cms: too large")
+	// ErrKeySize: a certificate inside has an RSA key longer than MaxRSABits.
+	ErrKeySize = errors.New("cms: a certificate's key is too long")
 	// ErrVersion: a version number that RFC 5652 does not define for the structure it stands in.
 	ErrVersion = errors.New("cms: unknown version")
 

@@ -11,6 +11,9 @@ const (
 	MaxElements = 1 << 17
 	// MaxCertificates is how many certificates SignedData may carry.
 	MaxCertificates = 256
+	// MaxRSABits is how long an RSA key may be, of a certificate inside as of a signer. crypto/tls draws the line there
+	// too. A check with a key of 400,000 bits costs seconds.
+	MaxRSABits = 8192
 	// MaxSigners is how many signers SignedData may have.
 	MaxSigners = 16
 	// MaxAttributes is how many attributes a signer may have, signed and unsigned each.

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
@@ -78,8 +79,8 @@ type AlgorithmIdentifier struct {
 // ParseSignedData reads one whole ContentInfo that holds SignedData (RFC 5652, Sections 3 and 5), BER or DER.
 // It verifies nothing. At most MaxSize bytes, and the other limits in this package.
 //
-// Errors: ErrSyntax, ErrTrailingData, ErrTooDeep, ErrTooLarge, ErrVersion, ErrNotSignedData. Absent content is no
-// error here; Verify refuses it.
+// Errors: ErrSyntax, ErrTrailingData, ErrTooDeep, ErrTooLarge, ErrKeySize, ErrVersion, ErrNotSignedData. Absent
+// content is no error here; Verify refuses it.
 func ParseSignedData(data []byte) (*SignedData, error) {
 	body, err := openContentInfo(data)
 	if err != nil {
@@ -236,6 +237,9 @@ func (sd *SignedData) parseCertificates(body *cryptobyte.String) error {
 			sd.UnreadableCertificates = append(sd.UnreadableCertificates, UnreadableCertificate{Raw: raw, Err: err})
 			continue
 		}
+		if err := checkCertificateKey(c); err != nil {
+			return fmt.Errorf("certificate %d: %w", n, err)
+		}
 		sd.Certificates = append(sd.Certificates, c)
 	}
 	return nil
@@ -247,6 +251,15 @@ func parseCertificate(raw []byte, tag cryptobyte_asn1.Tag) (*x509.Certificate, e
 		return nil, fmt.Errorf("%w: certificate of another kind than X.509", ErrUnsupportedAlgorithm)
 	}
 	return x509.ParseCertificate(raw)
+}
+
+// checkCertificateKey refuses a certificate whose key makes checking a signature cost seconds: whoever builds chains
+// through the certificates handed on checks signatures with the keys of all of them.
+func checkCertificateKey(c *x509.Certificate) error {
+	if pub, ok := c.PublicKey.(*rsa.PublicKey); ok && pub.N.BitLen() > MaxRSABits {
+		return fmt.Errorf("%w: RSA key of %d bits, the limit is %d", ErrKeySize, pub.N.BitLen(), MaxRSABits)
+	}
+	return nil
 }
 
 func (sd *SignedData) parseCRLs(body *cryptobyte.String) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/briskest/briskest/internal/cms"
+	"github.com/briskest/briskest/voucher"
 )
 
 // Errors of the envelope, to be told apart with errors.Is. Those about the
@@ -13,8 +14,12 @@ var (
 	ErrSyntax = cms.ErrSyntax
 	// ErrTrailingData: bytes follow the CMS object.
 	ErrTrailingData = cms.ErrTrailingData
-	// ErrTooLarge: more than MaxArtifact, or too many elements, certificates or attributes.
+	// ErrTooLarge: more than MaxArtifact, or too many elements or attributes.
 	ErrTooLarge = cms.ErrTooLarge
+	// ErrTooManyCertificates: more than voucher.MaxCertificates inside.
+	ErrTooManyCertificates = voucher.ErrTooManyCertificates
+	// ErrKeySize: a certificate inside has an RSA key of more than 8192 bits.
+	ErrKeySize = cms.ErrKeySize
 	// ErrTooDeep: nested too deep.
 	ErrTooDeep = cms.ErrTooDeep
 	// ErrNotSignedData: CMS of another kind, such as EnvelopedData.

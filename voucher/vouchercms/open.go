@@ -46,6 +46,9 @@ func (f Format) open(data []byte) (*voucher.Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := len(sd.Certificates) + len(sd.UnreadableCertificates); n > voucher.MaxCertificates {
+		return nil, fmt.Errorf("%w: %d inside, the limit is %d", ErrTooManyCertificates, n, voucher.MaxCertificates)
+	}
 	a := &voucher.Artifact{Raw: data, MediaType: MediaType, Payload: sd.Content, Certificates: sd.Certificates}
 	if err := f.checkForm(sd, a); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -239,6 +240,10 @@ func TestOpenRefusesEnvelopesByName(t *testing.T) {
 		{"another's certificate", custom(&cms.SignRequest{ContentType: voucherType, Content: []byte("x"), OmitCertificates: true,
 			Chain: []*x509.Certificate{other.Certificate}}), vouchercms.ErrNoSignerCertificate},
 		{"content is no JSON", custom(&cms.SignRequest{ContentType: voucherType, Content: []byte("x")}), voucher.ErrSyntax},
+		{"a crowd of certificates", custom(&cms.SignRequest{ContentType: voucherType, Content: []byte("x"),
+			Chain: slices.Repeat([]*x509.Certificate{other.Certificate}, voucher.MaxCertificates)}), vouchercms.ErrTooManyCertificates},
+		{"a huge key", custom(&cms.SignRequest{ContentType: voucherType, Content: []byte("x"),
+			Chain: []*x509.Certificate{hugeKey(t)}}), vouchercms.ErrKeySize},
 		{"content is empty", custom(&cms.SignRequest{ContentType: voucherType, Content: []byte{}}), voucher.ErrSyntax},
 	} {
 		if _, _, err := (vouchercms.Format{}).OpenVoucher(c.data); !errors.Is(err, c.want) {
@@ -248,6 +253,26 @@ func TestOpenRefusesEnvelopesByName(t *testing.T) {
 			t.Errorf("%s: OpenRequest() = %v, want %v", c.name, err, c.want)
 		}
 	}
+}
+
+// hugeKey returns a certificate whose RSA key is one bit too long, and no key at all: nobody is to find out.
+func hugeKey(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), 8192)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "huge"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 // withoutAttributes removes the signed attributes and leaves the signature, also for id-data, where CMS allows it.
