@@ -84,6 +84,7 @@ type Case struct {
 	Domain       string
 	Road         string // "est", "brski", "operator"
 	Operation    string
+	Posted       string // of a renewal: the operation it was posted to, where that may differ
 	Label        *Label // of an EST request
 	At           time.Time
 	Address      netip.AddrPort

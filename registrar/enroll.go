@@ -5,7 +5,10 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
+	"slices"
 
 	"github.com/briskest/briskest/est"
 )
@@ -15,7 +18,8 @@ import (
 // What a peer may enroll: a device with HTTP credentials its user name, or any
 // name the profile allows where they are a group's; a manufacturer's IDevID
 // its own serial number; a certificate of ours exactly the names it has, in
-// both operations; an RA anything the profile allows, where the label says so.
+// both operations, which are both its renewal; an RA anything the profile
+// allows, where the label says so.
 func (s *Service) Enroll(ctx context.Context, r *est.EnrollRequest) ([]byte, error) {
 	v := s.current.Load()
 	c := s.estCase(v, &r.Request)
@@ -36,6 +40,11 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 	if d := s.identify(ctx, v, c, r.Peer); d != nil {
 		return nil, d
 	}
+	// Who shows a certificate of ours and asks for its names renews it, whatever
+	// path it posts to (RFC 7030, Section 4.2.2).
+	if c.Identity.Kind == LDevID {
+		c.Operation, c.Posted = OpRenew, c.Operation
+	}
 	if d := checkBinding(c.Label, c, r); d != nil {
 		return nil, d
 	}
@@ -52,7 +61,7 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 // renamed refuses a request by a certificate of ours for other names than the
 // certificate's (RFC 7030, Section 4.2.2).
 func renamed(c *Case) *Decision {
-	if c.Identity.Kind != LDevID && (c.Identity.Kind != RA || c.Operation != OpRenew) {
+	if !c.aboutItself() {
 		return nil
 	}
 	if err := est.SameNames(c.CSR, c.Identity.Certificate); err != nil {
@@ -71,13 +80,13 @@ func decideNames(c *Case) *Decision {
 		return &Decision{Reason: ReasonKeyRefused, Rule: "key", Message: sentence(ReasonKeyRefused, err), Err: err}
 	}
 	var err error
-	if c.Subject, c.Names, err = p.Names(c.knownFacts(), c.CSR); err != nil {
+	if c.Subject, c.Names, err = p.Names(c.knownFacts(), c.asked()); err != nil {
 		return &Decision{Reason: ReasonNamesRefused, Rule: "names", Message: sentence(ReasonNamesRefused, err), Err: err}
 	}
 	c.KeyHash = sha256.Sum256(c.CSR.RawSubjectPublicKeyInfo)
 	c.NamesHash = namesHash(c.Subject, &c.Names)
 	switch {
-	case c.Identity.Kind == LDevID, c.Identity.Kind == RA && c.Operation == OpRenew:
+	case c.aboutItself():
 		c.SerialNumber = c.Identity.Device.SerialNumber
 	case c.Identity.Kind != IDevID:
 		if c.SerialNumber = enrolledName(c.Subject, &c.Names); c.SerialNumber == "" {
@@ -90,6 +99,25 @@ func decideNames(c *Case) *Decision {
 	return nil
 }
 
+// asked is the request whose names the profile sees. A certificate of ours
+// keeps its names letter by letter: where the request spells them otherwise
+// (names are compared regardless of case and spaces, RFC 5280, Section 7.1),
+// those of the certificate count.
+func (c *Case) asked() *x509.CertificateRequest {
+	if !c.aboutItself() {
+		return c.CSR
+	}
+	kept, cert := *c.CSR, c.Identity.Certificate
+	kept.Subject, kept.RawSubject = cert.Subject, cert.RawSubject
+	isSAN := func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) }
+	kept.Extensions = slices.DeleteFunc(slices.Clone(kept.Extensions), isSAN)
+	if i := slices.IndexFunc(cert.Extensions, isSAN); i >= 0 {
+		kept.Extensions = append(kept.Extensions, cert.Extensions[i])
+	}
+	kept.DNSNames, kept.IPAddresses, kept.EmailAddresses, kept.URIs = cert.DNSNames, cert.IPAddresses, cert.EmailAddresses, cert.URIs
+	return &kept
+}
+
 // sentence is the reason's text with the profile's explanation after it.
 func sentence(reason string, err error) string { return Explain(reason).Message + ": " + err.Error() }
 
@@ -99,7 +127,7 @@ func (c *Case) knownFacts() *Facts {
 	switch {
 	case c.Identity.Kind == IDevID:
 		f.Manufacturer, f.SerialNumber = c.Manufacturer.Name, c.SerialNumber
-	case c.Identity.Device != nil && (c.Identity.Kind == LDevID || c.Operation == OpRenew):
+	case c.aboutItself():
 		d := c.Identity.Device
 		f.DeviceID, f.Manufacturer, f.SerialNumber = d.ID, d.Manufacturer, d.SerialNumber
 	case c.Identity.Kind == Basic && !c.Identity.Group:

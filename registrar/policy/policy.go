@@ -54,7 +54,7 @@ func rulesFor(c *registrar.Case) []rule {
 	case registrar.OpRenew:
 		return []rule{
 			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"same-names", sameNames},
-			{"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
+			{"asked-again", askedAgain}, {"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
 		}
 	case registrar.OpVoucher:
 		return []rule{
@@ -202,8 +202,12 @@ func sameNames(c *registrar.Case) *registrar.Decision {
 	return nil
 }
 
-// askedAgain answers a repeated enrollment with the certificate there is.
+// askedAgain answers a repeated enrollment with the certificate there is, one
+// that a certificate of ours authenticates too.
 func askedAgain(c *registrar.Case) *registrar.Decision {
+	if c.Operation == registrar.OpRenew && c.Posted != registrar.OpEnroll {
+		return nil
+	}
 	if c.Current == nil || c.Current.Profile != c.Label.Profile.Name() || !c.At.Before(c.Current.NotAfter) {
 		return nil
 	}
@@ -244,8 +248,7 @@ func nameTaken(c *registrar.Case) *registrar.Decision {
 	return nil
 }
 
-// renewalLimits are those of the profile. Enrolling with a certificate of ours
-// is a renewal too.
+// renewalLimits are those of the profile.
 func renewalLimits(c *registrar.Case) *registrar.Decision {
 	if !itself(c) {
 		return nil
