@@ -1,7 +1,9 @@
 package registrar
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -45,7 +47,8 @@ const maxImport = 10000
 
 // ImportDevices imports all devices or, when one has a problem, none: the
 // result then lists the problems and the error wraps [ErrInvalid]. Devices on
-// record are left as they are. At most 10000 a call; each 500 are one
+// record are left as they are, but for the IDevID: one that is imported takes
+// the place of another on record, and its holder is then the device. At most 10000 a call; each 500 are one
 // transaction, so that after a failure of the store the same call goes on.
 func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportResult, error) {
 	v, err := s.inDomain(r.Domain)
@@ -136,6 +139,12 @@ func (s *Service) importBatch(ctx context.Context, v *version, r *ImportRequest,
 			})
 		default:
 			known++
+			if r.DryRun {
+				continue
+			}
+			if err := s.replaceIDevID(ctx, v, r.Actor, device, devices[i].IDevID); err != nil {
+				return err
+			}
 		}
 	}
 	if added > 0 && !r.DryRun {
@@ -148,5 +157,31 @@ func (s *Service) importBatch(ctx context.Context, v *version, r *ImportRequest,
 	}
 	out.Added += added
 	out.Known += known
+	return nil
+}
+
+// replaceIDevID puts an IDevID in the place of the one on record.
+func (s *Service) replaceIDevID(ctx context.Context, v *version, actor string, device *Device, idevid []byte) error {
+	if idevid == nil || bytes.Equal(device.IDevID, idevid) {
+		return nil
+	}
+	unlock, err := s.devices.lock(ctx, deviceKey(device.Manufacturer, device.SerialNumber))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := s.store.Device(ctx, v.Domain, device.ID)
+	if err != nil {
+		return err
+	}
+	changed := *now
+	changed.IDevID = idevid
+	before, after := sha256.Sum256(now.IDevID), sha256.Sum256(idevid)
+	b := newBody().str("manufacturer", device.Manufacturer).str("serial_number", device.SerialNumber).
+		hex("idevid_before_sha256", before[:]).hex("idevid_sha256", after[:])
+	change := &Change{PutDevices: []*Device{&changed}, Trail: []*trail.Entry{s.act(v, actor, KindDevicesImported, device.ID, b)}}
+	if err := s.store.Commit(ctx, change); err != nil {
+		return fmt.Errorf("import the IDevID of %q: %w", device.SerialNumber, err)
+	}
 	return nil
 }

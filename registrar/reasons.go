@@ -25,6 +25,7 @@ const (
 	ReasonSuperseded          = "certificate-superseded"
 	ReasonUnknownManufacturer = "unknown-manufacturer"
 	ReasonNoSerialNumber      = "idevid-without-serial-number"
+	ReasonIDevIDMismatch      = "idevid-mismatch"
 
 	// May it?
 	ReasonDeviceUnknown        = "device-unknown"
@@ -136,6 +137,7 @@ func identityReasons() []ReasonText {
 		{ReasonSuperseded, http.StatusForbidden, "RFC 7030, Section 4.2.2", "the client certificate was replaced by a newer one that is in use; authenticate with that"},
 		{ReasonUnknownManufacturer, http.StatusForbidden, "RFC 8995, Section 5.3", "the device's manufacturer is not known here; ask the operator of this network to add it"},
 		{ReasonNoSerialNumber, http.StatusForbidden, "RFC 8995, Section 2.3.1", "the IDevID has no usable serialNumber in its subject"},
+		{ReasonIDevIDMismatch, http.StatusForbidden, "RFC 8995, Section 5.3", "another IDevID is on record for this serial number; if the device has a new one, ask the operator of this network to import it"},
 	}
 }
 

@@ -198,7 +198,7 @@ func (s *Service) rejoin(v *version, c *Case, r *brski.VoucherRequest, row *Vouc
 	if x := s.exchanges.find(row.ID); x != nil {
 		return x
 	}
-	if s.life.Err() != nil || !s.exchanges.reserve(v.Limits.Exchanges) {
+	if s.life.Err() != nil || !s.exchanges.reserve(v, row.Manufacturer, row.SerialNumber) {
 		return nil
 	}
 	return s.startExchange(row, c.Identity.Certificate, v.mediaTypes(r.Accept))
@@ -219,12 +219,12 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 	if _, err := masaURL(c.Manufacturer, c.Identity.Certificate); err != nil {
 		return nil, denyErr(ReasonMASAURL, rule, err)
 	}
-	if !s.exchanges.reserve(v.Limits.Exchanges) {
+	if !s.exchanges.reserve(v, c.Manufacturer.Name, c.SerialNumber) {
 		return nil, &Decision{Reason: ReasonOverload, Rule: "exchanges", RetryAfter: jitter(v.Limits.PollAfter)}
 	}
 	signed, err := v.signRequest(ctx, c, r)
 	if err != nil {
-		s.exchanges.release()
+		s.exchanges.release(c.Manufacturer.Name, c.SerialNumber)
 		return nil, denyErr(ReasonInternal, rule, err)
 	}
 	device := c.Device
@@ -249,7 +249,7 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 		Trail: []*trail.Entry{c.entry(KindVoucherRequested, "", b)},
 	}
 	if err := s.commit(ctx, change); err != nil {
-		s.exchanges.release()
+		s.exchanges.release(c.Manufacturer.Name, c.SerialNumber)
 		return nil, storeFailed(rule, err)
 	}
 	if again {

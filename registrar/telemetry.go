@@ -42,7 +42,9 @@ func (s *Service) identifyReporter(ctx context.Context, v *version, c *Case, r *
 		if device == nil {
 			return deny(ReasonNotPending, rule)
 		}
-		c.Device = device
+		if c.Device = device; c.otherIDevID() != nil {
+			return c.otherIDevID()
+		}
 	case kind == KindVoucherStatus:
 		// RFC 8995, Section 5.7: sent before the pledge has a certificate of ours.
 		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber

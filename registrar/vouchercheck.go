@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -34,6 +37,9 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 	if err != nil {
 		return denyErr(ReasonVoucherMalformed, rule, err)
 	}
+	if isDevice(artifact.Signer, x.idevid) {
+		return denyErr(ReasonVoucherSigner, rule, errors.New("it is signed by a device"))
+	}
 	if _, err := artifact.VerifySigner(m.VoucherAnchors, at); err != nil {
 		return denyErr(ReasonVoucherSigner, rule, err)
 	}
@@ -56,6 +62,25 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 		return deny(ReasonVoucherPin, rule)
 	}
 	return nil
+}
+
+// isDevice tells whether a voucher's signer is a device and no MASA. IDevIDs
+// and vouchers often have one root, and no extended key usage tells them apart.
+// A device's certificate names its MASA (RFC 8995, Section 2.3.2), or has a
+// serialNumber in its subject (RFC 8995, Section 2.3.1) and either no name
+// besides or the issuer of the IDevID at hand.
+func isDevice(signer, idevid *x509.Certificate) bool {
+	if signer == nil || bytes.Equal(signer.Raw, idevid.Raw) {
+		return true
+	}
+	isMASAURL := func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 32}) }
+	if slices.ContainsFunc(signer.Extensions, isMASAURL) {
+		return true
+	}
+	numbered := slices.ContainsFunc(signer.Subject.Names, func(a pkix.AttributeTypeAndValue) bool {
+		return a.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 5})
+	})
+	return numbered && (signer.Subject.CommonName == "" || bytes.Equal(signer.RawIssuer, idevid.RawIssuer))
 }
 
 // pinned tells whether the voucher pins this network by every pin it has.

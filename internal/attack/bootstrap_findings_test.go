@@ -1,8 +1,11 @@
 package attack_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -53,4 +56,120 @@ func TestACrowdOfClientCertificatesIsRefusedBeforeAnyIsVerified(t *testing.T) {
 
 func (h *house) bootstrap() http.Handler {
 	return &brski.RegistrarHandler{Backend: h.service.BRSKI(), Formats: []voucher.Format{vouchercms.Format{}}}
+}
+
+// R11.
+func TestAnotherIDevIDOfAnImportedSerialNumberIsRefused(t *testing.T) {
+	h := newHouse(t, nil)
+	first, second := h.vendor.IDevID(t, "SN-1", ""), h.vendor.IDevID(t, "SN-1", "")
+	if _, err := h.service.ImportDevices(t.Context(), &registrar.ImportRequest{
+		Actor: "test", Manufacturer: "acme", Devices: []registrar.ImportDevice{{IDevID: first.Certificate.Raw}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.pledge(second).send(); reason(err) != registrar.ReasonIDevIDMismatch {
+		t.Errorf("another IDevID of the imported serial number: %v", err)
+	}
+	if view, err := h.service.Device(t.Context(), "", "SN-1"); err != nil || string(view.Device.IDevID) != string(first.Certificate.Raw) {
+		t.Errorf("the record's IDevID is another one (%v)", err)
+	}
+	if _, err := h.pledge(first).send(); err != nil {
+		t.Fatalf("the IDevID on record: %v", err)
+	}
+	r := h.enroll(pkix.Name{SerialNumber: "SN-1"}).cert(chainOf(second)...)
+	if _, err := r.send(); reason(err) != registrar.ReasonIDevIDMismatch {
+		t.Errorf("another IDevID enrolls on the first one's voucher: %v", err)
+	}
+	body := []byte(`{"version":1,"status":true}`)
+	status, err := brski.ParseStatus(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = h.service.BRSKI().VoucherStatus(t.Context(), &brski.StatusReport{
+		Call: brski.Call{ID: "x", Operation: brski.OpVoucherStatus, Peer: r.peer, At: h.now()}, Status: *status, Raw: body,
+	})
+	if reason(err) != registrar.ReasonIDevIDMismatch {
+		t.Errorf("another IDevID reports on the first one's voucher: %v", err)
+	}
+	if _, err := h.service.ImportDevices(t.Context(), &registrar.ImportRequest{
+		Actor: "test", Manufacturer: "acme", Devices: []registrar.ImportDevice{{IDevID: second.Certificate.Raw}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.pledge(second).send(); err != nil {
+		t.Errorf("the IDevID that an operator imported in its place: %v", err)
+	}
+	if _, err := h.pledge(first).send(); reason(err) != registrar.ReasonIDevIDMismatch {
+		t.Errorf("the one that was replaced: %v", err)
+	}
+}
+
+// R18.
+func TestOneManufacturersMASADoesNotHoldUpTheOthers(t *testing.T) {
+	evil := testpki.NewRoot(t, "evil")
+	h := newHouse(t, func(h *house) {
+		h.settings.Limits.Exchanges = 16
+		bad, honest := *h.settings.Manufacturers["acme"], h.masa
+		bad.IDevIDAnchors = evil.Pool()
+		h.settings.Manufacturers["bad"] = &bad
+		down := &lyingMASA{answer: func(context.Context, *brski.MASARequest) (*brski.Voucher, error) {
+			return nil, brski.ErrMASAUnavailable
+		}}
+		h.settings.DialMASA = func(m *registrar.Manufacturer, _ string) (brski.MASA, error) {
+			if m.Name == "bad" {
+				return down, nil
+			}
+			return honest, nil
+		}
+	})
+	if _, err := h.service.ImportDevices(t.Context(), &registrar.ImportRequest{
+		Actor: "test", Manufacturer: "bad", Devices: []registrar.ImportDevice{{SerialNumber: "E-1"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	h.importSerials("SN-1")
+	devices := evil.NewIntermediate(t, "evil devices")
+	rogue := devices.IDevID(t, "E-1", "")
+	for i := range 4 { // one device, a nonce each
+		_, err := h.pledge(rogue).send()
+		if want := []string{registrar.ReasonMASA, registrar.ReasonOverload}[i/2]; reason(err) != want {
+			t.Errorf("exchange %d of one device: %v, want %s", i, err, want)
+		}
+	}
+	for i := range 16 { // and many
+		serial := fmt.Sprintf("E-%d", i+2)
+		if _, err := h.service.ImportDevices(t.Context(), &registrar.ImportRequest{
+			Actor: "test", Manufacturer: "bad", Devices: []registrar.ImportDevice{{SerialNumber: serial}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = h.pledge(devices.IDevID(t, serial, "")).send()
+	}
+	if _, err := h.pledge(h.idevidCA.IDevID(t, "SN-1", "")).send(); err != nil {
+		t.Errorf("a device of another manufacturer: %v", err)
+	}
+}
+
+// Where IDevIDs and vouchers have one root, as the quickstart's have.
+func TestADeviceSignsNoVouchers(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Manufacturers["acme"].VoucherAnchors = h.vendor.Pool() })
+	h.importSerials("SN-1")
+	pledge := h.idevidCA.IDevID(t, "SN-1", "")
+	for what, signer := range map[string]*testpki.Identity{
+		"another device, with a MASA URL":      h.vendor.IDevID(t, "SN-7", "masa.example"),
+		"another device, without":              h.vendor.IDevID(t, "SN-7", ""),
+		"another device that has a name":       h.idevidCA.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "SN-8", SerialNumber: "SN-8"}}, testpki.NewKey(t)),
+		"the device itself":                    pledge,
+		"the manufacturer's service":           h.vendor.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "masa"}}, testpki.NewKey(t)),
+		"its service, which has a number, too": h.vendor.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "masa", SerialNumber: "2"}}, testpki.NewKey(t)),
+	} {
+		h.vouchers = signer
+		want := registrar.ReasonVoucherSigner
+		if strings.Contains(what, "service") {
+			want = ""
+		}
+		if _, err := h.pledge(pledge).send(); reason(err) != want {
+			t.Errorf("a voucher signed by %s: %v, want %q", what, err, want)
+		}
+	}
 }
