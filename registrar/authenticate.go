@@ -52,7 +52,7 @@ func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer
 	if d != nil {
 		return d
 	}
-	c.Identity = Identity{Kind: Basic, Credential: "basic:" + k.User, User: k.User, Group: k.Group}
+	c.Identity = Identity{Kind: Basic, Credential: "basic:" + k.User, User: k.User, Group: k.Group, salt: k.Salt}
 	return nil
 }
 
@@ -134,6 +134,16 @@ func (s *Service) identifyOurs(ctx context.Context, v *version, c *Case, leaf *x
 		kind = RA
 	}
 	c.Identity = Identity{Kind: kind, Credential: credentialName(hash), Certificate: leaf, Record: row, Device: device}
+	if d := s.goodStatus(c, row, device); d != nil {
+		return d
+	}
+	s.seenInUse(ctx, v, c, row)
+	return nil
+}
+
+// goodStatus refuses a certificate of ours that counts no more.
+func (s *Service) goodStatus(c *Case, row *Certificate, device *Device) *Decision {
+	const rule = "certificate-status"
 	switch {
 	case row.Status == Revoked && row.RevokeReason == reasonSuperseded:
 		return s.refuseOurs(c, device, ReasonSuperseded, rule)
@@ -146,7 +156,40 @@ func (s *Service) identifyOurs(ctx context.Context, v *version, c *Case, leaf *x
 	case device.State == Decommissioned:
 		return s.refuseOurs(c, device, ReasonDeviceDecommissioned, rule)
 	}
-	s.seenInUse(ctx, v, c, row)
+	return nil
+}
+
+// stillGood looks again at what has authenticated the peer, now that the
+// case's device is locked: it may have been taken away while the request
+// waited for the lock. Revoke takes the lock of the certificate's device, so
+// that after its return nothing is issued to a device's own certificate. An
+// RA's certificate and a credential are looked at here for the last time.
+func (s *Service) stillGood(ctx context.Context, v *version, c *Case) *Decision {
+	const rule = "authenticated-still"
+	i := &c.Identity
+	switch i.Kind {
+	case LDevID, RA:
+		row, err := s.store.Certificate(ctx, v.Domain, i.Record.Serial)
+		if err != nil {
+			return storeFailed(rule, err)
+		}
+		device, err := s.store.Device(ctx, v.Domain, row.DeviceID)
+		if err != nil {
+			return storeFailed(rule, err)
+		}
+		i.Record, i.Device = row, device
+		return s.goodStatus(c, row, device)
+	case Basic:
+		k, err := found(s.store.Credential(ctx, v.Domain, i.User))
+		switch {
+		case err != nil:
+			return storeFailed(rule, err)
+		case k == nil || k.Disabled || !bytes.Equal(k.Salt, i.salt) || k.Group != i.Group:
+			return deny(ReasonBadCredentials, rule)
+		}
+	case IDevID, Operator:
+		// Neither is on record as a credential.
+	}
 	return nil
 }
 
@@ -155,40 +198,58 @@ func (s *Service) refuseOurs(c *Case, device *Device, reason, rule string) *Deci
 	return deny(reason, rule)
 }
 
-// seenInUse retires the certificate that this one renewed: it has now been
-// seen in use (promise 6 of the design). What cannot be recorded now is tried
-// again at the next use.
+// seenInUse retires the certificate that this one renewed, and the other
+// certificates that it was renewed by: this one has now been seen in use
+// (promise 6 of the design). What cannot be recorded now is tried again at the
+// next use.
 func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certificate) {
 	if row.Operation != OpRenew || s.confirmed.has(row.Serial) {
 		return
 	}
-	held, err := s.store.ListCertificates(ctx, &CertificateQuery{Domain: v.Domain, DeviceID: row.DeviceID, Status: Issued, Limit: maxHeld})
-	if err != nil {
+	err := s.retireOthers(ctx, v, c, row)
+	if err != nil && !errors.Is(err, ErrConflict) { // of a conflict the next use sees the outcome
 		s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
 		return
-	}
-	change := &Change{}
-	for _, old := range held {
-		if !bytes.Equal(old.Serial, row.Serial) && credentialName(sha256.Sum256(old.Raw)) == row.Credential {
-			retired := *old
-			retired.Status, retired.RevokedAt, retired.RevokeReason = Revoked, c.At.UTC(), reasonSuperseded
-			change.Revoked = append(change.Revoked, &retired)
-		}
-	}
-	if len(change.Revoked) > 0 {
-		by := *c
-		by.Device = c.Identity.Device
-		b := newBody().hex("serial", change.Revoked[0].Serial).hex("successor", row.Serial)
-		change.Trail = append(change.Trail, by.entry(KindCertificateRetired, "", b))
-		if err := s.commit(ctx, change); err != nil && !errors.Is(err, ErrConflict) {
-			s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
-			return
-		}
 	}
 	s.confirmed.add(row.Serial)
 }
 
-// maxHeld bounds how many certificates of one device are looked at.
+// retireOthers does so while nothing is issued to the device, so that no
+// renewal of the old certificate comes after it.
+func (s *Service) retireOthers(ctx context.Context, v *version, c *Case, row *Certificate) error {
+	device := c.Identity.Device
+	unlock, err := s.devices.lock(ctx, deviceKey(device.Manufacturer, device.SerialNumber))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if now, err := s.store.Certificate(ctx, v.Domain, row.Serial); err != nil || now.Status != Issued {
+		return err // another one was seen before; this one retires nobody
+	}
+	held, err := s.heldBy(ctx, v, row.DeviceID, Issued)
+	if err != nil {
+		return err
+	}
+	change := &Change{}
+	for _, old := range held {
+		sibling := old.Operation == OpRenew && old.Credential == row.Credential
+		if !bytes.Equal(old.Serial, row.Serial) && (sibling || credentialName(sha256.Sum256(old.Raw)) == row.Credential) {
+			retired := *old
+			retired.Status, retired.RevokedAt, retired.RevokeReason = Revoked, c.At.UTC(), reasonSuperseded
+			change.Revoked = append(change.Revoked, &retired)
+			by := *c
+			by.Device = device
+			b := newBody().hex("serial", old.Serial).hex("successor", row.Serial)
+			change.Trail = append(change.Trail, by.entry(KindCertificateRetired, "", b))
+		}
+	}
+	if len(change.Revoked) == 0 {
+		return nil
+	}
+	return s.commit(ctx, change)
+}
+
+// maxHeld is how many certificates of one device are read at once.
 const maxHeld = 1000
 
 // reasonSuperseded is the CRLReason of a certificate that was renewed (RFC 5280, Section 5.3.1).

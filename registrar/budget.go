@@ -91,6 +91,18 @@ func (s *Service) deviceBudget(v *version, c *Case, key string, count bool) *Dec
 	return nil
 }
 
+// spender is whose budget an enrollment of the device named by key uses: the
+// device's own, unless somebody else enrolls the name, who must not be able to
+// use up what the device renews with.
+func (c *Case) spender(key string) string {
+	switch {
+	case c.aboutItself(), c.Identity.Kind == IDevID, c.Identity.Kind == Basic && !c.Identity.Group:
+		return key
+	default:
+		return key + "\x00others"
+	}
+}
+
 // addressKey groups what one peer can easily have many of: the addresses of an IPv6 /64.
 func addressKey(a netip.Addr) string {
 	a = a.Unmap()

@@ -136,6 +136,8 @@ type Identity struct {
 	Certificate *x509.Certificate // of the others
 	Record      *Certificate      // of LDevID and RA
 	Device      *Device           // of LDevID and RA: whose certificate it is
+
+	salt []byte // of Basic: tells the credential on record from one that replaced it
 }
 
 // deny returns a refusal with the text of its reason.

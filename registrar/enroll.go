@@ -156,11 +156,15 @@ func (c *Case) aboutItself() bool {
 // enrollLocked decides and issues while nobody else does for the same device.
 func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte, *Decision) {
 	key := deviceKey(c.manufacturer(), c.SerialNumber)
+	spender := c.spender(key)
 	unlock, err := s.devices.lock(ctx, key)
 	if err != nil {
 		return nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
 	}
 	defer unlock()
+	if d := s.stillGood(ctx, v, c); d != nil {
+		return nil, d
+	}
 	// The record may say something else when it is written than when it was
 	// read, or supposed; the second round sees what it says.
 	for round := 0; ; round++ {
@@ -174,12 +178,12 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 		case d.Again:
 			return c.Current.Raw, nil
 		}
-		if d := s.deviceBudget(v, c, key, false); d != nil {
+		if d := s.deviceBudget(v, c, spender, false); d != nil {
 			return nil, d
 		}
 		raw, refused := s.issue(ctx, v, c, d)
 		if refused == nil {
-			_ = s.deviceBudget(v, c, key, true) // there was room a moment ago
+			_ = s.deviceBudget(v, c, spender, true) // there was room a moment ago
 		}
 		if refused == nil || round > 0 || !errors.Is(refused.Err, ErrConflict) {
 			return raw, refused
@@ -257,12 +261,29 @@ func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) err
 	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 {
 		return err
 	}
-	q := &CertificateQuery{Domain: v.Domain, DeviceID: c.Device.ID, Limit: maxHeld}
+	var status CertificateStatus // replaced ones count only where renewals are counted
 	if rules.MaxRenewals == 0 {
-		q.Status = Issued // replaced ones count only where renewals are counted
+		status = Issued
 	}
-	c.Held, err = s.store.ListCertificates(ctx, q)
+	c.Held, err = s.heldBy(ctx, v, c.Device.ID, status)
 	return err
+}
+
+// heldBy returns every certificate of a device in a status, "" for any.
+func (s *Service) heldBy(ctx context.Context, v *version, device string, status CertificateStatus) ([]*Certificate, error) {
+	var held []*Certificate
+	q := &CertificateQuery{Domain: v.Domain, DeviceID: device, Status: status, Limit: maxHeld}
+	for {
+		page, err := s.store.ListCertificates(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, page...)
+		if len(page) < q.Limit {
+			return held, nil
+		}
+		q.After = page[len(page)-1].Serial
+	}
 }
 
 // checkIssued refuses what an issuer signed when it is not what was decided:

@@ -33,7 +33,8 @@ type RevokeRequest struct {
 // Revoke revokes an issued certificate. From its return on the certificate
 // authenticates nothing here; others learn of it by the next CRL. Revoking it
 // again changes nothing and returns it as it is. One that never was issued is
-// ErrConflict, an unknown one ErrNotFound.
+// ErrConflict, an unknown one ErrNotFound. A request of the same device that is
+// being decided is waited for.
 func (s *Service) Revoke(ctx context.Context, r *RevokeRequest) (*Certificate, error) {
 	v, err := s.inDomain(r.Domain)
 	if err != nil {
@@ -42,6 +43,11 @@ func (s *Service) Revoke(ctx context.Context, r *RevokeRequest) (*Certificate, e
 	if !validReason(r.Reason) {
 		return nil, invalid("reason %d is none of RFC 5280, Section 5.3.1", r.Reason)
 	}
+	unlock, err := s.lockHolder(ctx, v, r.Serial)
+	if err != nil {
+		return nil, fmt.Errorf("certificate %x: %w", r.Serial, err)
+	}
+	defer unlock()
 	row, err := s.store.Certificate(ctx, v.Domain, r.Serial)
 	switch {
 	case err != nil:
@@ -58,6 +64,19 @@ func (s *Service) Revoke(ctx context.Context, r *RevokeRequest) (*Certificate, e
 		return nil, fmt.Errorf("certificate %x: %w", r.Serial, err)
 	}
 	return row, nil
+}
+
+// lockHolder locks the device that a certificate was issued to.
+func (s *Service) lockHolder(ctx context.Context, v *version, serial []byte) (func(), error) {
+	row, err := s.store.Certificate(ctx, v.Domain, serial)
+	if err != nil {
+		return nil, err
+	}
+	device, err := s.store.Device(ctx, v.Domain, row.DeviceID)
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", row.DeviceID, err)
+	}
+	return s.devices.lock(ctx, deviceKey(device.Manufacturer, device.SerialNumber))
 }
 
 // validReason tells whether a full CRL may carry the reason: 7 is unused, and
