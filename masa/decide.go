@@ -20,6 +20,9 @@ func (s *Service) decide(ctx context.Context, x *exchange) error {
 	if err := s.decideOwner(ctx, x); err != nil {
 		return err
 	}
+	if err := x.settleProximity(); err != nil {
+		return err
+	}
 	if x.device.State != Known {
 		return forbid(ReasonDeviceBlocked, "RFC 8995, Section 5.6",
 			"The manufacturer has blocked this device. Ask the manufacturer's support.")
@@ -117,7 +120,7 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 	}
 	owners = slices.DeleteFunc(owners, func(o *Owner) bool { return !o.Until.IsZero() })
 	ca := ownedBy(x.chains, owners)
-	x.owned = ca != nil
+	x.owner, x.owned = ca, ca != nil
 	x.known = x.known || x.owned
 	switch {
 	case x.owned:

@@ -38,17 +38,21 @@ type exchange struct {
 	// check
 	chains    [][]*x509.Certificate // of the registrar, each leaf first
 	proximity bool                  // shown by the pledge's signature
-	idevid    *x509.Certificate     // of the pledge; from its signature or the record; may be nil
-	products  []string              // whose anchors the IDevID chains to; nil without prior
+	// companions are certificates that travelled along and have the key that
+	// the pledge saw, where it is not the signer's.
+	companions []*x509.Certificate
+	idevid     *x509.Certificate // of the pledge; from its signature or the record; may be nil
+	products   []string          // whose anchors the IDevID chains to; nil without prior
 
 	// decide
 	product   string
 	device    *Device
 	unlisted  bool // device is not on record yet
 	pinned    *x509.Certificate
-	owned     bool // pinned is the owner on record
-	known     bool // the registrar is somebody: anchored, or the owner on record
-	ambiguous bool // its serial number is that of devices of several products
+	owned     bool              // pinned is the owner on record
+	owner     *x509.Certificate // the CA in chains that is the owner on record; nil for none
+	known     bool              // the registrar is somebody: anchored, or the owner on record
+	ambiguous bool              // its serial number is that of devices of several products
 	assertion voucher.Assertion
 }
 

@@ -90,61 +90,88 @@ func issuerAgrees(leaf []byte, idevid *x509.Certificate) bool {
 
 // checkProximity compares whom the pledge was connected to with who asks (RFC
 // 8995, Section 5.5.5: by the key, so that a certificate renewed in between
-// does not matter). The registrar's other certificates count when it sent
-// them, they are registrar certificates and chain to the same domain CA.
-//
-// rfc8366bis, Section 9: the most specific of the three leaves decides.
+// does not matter). Who asks is whoever holds the key that signed the request.
+// A CA certifies any public key, so that other certificates that travelled
+// along count only for a domain that is known: [exchange.settleProximity].
 func (x *exchange) checkProximity() error {
-	var matches func(spki []byte) bool
+	matches, err := x.proximityKey()
+	if err != nil {
+		return err
+	}
+	if x.proximity = matches(x.artifact.Signer); x.proximity {
+		return nil
+	}
+	for _, c := range x.artifact.Certificates {
+		if matches(c) && isRegistrar(c) && !c.IsCA {
+			x.companions = append(x.companions, c)
+		}
+	}
+	if len(x.companions) == 0 {
+		return notConnected()
+	}
+	return nil
+}
+
+// proximityKey returns what tells whether a certificate has the key that the
+// pledge saw. Of the three leaves the most specific one decides (rfc8366bis,
+// Section 9).
+func (x *exchange) proximityKey() (matches func(*x509.Certificate) bool, err error) {
 	switch p := x.prior; {
 	case len(p.ProximityRegistrarPubkSHA256) > 0:
-		matches = func(spki []byte) bool {
-			sum := sha256.Sum256(spki)
+		return func(c *x509.Certificate) bool {
+			sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 			return bytes.Equal(sum[:], p.ProximityRegistrarPubkSHA256)
-		}
+		}, nil
 	case len(p.ProximityRegistrarPubk) > 0:
-		matches = func(spki []byte) bool { return bytes.Equal(spki, p.ProximityRegistrarPubk) }
+		return func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubjectPublicKeyInfo, p.ProximityRegistrarPubk)
+		}, nil
 	default:
 		cert, err := x509.ParseCertificate(p.ProximityRegistrarCert)
 		if err != nil {
 			e := forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
 				"The prior-signed-voucher-request has no readable proximity-registrar-cert.")
 			e.Err = err
-			return e
+			return nil, e
 		}
-		matches = func(spki []byte) bool { return bytes.Equal(spki, cert.RawSubjectPublicKeyInfo) }
+		return func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubjectPublicKeyInfo, cert.RawSubjectPublicKeyInfo)
+		}, nil
 	}
-	for _, c := range x.registrarCertificates() {
-		if matches(c.RawSubjectPublicKeyInfo) {
+}
+
+// settleProximity decides where the pledge was connected to another
+// certificate than the one that signs, one for TLS beside one for signing. It
+// counts where the domain is known, by an anchor that is configured or as the
+// owner on record, and when that CA vouches for both. Everybody else's CA may
+// certify the key of another domain's registrar, or cross-certify its root.
+func (x *exchange) settleProximity() error {
+	if x.prior == nil || x.proximity {
+		return nil
+	}
+	roots := x509.NewCertPool()
+	switch {
+	case x.owner != nil:
+		roots.AddCert(x.owner)
+	case x.settings.RegistrarAnchors != nil:
+		for _, chain := range x.chains { // not all anchors: they are those of other domains too
+			roots.AddCert(chain[len(chain)-1])
+		}
+	default:
+		return notConnected()
+	}
+	for _, c := range x.companions {
+		if _, err := chainsTo(c, roots, x.artifact.Certificates, x.at); err == nil {
 			x.proximity = true
 			return nil
 		}
 	}
-	return forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
-		"The pledge was connected to another registrar: its proximity-registrar-cert is not among the certificates of this one.")
+	return notConnected()
 }
 
-// registrarCertificates returns the certificates that stand for this
-// registrar: its chain, and other registrar certificates of the same domain
-// that travelled along (one for TLS, another for signing).
-func (x *exchange) registrarCertificates() []*x509.Certificate {
-	var out []*x509.Certificate
-	roots := x509.NewCertPool()
-	for _, chain := range x.chains {
-		out = append(out, chain...)
-		if len(chain) > 1 {
-			roots.AddCert(chain[len(chain)-1])
-		}
-	}
-	for _, c := range x.artifact.Certificates {
-		if c.IsCA || !isRegistrar(c) {
-			continue
-		}
-		if _, err := chainsTo(c, roots, x.artifact.Certificates, x.at); err == nil {
-			out = append(out, c)
-		}
-	}
-	return out
+func notConnected() error {
+	return forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
+		"The pledge was connected to another registrar: its proximity-registrar-cert has another key than the one that signed this request.")
 }
 
 func equalText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

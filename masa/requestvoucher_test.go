@@ -424,8 +424,7 @@ func TestTopmostCertificateThatCameIsPinned(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 5.5.5: proximity goes by the key, and a registrar may have
-// one certificate for TLS and another for signing.
+// RFC 8995, Section 5.5.5: proximity goes by the key.
 func TestProximityIsShownByTheKey(t *testing.T) {
 	w := newWorld(t, nil)
 	renewed := w.mine.ca.Issue(t, &x509.Certificate{DNSNames: []string{"localhost"}}, w.mine.registrar.Key)
@@ -434,13 +433,45 @@ func TestProximityIsShownByTheKey(t *testing.T) {
 	if v, _ := w.voucher(a.bytes(t)); v.Assertion != voucher.Proximity {
 		t.Errorf("same key, other certificate: assertion %q", v.Assertion)
 	}
-	tls := w.mine.ca.Registrar(t, "mine TLS")
-	b := w.ask(w.mine, "0123456789abcde2")
-	b.pledge.ProximityRegistrarCert = tls.Certificate.Raw
-	w.refused(b.bytes(t), 403, masa.ReasonProximity)
-	b.chain = append(b.chain, tls.Certificate)
-	if v, _ := w.voucher(b.bytes(t)); v.Assertion != voucher.Proximity {
-		t.Errorf("TLS certificate of the registrar sent along: assertion %q", v.Assertion)
+}
+
+// RFC 8995, Section 5.5.5: any CA can certify any key, so that a certificate
+// sent along shows nothing but of a domain that is known.
+func TestProximityByATLSCertificateSentAlongIsForKnownDomainsAlone(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		known func(*world)
+		taken bool
+	}{
+		{"nobody is known", func(*world) {}, false},
+		{"anchored", func(w *world) {
+			settings := *w.settings
+			settings.RegistrarAnchors = w.mine.root.Pool()
+			settings.RegistrarAnchors.AddCert(w.theirs.root.Certificate)
+			if err := w.service.Reload(&settings); err != nil {
+				w.t.Fatal(err)
+			}
+		}, true},
+		{"the owner on record", func(w *world) { w.own(w.mine) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			c.known(w)
+			own, foreign := w.mine.ca.Registrar(t, "mine TLS"), w.theirs.registrar
+			for n, tls := range []*testpki.Identity{own, foreign} {
+				a := w.ask(w.mine, "0123456789abcde"+string(rune('0'+n)))
+				a.pledge.ProximityRegistrarCert = tls.Certificate.Raw
+				w.refused(a.bytes(t), 403, masa.ReasonProximity)
+				a.chain = append(append(a.chain, tls.Certificate), tls.Chain...)
+				if !c.taken || tls == foreign {
+					w.refused(a.bytes(t), 403, masa.ReasonProximity)
+					continue
+				}
+				if v, _ := w.voucher(a.bytes(t)); v.Assertion != voucher.Proximity {
+					t.Errorf("assertion %q, want %q", v.Assertion, voucher.Proximity)
+				}
+			}
+		})
 	}
 }
 
