@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
-	"github.com/briskest/briskest/internal/trail"
 )
 
 // RequestAuditLog returns the audit-log of a device to a registrar of a domain
 // that has or had a voucher for it, or is or was its owner (RFC 8995, Section
 // 5.8). The request is verified as in [Service.RequestVoucher]. Everybody else
-// gets the same 404 as for a device that does not exist.
+// gets the same 404 as for a device that does not exist. On the trail is one
+// entry for each registrar and device a minute, with the number of the others.
 func (s *Service) RequestAuditLog(ctx context.Context, r *brski.MASARequest) (*brski.AuditLog, error) {
 	x := s.newExchange(r)
 	log, err := s.requestAuditLog(ctx, x, r)
@@ -29,7 +29,7 @@ func (s *Service) RequestAuditLog(ctx context.Context, r *brski.MASARequest) (*b
 func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.AuditLog, error) {
 	asked := *r
 	asked.Accept = nil // of a log, not of a voucher
-	if err := x.parse(&asked); err != nil {
+	if err := s.parse(x, &asked); err != nil {
 		return nil, err
 	}
 	if err := x.check(ctx); err != nil {
@@ -43,14 +43,7 @@ func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MAS
 	if err != nil {
 		return nil, fmt.Errorf("audit-log of device %s: %w", x.device.ID, err)
 	}
-	err = s.store.Commit(ctx, &Change{Trail: []*trail.Entry{{
-		At: x.at, Domain: x.settings.Domain, Kind: KindAuditLogServed, Device: x.device.ID, Actor: "brski",
-		Body: body{
-			"registrar": x.registrarName(), "address": x.address,
-			"events": len(log.Events), "settings": x.settings.Version,
-		}.json(),
-	}}})
-	if err != nil {
+	if err := s.noteServed(ctx, x, len(log.Events)); err != nil {
 		return nil, fmt.Errorf("audit-log of device %s: %w", x.device.ID, err)
 	}
 	return log, nil

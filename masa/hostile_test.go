@@ -7,7 +7,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -362,11 +364,82 @@ func TestObserverNotesWhatTheHandlerRefusedAndNothingTwice(t *testing.T) {
 	}
 }
 
+// R18: one entry for each registrar and device a minute, with the number of the rest.
+func TestAuditLogsServedAreOnTheTrailOnceAMinute(t *testing.T) {
+	w := newWorld(t, nil)
+	mine, theirs := w.ask(w.mine, "0123456789abcdef").bytes(t), w.ask(w.theirs, "fedcba9876543210").bytes(t)
+	w.voucher(mine)
+	w.voucher(theirs)
+	read := func(raws ...[]byte) {
+		for _, raw := range raws {
+			if _, err := w.service.RequestAuditLog(t.Context(), w.request(raw)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read(mine, mine, theirs, mine)
+	w.at = w.at.Add(time.Minute)
+	read(mine, theirs)
+	got := w.trail(masa.KindAuditLogServed)
+	if len(got) != 4 {
+		t.Fatalf("%d entries, want 2 for each registrar", len(got))
+	}
+	for i, want := range []bool{false, false, true, false} {
+		if bytes.Contains(got[i].Body, []byte(`"served_since_last_entry":2`)) != want {
+			t.Errorf("entry %d: %s; tells of 2 more: want %v", i, got[i].Body, want)
+		}
+	}
+}
+
+// R18: an address, and a registrar wherever it is, has so many requests a minute.
+func TestBudgetsAreOfAddressesAndOfRegistrars(t *testing.T) {
+	w := newWorld(t, func(s *masa.Settings, _ *masa.Product) { s.RequestsPerMinute = 3 })
+	raw := w.ask(w.mine, "0123456789abcdef").bytes(t)
+	ask := func(address string, raw []byte) string {
+		r := w.request(raw)
+		r.Peer = &est.Peer{Address: netip.MustParseAddrPort(address)}
+		_, err := w.service.RequestVoucher(t.Context(), r)
+		var e *est.Error
+		if errors.As(err, &e) {
+			if e.Reason == masa.ReasonBudget && (e.Status != 429 || e.RetryAfter < time.Second) {
+				t.Errorf("refusal %d, try again after %v; want 429 and a time", e.Status, e.RetryAfter)
+			}
+			return e.Reason
+		}
+		return ""
+	}
+	for n, c := range []struct {
+		address string
+		raw     []byte
+		want    string
+	}{
+		{"[2001:db8::1]:1", nil, masa.ReasonRequestForm},
+		{"[2001:db8::2]:1", nil, masa.ReasonRequestForm},
+		{"[2001:db8::3]:1", raw, ""},
+		{"[2001:db8::4]:1", raw, masa.ReasonBudget}, // the /64's fourth
+		{"127.0.0.1:1", raw, ""},
+		{"127.0.0.1:2", raw, ""},
+		{"127.0.0.2:1", raw, masa.ReasonBudget}, // the registrar's fourth
+		{"127.0.0.2:1", nil, masa.ReasonRequestForm},
+	} {
+		if got := ask(c.address, c.raw); got != c.want {
+			t.Errorf("request %d, from %s: %q, want %q", n, c.address, got, c.want)
+		}
+	}
+	w.at = w.at.Add(time.Minute)
+	if got := ask("[2001:db8::1]:1", raw); got != "" {
+		t.Errorf("a minute later: %q, want a voucher", got)
+	}
+}
+
 func FuzzRequestVoucher(f *testing.F) {
 	f.Add([]byte("garbage"))
 	f.Add([]byte{0x30, 0x80})
 	w := newFuzzWorld(f)
 	f.Add(w.good)
+	for _, raw := range w.hostile {
+		f.Add(raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r := &w.request
 		request := *r
@@ -374,6 +447,9 @@ func FuzzRequestVoucher(f *testing.F) {
 		v, err := w.service.RequestVoucher(t.Context(), &request)
 		if err == nil && !bytes.Equal(raw, w.good) && len(v.Raw) == 0 {
 			t.Error("an empty voucher")
+		}
+		if err == nil && slices.ContainsFunc(w.hostile, func(h []byte) bool { return bytes.Equal(raw, h) }) {
+			t.Error("a voucher for a hostile request")
 		}
 	})
 }

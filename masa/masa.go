@@ -43,6 +43,8 @@ type Service struct {
 	locks    deviceLocks
 	imports  sync.RWMutex // written by an import, which replaces rows of many devices; read by all that work on one
 	refusals *refusals
+	requests budget // by address and by registrar key
+	served   served
 
 	background sync.WaitGroup // the goroutine that writes what anonymous peers were refused
 }

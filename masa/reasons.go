@@ -12,6 +12,7 @@ const (
 	ReasonMediaType       = "media-type"          // Content-Type is no voucher format spoken here
 	ReasonAccept          = "accept"              // none of the formats accepted is spoken here
 	ReasonTooLarge        = "too-large"           // more bytes than MaxRequest
+	ReasonBudget          = "request-budget"      // too many requests of one address or registrar
 	ReasonRequestForm     = "request-form"        // the registrar's request cannot be read
 	ReasonRequestSigned   = "request-signature"   // its signature does not hold
 	ReasonRequestLeaf     = "request-leaf"        // a leaf that is unknown, or a nonce of a wrong length

@@ -18,7 +18,7 @@ import (
 // Sections 5.5 and 5.6). The voucher is on record before it is returned, and
 // asking again with the same request, or with another one of the same domain
 // for the same nonce, returns the same bytes. Refusals are *est.Error with 400,
-// 403, 404, 406, 413 or 415.
+// 403, 404, 406, 413, 415 or 429.
 func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) {
 	x := s.newExchange(r)
 	v, err := s.requestVoucher(ctx, x, r)
@@ -29,7 +29,7 @@ func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*br
 }
 
 func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.Voucher, error) {
-	if err := x.parse(r); err != nil {
+	if err := s.parse(x, r); err != nil {
 		return nil, err
 	}
 	if err := x.check(ctx); err != nil {
@@ -49,6 +49,17 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 		}
 		return v, err
 	}
+}
+
+// parse reads the request within the budgets of its address and of its registrar.
+func (s *Service) parse(x *exchange, r *brski.MASARequest) error {
+	if err := s.withinBudget(x); err != nil {
+		return err
+	}
+	if err := x.parse(r); err != nil {
+		return err
+	}
+	return s.withinRegistrarBudget(x)
 }
 
 // check verifies both signatures' signers and compares the two requests.

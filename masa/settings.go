@@ -34,6 +34,9 @@ type Settings struct {
 	// AuditLogLimit is how many events an audit-log has at most; the rest is
 	// counted in its truncation. Zero for 256.
 	AuditLogLimit int
+	// RequestsPerMinute is how many requests one address (of IPv6, one /64) may
+	// make within a minute, and as many one registrar by its key. Zero for 600.
+	RequestsPerMinute int
 }
 
 // Product is a line of devices with one voucher key.
@@ -66,6 +69,7 @@ type Product struct {
 const (
 	defaultNoncelessLifetime = 24 * time.Hour
 	defaultAuditLogLimit     = 256
+	defaultRequestsPerMinute = 600
 )
 
 // checked returns a copy with the defaults filled in, or what is wrong.
@@ -83,6 +87,12 @@ func (s *Settings) checked() (*Settings, error) {
 	}
 	if c.AuditLogLimit < 0 {
 		return nil, fmt.Errorf("the audit-log limit is %d, want at least 1", c.AuditLogLimit)
+	}
+	if c.RequestsPerMinute == 0 {
+		c.RequestsPerMinute = defaultRequestsPerMinute
+	}
+	if c.RequestsPerMinute < 0 {
+		return nil, fmt.Errorf("the limit of requests is %d a minute, want at least 1", c.RequestsPerMinute)
 	}
 	if len(c.Formats) == 0 {
 		return nil, errors.New("no voucher format is named")

@@ -1,9 +1,13 @@
 package masa_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -147,6 +151,7 @@ type fuzzWorld struct {
 	service *masa.Service
 	request brski.MASARequest
 	good    []byte
+	hostile [][]byte // well-formed, and to be refused
 }
 
 func newFuzzWorld(f *testing.F) *fuzzWorld {
@@ -154,7 +159,7 @@ func newFuzzWorld(f *testing.F) *fuzzWorld {
 	vendor, signer := testpki.NewRoot(f, "vendor"), testpki.NewRoot(f, "vouchers")
 	registrar, idevid := testpki.NewRoot(f, "domain").Registrar(f, "registrar"), vendor.IDevID(f, serial, "")
 	s, err := masa.New(f.Context(), masa.Config{Store: storetest.NewMemory(), Settings: &masa.Settings{
-		Formats: []voucher.Format{vouchercms.Format{}},
+		Formats: []voucher.Format{vouchercms.Format{}}, RequestsPerMinute: 1 << 30,
 		Products: map[string]masa.Product{"widget": {
 			IDevIDAnchors: vendor.Pool(), AllowUnlisted: true,
 			Signer: &voucher.Signer{Key: signer.Key, Certificate: signer.Certificate},
@@ -168,10 +173,37 @@ func newFuzzWorld(f *testing.F) *fuzzWorld {
 	asked := &voucher.Request{
 		SerialNumber: serial, Nonce: pledge.Nonce, PriorSignedVoucherRequest: sign(f, pledge, idevid, idevid.Chain),
 	}
-	return &fuzzWorld{
+	w := &fuzzWorld{
 		service: s, request: brski.MASARequest{MediaType: vouchercms.MediaType},
 		good: sign(f, asked, registrar, registrar.Chain),
 	}
+	thief := testpki.NewRoot(f, "thief")
+	thiefs := thief.Registrar(f, "registrar")
+	certified := thief.Issue(f, &x509.Certificate{UnknownExtKeyUsage: thiefs.Certificate.UnknownExtKeyUsage}, registrar.Key)
+	for _, bag := range [][]*x509.Certificate{
+		{certified.Certificate, registrar.Certificate},
+		slices.Repeat(registrar.Chain, voucher.MaxCertificates+1),
+		{hugeKey(f, thief)},
+	} {
+		w.hostile = append(w.hostile, sign(f, asked, thiefs, append(slices.Clone(thiefs.Chain), bag...)))
+	}
+	return w
+}
+
+// hugeKey issues a certificate for an RSA key of 400,000 bits.
+func hugeKey(t testing.TB, by *testpki.Identity) *x509.Certificate {
+	t.Helper()
+	n := new(big.Int).Lsh(big.NewInt(1), 400000)
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.Certificate, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, by.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 func (w *world) request(raw []byte) *brski.MASARequest {

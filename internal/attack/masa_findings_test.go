@@ -124,3 +124,60 @@ func TestABagOfCertificatesIsNotTriedOneByOne(t *testing.T) {
 		t.Errorf("RequestVoucher = %q, %v; want request-form, %v", reason(err), err, vouchercms.ErrTooManyCertificates)
 	}
 }
+
+// RFC 8995, Section 5.5.5: a CA may certify any public key and any root, and
+// then be the one that a voucher "by proximity" pins.
+func TestProximityIsShownByTheSignersKeyAlone(t *testing.T) {
+	const nonce = "MTIzNDU2Nzg5MA=="
+	v, victim, thief := newVendor(t, nil), newDomain(t, "victim"), newDomain(t, "thief")
+	certified := issue(t, registrarTemplate(7, "another of mine"), thief.ca.Certificate, victim.registrar.Certificate.PublicKey, thief.ca.Key)
+	crossed := asCA(registrarTemplate(8, ""))
+	crossed.RawSubject = victim.root.Certificate.RawSubject
+	cross := issue(t, crossed, thief.root.Certificate, victim.root.Certificate.PublicKey, thief.root.Key)
+	prior := v.pledgeRequest(victim.registrar, nonce)
+	for what, bag := range map[string][]*x509.Certificate{
+		"a thief that certified the victim's public key": {certified},
+		"a thief that cross-certified the victim's root": {victim.registrar.Certificate, victim.ca.Certificate, cross},
+	} {
+		if _, err := v.service.RequestVoucher(t.Context(), v.registrarRequest(thief, prior, nonce, bag...)); reason(err) != "proximity-mismatch" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := v.service.RequestVoucher(t.Context(), v.registrarRequest(victim, prior, nonce)); err != nil {
+		t.Errorf("the victim, afterwards: %v", err)
+	}
+}
+
+// R18: what a registrar reads over and over is on the trail once a minute.
+func TestADomainCannotGrowTheMASAsTrailWithoutEnd(t *testing.T) {
+	v, d := newVendor(t, nil), newDomain(t, "d")
+	r := v.registrarRequest(d, v.pledgeRequest(d.registrar, "MTIzNDU2Nzg5MA=="), "MTIzNDU2Nzg5MA==")
+	if _, err := v.service.RequestVoucher(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	count := func() int {
+		all, err := v.store.TrailEntries(t.Context(), "default", "", 0, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := count()
+	answered := 0
+	for range 700 {
+		_, err := v.service.RequestAuditLog(t.Context(), r)
+		switch {
+		case err == nil:
+			answered++
+		case reason(err) != "request-budget":
+			t.Fatalf("RequestAuditLog: %v", err)
+		}
+	}
+	v.service.Close()      // writes what is queued
+	if answered != 600-1 { // and the voucher
+		t.Errorf("%d of 700 requests were answered, want 599", answered)
+	}
+	if n := count() - before; n != 2 {
+		t.Errorf("%d trail entries by one registrar that asked the same thing 700 times, want one for the log and one for the refusal", n)
+	}
+}

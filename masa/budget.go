@@ -1,0 +1,159 @@
+package masa
+
+import (
+	"context"
+	"encoding/hex"
+	"maps"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/briskest/briskest/internal/trail"
+)
+
+const (
+	budgetWindow = time.Minute
+	// maxBudgetKeys bounds the memory that addresses and keys can take. When
+	// more are in use, the minute is over early: who has that many addresses
+	// escapes a budget of one anyway, and is not to use up everybody else's.
+	maxBudgetKeys = 4096
+)
+
+// budget counts uses of a key within a minute, in bounded memory.
+type budget struct {
+	mu    sync.Mutex
+	start time.Time      // of the present minute; guarded by mu
+	used  map[string]int // guarded by mu
+}
+
+// take counts one use of key and tells how long to wait, zero when it is within limit.
+func (b *budget) take(key string, limit int, at time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if age := at.Sub(b.start); b.used == nil || age < 0 || age >= budgetWindow {
+		b.start, b.used = at, make(map[string]int)
+	}
+	if _, there := b.used[key]; !there && len(b.used) >= maxBudgetKeys {
+		b.start, b.used = at, make(map[string]int)
+	}
+	if b.used[key] >= limit {
+		return max(time.Second, budgetWindow-at.Sub(b.start))
+	}
+	b.used[key]++
+	return 0
+}
+
+// withinBudget refuses an address that asks too much, before anything of the
+// request is read. In process there is no address.
+func (s *Service) withinBudget(x *exchange) error {
+	if x.address == "" {
+		return nil
+	}
+	return s.spend(x, addressKey(x.address))
+}
+
+// withinRegistrarBudget refuses a registrar that asks too much from many
+// addresses. Its signature has been checked, and nobody else has that key.
+func (s *Service) withinRegistrarBudget(x *exchange) error {
+	key := keyHash(x.artifact.Signer)
+	return s.spend(x, "key "+hex.EncodeToString(key[:]))
+}
+
+func (s *Service) spend(x *exchange, key string) error {
+	wait := s.requests.take(key, x.settings.RequestsPerMinute, x.at)
+	if wait == 0 {
+		return nil
+	}
+	e := refuse(http.StatusTooManyRequests, ReasonBudget, "RFC 6585, Section 4",
+		"Too many requests within a minute. Try again later.")
+	e.RetryAfter = wait
+	return e
+}
+
+// addressKey groups what one peer can easily have many of: the addresses of an IPv6 /64.
+func addressKey(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if a = a.WithZone(""); a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
+// served thins out the entries about audit-logs: one for each registrar and
+// device a minute, the rest counted.
+type served struct {
+	mu   sync.Mutex
+	last map[servedKey]*servedNote // guarded by mu
+}
+
+type servedKey struct {
+	registrar [32]byte // keyHash
+	device    string
+}
+
+type servedNote struct {
+	at   time.Time // of the last entry
+	rest int       // logs served since, without one
+}
+
+// note tells whether one more log needs an entry, and how many went without
+// one since the last.
+func (n *served) note(key servedKey, at time.Time) (rest int, needed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last == nil {
+		n.last = make(map[servedKey]*servedNote)
+	}
+	last := n.last[key]
+	if last == nil {
+		if len(n.last) >= maxBudgetKeys {
+			maps.DeleteFunc(n.last, func(_ servedKey, l *servedNote) bool { return at.Sub(l.at) >= budgetWindow })
+		}
+		if len(n.last) < maxBudgetKeys {
+			n.last[key] = &servedNote{at: at}
+		}
+		return 0, true // of more than there is room for, each has one: they are within the budget
+	}
+	if age := at.Sub(last.at); age >= 0 && age < budgetWindow {
+		last.rest++
+		return 0, false
+	}
+	rest = last.rest
+	last.at, last.rest = at, 0
+	return rest, true
+}
+
+// forget takes back a note whose entry could not be written.
+func (n *served) forget(key servedKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.last, key)
+}
+
+// noteServed puts an audit-log that is about to be served on the trail.
+func (s *Service) noteServed(ctx context.Context, x *exchange, events int) error {
+	key := servedKey{keyHash(x.artifact.Signer), x.device.ID}
+	rest, needed := s.served.note(key, x.at)
+	if !needed {
+		return nil
+	}
+	b := body{
+		"registrar": x.registrarName(), "address": x.address, "events": events, "settings": x.settings.Version,
+	}
+	if rest > 0 {
+		b["served_since_last_entry"] = rest
+	}
+	err := s.store.Commit(ctx, &Change{Trail: []*trail.Entry{{
+		At: x.at, Domain: x.settings.Domain, Kind: KindAuditLogServed, Device: x.device.ID, Actor: "brski", Body: b.json(),
+	}}})
+	if err != nil {
+		s.served.forget(key)
+	}
+	return err
+}
