@@ -6,13 +6,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/testbed"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/voucher"
@@ -171,5 +175,42 @@ func TestADeviceSignsNoVouchers(t *testing.T) {
 		if _, err := h.pledge(pledge).send(); reason(err) != want {
 			t.Errorf("a voucher signed by %s: %v, want %q", what, err, want)
 		}
+	}
+}
+
+// Connections that send a byte of a body each were all of a server with
+// in_flight: 16, for half a minute and again.
+func TestSlowBodiesOfOneAddressLeaveRoomForOthers(t *testing.T) {
+	program, dir := testbed.Build(t, "briskest"), filepath.Join(t.TempDir(), "q")
+	if _, stderr, code := testbed.Run(t, program, "quickstart", "--once", "--dir", dir); code != 0 {
+		t.Fatal(stderr)
+	}
+	file := filepath.Join(dir, "registrar.yaml")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(data), "limits:\n", "limits:\n  in_flight: 16\n", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bed := testbed.StartIn(t, program, dir)
+	host := strings.TrimSuffix(strings.TrimPrefix(bed.EST, "https://"), "/.well-known/est")
+	for range 16 {
+		c, err := tls.Dial("tcp", host, &tls.Config{RootCAs: bed.Roots(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: x\r\nContent-Type: application/pkcs10\r\nContent-Length: 1000\r\n\r\nM")
+	}
+	client := bed.Client(t, nil)
+	client.Transport.(*http.Transport).DialContext = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext
+	res, err := client.Get(bed.EST + "/cacerts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("cacerts while one address sends slow bodies: %d", res.StatusCode)
 	}
 }

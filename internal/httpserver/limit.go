@@ -2,19 +2,78 @@ package httpserver
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 )
 
-// limitListener accepts no more than its capacity of connections at a time.
+// shares counts what each address holds: connections, or requests. What one
+// peer can easily have many of, the addresses of an IPv6 /64, counts as one.
+type shares struct {
+	each int
+
+	mu   sync.Mutex
+	held map[netip.Prefix]int // guarded by mu
+}
+
+// newShares gives each address each places; zero stands for half of all, and
+// 8 where half would be fewer. It is never more than there are.
+func newShares(each, all int) *shares {
+	const least = 8
+	if each == 0 {
+		each = max(least, all/2)
+	}
+	return &shares{each: min(each, all), held: make(map[netip.Prefix]int)}
+}
+
+// take takes a place, unless the address holds its share.
+func (s *shares) take(of netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[of] >= s.each {
+		return false
+	}
+	s.held[of]++
+	return true
+}
+
+func (s *shares) leave(of netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[of]--; s.held[of] <= 0 {
+		delete(s.held, of)
+	}
+}
+
+// holder is whom an address counts for. All that are no IP addresses, as of
+// Unix sockets, are one.
+func holder(address string) netip.Prefix {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	a, bits := at.Addr().Unmap().WithZone(""), 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// limitListener accepts no more than its capacity of connections at a time,
+// and of one address no more than its share: the rest are closed at once.
 type limitListener struct {
 	net.Listener
 	places chan struct{}
+	shares *shares
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newLimitListener(l net.Listener, n int) net.Listener {
-	return &limitListener{Listener: l, places: make(chan struct{}, n), closed: make(chan struct{})}
+func newLimitListener(l net.Listener, n int, s *shares) net.Listener {
+	return &limitListener{Listener: l, places: make(chan struct{}, n), shares: s, closed: make(chan struct{})}
 }
 
 func (l *limitListener) Accept() (net.Conn, error) {
@@ -23,12 +82,18 @@ func (l *limitListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			<-l.places
+			return nil, err
+		}
+		of := holder(conn.RemoteAddr().String())
+		if l.shares.take(of) {
+			return &limitConn{Conn: conn, release: sync.OnceFunc(func() { l.shares.leave(of); <-l.places })}, nil
+		}
+		_ = conn.Close() // its peer has others
 	}
-	return &limitConn{Conn: conn, release: sync.OnceFunc(func() { <-l.places })}, nil
 }
 
 func (l *limitListener) Close() error {

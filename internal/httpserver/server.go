@@ -31,7 +31,15 @@ type Config struct {
 	// MaxInFlight bounds the requests being answered; more get 503 with
 	// Retry-After. Zero: 1024.
 	MaxInFlight int
-	Log         *slog.Logger
+	// ConnectionsPerAddress and InFlightPerAddress bound what of these one
+	// address holds (IPv6: one /64). A connection more is closed at once, a
+	// request more gets 503 with Retry-After. Zero: half, 8 at least. Many
+	// devices behind one address, as of a NAT or a load test, share these.
+	ConnectionsPerAddress int
+	InFlightPerAddress    int
+	// BodyPause bounds for how long nothing of a request's body comes. Zero: 10 s.
+	BodyPause time.Duration
+	Log       *slog.Logger
 }
 
 // Bounds on one connection.
@@ -49,6 +57,8 @@ type Server struct {
 	listener net.Listener
 	routes   map[string]http.Handler
 	inFlight chan struct{}
+	shares   *shares // of inFlight
+	pause    time.Duration
 	jitter   atomic.Uint32
 	log      *slog.Logger
 }
@@ -61,10 +71,16 @@ func New(l net.Listener, c Config) *Server {
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = 1024
 	}
+	if c.BodyPause == 0 {
+		c.BodyPause = 10 * time.Second
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{routes: c.Routes, inFlight: make(chan struct{}, c.MaxInFlight), log: c.Log}
+	s := &Server{
+		routes: c.Routes, inFlight: make(chan struct{}, c.MaxInFlight), shares: newShares(c.InFlightPerAddress, c.MaxInFlight),
+		pause: c.BodyPause, log: c.Log,
+	}
 	s.http = &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: headerTimeout,
@@ -74,7 +90,7 @@ func New(l net.Listener, c Config) *Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
-	s.listener = tls.NewListener(newLimitListener(l, c.MaxConnections), TLSConfig(c.Certificate))
+	s.listener = tls.NewListener(newLimitListener(l, c.MaxConnections, newShares(c.ConnectionsPerAddress, c.MaxConnections)), TLSConfig(c.Certificate))
 	return s
 }
 
@@ -117,6 +133,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // cleaned or redirected: a client that posts does not follow, and a decision
 // made on one spelling must not be carried out on another.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	of := holder(r.RemoteAddr)
+	if !s.shares.take(of) {
+		s.overloaded(w)
+		return
+	}
+	defer s.shares.leave(of)
 	select {
 	case s.inFlight <- struct{}{}:
 		defer func() { <-s.inFlight }()
@@ -125,6 +147,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.recovered(r)
+	steady(w, r, s.pause)
 	path := r.URL.EscapedPath()
 	for prefix, handler := range s.routes {
 		if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
