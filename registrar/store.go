@@ -33,11 +33,16 @@ type Change struct {
 	// Unclaimed are names that no device on record may have, of whatever
 	// manufacturer; ErrConflict otherwise. They are looked at first.
 	Unclaimed []DeviceName
+	// NoIDevIDs are names that no device with a manufacturer may have, as
+	// Devices.FindIDevIDs finds them; ErrConflict otherwise.
+	NoIDevIDs []DeviceName
 	// PutDevices inserts or replaces by ID. Inserting a second device of the
 	// same domain, manufacturer and serial number is ErrConflict.
 	PutDevices []*Device
 	// Intents inserts certificates in status Intended; a serial already on
-	// record is ErrConflict.
+	// record is ErrConflict, and so is a key of which a certificate of the domain
+	// was revoked with keyCompromise, cACompromise or aACompromise (RFC 5280,
+	// Section 5.3.1).
 	Intents []*Certificate
 	// Issued moves intents to Issued, setting Raw and IssuedAt; ErrConflict
 	// unless the row is Intended.
@@ -77,6 +82,9 @@ type Devices interface {
 	DeviceBySerialNumber(ctx context.Context, domain, manufacturer, serialNumber string) (*Device, error)
 	// FindDevices returns devices of any manufacturer with that serial number.
 	FindDevices(ctx context.Context, domain, serialNumber string) ([]*Device, error)
+	// FindIDevIDs returns devices that have a manufacturer and that serial
+	// number, but for the case of ASCII letters.
+	FindIDevIDs(ctx context.Context, domain, serialNumber string) ([]*Device, error)
 	// ListDevices returns up to limit devices in order of ID, after the given ID ("" for the start).
 	ListDevices(ctx context.Context, domain, after string, limit int) ([]*Device, error)
 }

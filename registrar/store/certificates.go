@@ -19,10 +19,12 @@ const intentColumns = `domain, serial, device_id, profile, version, operation, s
 
 const (
 	// The serial number must not be that of an outcome; that it is not another
-	// intent's the primary key sees to.
+	// intent's the primary key sees to. The key must not be known to others.
 	insertIntent = "INSERT INTO intents (" + intentColumns + `)
 	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-	WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE domain = ?1 AND serial = ?2)`
+	WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE domain = ?1 AND serial = ?2)
+	AND NOT EXISTS (SELECT 1 FROM certificates INDEXED BY certificates_key WHERE substr(key_hash, 1, 8) = substr(?9, 1, 8)
+		AND key_hash = ?9 AND domain = ?1 AND status = 'revoked' AND revoke_reason IN (1, 2, 10))`
 	insertOutcome = "INSERT INTO certificates (" + intentColumns + `, status, issued_at, revoked_at, revoke_reason, explanation, raw)
 	SELECT ` + intentColumns + ", ?3, ?4, 0, 0, ?5, ?6 FROM intents WHERE domain = ?1 AND serial = ?2"
 	deleteIntent = "DELETE FROM intents WHERE domain = ? AND serial = ?"
@@ -64,7 +66,7 @@ func (w writer) intent(n *registrar.Certificate) error {
 		return err
 	}
 	if inserted == 0 {
-		return fmt.Errorf("%w: the serial number is taken", registrar.ErrConflict)
+		return fmt.Errorf("%w: the serial number is taken, or the key is compromised", registrar.ErrConflict)
 	}
 	return w.tx.Cover(w.t.intents, args...)
 }

@@ -30,7 +30,12 @@ type writer struct {
 
 func (w writer) change(c *registrar.Change) error {
 	for _, name := range c.Unclaimed {
-		if err := w.unclaimed(name); err != nil {
+		if err := w.nobody(name, "WHERE domain = ? AND serial_number = ?"); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.NoIDevIDs {
+		if err := w.nobody(name, whereIDevID); err != nil {
 			return err
 		}
 	}
@@ -101,11 +106,11 @@ func (w writer) crl(l *registrar.CRL) error {
 	return w.tx.Put(w.t.crls, l.Domain, l.Number, l.ThisUpdate, l.NextUpdate, l.Raw)
 }
 
-// unclaimed checks that no device has the name. The writer has the index at
+// nobody checks that the condition finds no device of the name. The writer has the index at
 // hand, so that this costs less than a reader's look.
-func (w writer) unclaimed(name registrar.DeviceName) error {
+func (w writer) nobody(name registrar.DeviceName, where string) error {
 	var id string
-	err := w.tx.QueryRow("SELECT id FROM devices WHERE domain = ? AND serial_number = ? LIMIT 1", name.Domain, name.SerialNumber).Scan(&id)
+	err := w.tx.QueryRow("SELECT id FROM devices "+where+" LIMIT 1", name.Domain, name.SerialNumber).Scan(&id)
 	switch {
 	case errors.Is(err, sqlitedb.ErrNoRows):
 		return nil

@@ -9,6 +9,9 @@ import (
 const selectDevice = `SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at, idevid
 	FROM devices `
 
+// whereIDevID is served by an index that has no other devices.
+const whereIDevID = "INDEXED BY devices_idevid WHERE domain = ? AND serial_number = ? COLLATE NOCASE AND manufacturer <> ''"
+
 func scanDevice(row scanner) (*registrar.Device, error) {
 	var d registrar.Device
 	var state string
@@ -37,6 +40,11 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, manufacturer, 
 func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*registrar.Device, error) {
 	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY manufacturer",
 		domain, serialNumber)
+}
+
+// FindIDevIDs implements registrar.Devices.
+func (s *Store) FindIDevIDs(ctx context.Context, domain, serialNumber string) ([]*registrar.Device, error) {
+	return list(ctx, s, scanDevice, selectDevice+whereIDevID+" ORDER BY manufacturer, serial_number", domain, serialNumber)
 }
 
 // ListDevices implements registrar.Devices.

@@ -26,6 +26,8 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"DeviceIsReadBackAsWritten", testDevice},
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
 		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
+		{"NameOfADeviceWithIDevIDIsFoundInAnyLetterCase", testIDevIDNames},
+		{"KeyThatIsCompromisedGetsNoCertificate", testCompromised},
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"CertificateGoesFromIntentToRevocation", testLifecycle},
 		{"StatusMovesOnlyFromWhereTheContractSays", testMoves},

@@ -183,3 +183,33 @@ func testCRL(t *testing.T, s registrar.Store) {
 	got, err := s.LatestCRL(t.Context(), registrar.DefaultDomain)
 	want(t, "LatestCRL", got, err, list(3))
 }
+
+func testCompromised(t *testing.T, s registrar.Store) {
+	n := 0
+	revoked := func(key string, reason int) *registrar.Certificate {
+		n++
+		c := intent(n, n, key)
+		commit(t, s, &registrar.Change{Intents: []*registrar.Certificate{c}})
+		commit(t, s, &registrar.Change{Issued: []*registrar.Certificate{issued(c)}})
+		r := issued(c)
+		r.RevokedAt, r.RevokeReason = at(9), reason
+		commit(t, s, &registrar.Change{Revoked: []*registrar.Certificate{r}})
+		return r
+	}
+	for reason, compromised := range map[int]bool{0: false, 1: true, 2: true, 3: false, 4: false, 5: false, 9: false, 10: true} {
+		key := "key " + string(rune('a'+reason))
+		r := revoked(key, reason)
+		n++
+		c := &registrar.Change{Intents: []*registrar.Certificate{intent(n, n, key)}}
+		if !compromised {
+			commit(t, s, c)
+			continue
+		}
+		wantConflict(t, s, "a key that is compromised", c)
+		c.Intents[0].Domain = "elsewhere"
+		commit(t, s, c)
+		if r.KeyHash != c.Intents[0].KeyHash {
+			t.Error("the keys differ")
+		}
+	}
+}

@@ -221,3 +221,27 @@ func testUnclaimed(t *testing.T, s registrar.Store) {
 		PutDevices: []*registrar.Device{elsewhere},
 	})
 }
+
+func testIDevIDNames(t *testing.T, s registrar.Store) {
+	d, plain := device(1), device(2)
+	d.Manufacturer, d.SerialNumber = "acme", "Widget-1"
+	plain.Manufacturer, plain.SerialNumber = "", "sensor-7"
+	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{d, plain}})
+	for name, found := range map[string]bool{"Widget-1": true, "wIDGET-1": true, "widget-1": true, "widget-10": false, "sensor-7": false, "": false} {
+		list, err := s.FindIDevIDs(t.Context(), d.Domain, name)
+		if err != nil || len(list) > 0 != found || found && list[0].ID != d.ID {
+			t.Errorf("FindIDevIDs(%q) = %d devices, %v; found should be %v", name, len(list), err, found)
+		}
+		other := device(3)
+		other.SerialNumber = "other"
+		c := &registrar.Change{NoIDevIDs: []registrar.DeviceName{{Domain: d.Domain, SerialNumber: name}}, PutDevices: []*registrar.Device{other}}
+		if found {
+			wantConflict(t, s, name+" when it is a device's", c)
+		} else {
+			commit(t, s, c)
+		}
+	}
+	if list, err := s.FindIDevIDs(t.Context(), "elsewhere", d.SerialNumber); err != nil || len(list) > 0 {
+		t.Errorf("in another domain: %d devices, %v", len(list), err)
+	}
+}

@@ -127,6 +127,13 @@ func (s *state) apply(c *registrar.Change) error {
 			}
 		}
 	}
+	for _, name := range c.NoIDevIDs {
+		for _, d := range s.devices {
+			if isIDevID(d, name.Domain, name.SerialNumber) {
+				return conflict("the name %q is that of device %s", name.SerialNumber, d.ID)
+			}
+		}
+	}
 	for _, d := range c.PutDevices {
 		if err := s.putDevice(d); err != nil {
 			return err
@@ -177,6 +184,12 @@ func (s *state) applyCertificates(c *registrar.Change) error {
 		k := name{n.Domain, string(n.Serial)}
 		if s.certificates[k] != nil {
 			return conflict("serial %x", n.Serial)
+		}
+		for _, o := range s.certificates {
+			reasons := o.RevokeReason == 1 || o.RevokeReason == 2 || o.RevokeReason == 10
+			if reasons && o.Status == registrar.Revoked && o.Domain == n.Domain && o.KeyHash == n.KeyHash {
+				return conflict("key %x", n.KeyHash)
+			}
 		}
 		s.certificates[k] = &issuance{Certificate: *intentOf(n), order: len(s.certificates)}
 	}

@@ -34,6 +34,29 @@ func (m *Memory) FindDevices(ctx context.Context, domain, serialNumber string) (
 	}, func(a, b *registrar.Device) int { return cmp.Compare(a.Manufacturer, b.Manufacturer) }, copyDevice), err
 }
 
+// FindIDevIDs implements registrar.Devices.
+func (m *Memory) FindIDevIDs(ctx context.Context, domain, serialNumber string) ([]*registrar.Device, error) {
+	s, err := m.read(ctx)
+	return pick(s.devices, 0, func(d *registrar.Device) bool { return isIDevID(d, domain, serialNumber) },
+		func(a, b *registrar.Device) int {
+			return cmp.Or(cmp.Compare(a.Manufacturer, b.Manufacturer), cmp.Compare(a.SerialNumber, b.SerialNumber))
+		}, copyDevice), err
+}
+
+func isIDevID(d *registrar.Device, domain, serialNumber string) bool {
+	return d.Manufacturer != "" && d.Domain == domain && asciiLower(d.SerialNumber) == asciiLower(serialNumber)
+}
+
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
 // ListDevices implements registrar.Devices.
 func (m *Memory) ListDevices(ctx context.Context, domain, after string, limit int) ([]*registrar.Device, error) {
 	s, err := m.read(ctx)
