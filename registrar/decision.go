@@ -94,7 +94,9 @@ type Case struct {
 	// SerialNumber is that of the IDevID, or the name the request enrolls.
 	SerialNumber string
 	Device       *Device // inventory record; nil for none
-	// NameOwner is another manufacturer's device whose serial number the request uses as a name.
+	// NameOwner is a manufacturer's device whose serial number the request uses
+	// as a name; of requests that neither its IDevID nor a certificate of ours for
+	// the same names authenticates.
 	NameOwner *Device
 	Voucher   *VoucherRecord // newest exchange of Device; loaded where the label's rule needs it
 
@@ -103,13 +105,17 @@ type Case struct {
 	Names     ca.Names
 	KeyHash   [32]byte
 	NamesHash [32]byte
+	// KeyCompromised says that a certificate of the same key was revoked because
+	// others have or may have the key.
+	KeyCompromised bool
 	// Current is the certificate on record of the same device, key and names.
 	Current *Certificate
 	// Held are the device's certificates, loaded where the profile's rules need
 	// them: the issued ones, and where renewals are counted those in any status.
 	Held []*Certificate
-	// Supposed says that Device and NameOwner are nil without having been
-	// looked for; nothing is issued unless the record turns out to say so too.
+	// Supposed says that Device and NameOwner are nil, and KeyCompromised is
+	// false, without having been looked for; nothing is issued unless the record
+	// turns out to say so too.
 	Supposed bool
 	// Evidence is what is kept when the case has to wait: the CSR or voucher-request as received.
 	Evidence []byte

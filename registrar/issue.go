@@ -78,6 +78,9 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	}
 	if c.Supposed {
 		change.Unclaimed = []DeviceName{{i.v.Domain, c.SerialNumber}}
+		for _, name := range c.foreignNames() {
+			change.NoIDevIDs = append(change.NoIDevIDs, DeviceName{i.v.Domain, name})
+		}
 	}
 	if len(in.Serial) == 0 {
 		i.failed = errors.New("the issuer does not say which serial number it is about to use")

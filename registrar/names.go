@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/briskest/briskest/ca"
 )
@@ -122,6 +123,41 @@ func enrolledName(subject pkix.RDNSequence, names *ca.Names) string {
 	default:
 		return ""
 	}
+}
+
+// claimedNames are the names by which somebody could take the certificate for
+// that of a device with an IDevID: every common name, serial number and DNS
+// name, and each DNS name's first label, in the form of folded. Addresses, URIs
+// and e-mail addresses are not compared with serial numbers.
+func claimedNames(subject pkix.RDNSequence, names *ca.Names) []string {
+	var claimed []string
+	for _, rdn := range subject {
+		for _, a := range rdn {
+			if isCommonName(a.Type) || isSerialNumber(a.Type) {
+				claimed = append(claimed, folded(text(a.Value)))
+			}
+		}
+	}
+	for _, name := range names.DNS {
+		name = folded(strings.TrimSuffix(name, "."))
+		first, _, _ := strings.Cut(name, ".")
+		claimed = append(claimed, name, first)
+	}
+	slices.Sort(claimed)
+	return slices.Compact(claimed)
+}
+
+// folded is the form in which names differ that are not equal (RFC 5280,
+// Section 7.1): lower-case, the few other letters whose lower case is ASCII
+// among them, and without spaces around it or more than one within.
+func folded(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r == '\u017f' { // long s, whose upper case is S
+			return 's'
+		}
+		return unicode.ToLower(r)
+	}, name)
+	return strings.Join(strings.Fields(name), " ")
 }
 
 // OwnNames tells whether every name is the device's own: common name and

@@ -39,6 +39,8 @@ const (
 	ReasonNoName               = "no-name"
 	ReasonKeyRefused           = "key-refused"
 	ReasonNameTaken            = "name-taken"
+	ReasonNameReserved         = "name-reserved"   // it is the registrar's
+	ReasonKeyCompromised       = "key-compromised" // a certificate of it was revoked for that
 	ReasonBindingMissing       = "link-missing"
 	ReasonDeviceBudget         = "device-budget"
 	ReasonAddressBudget        = "address-budget"
@@ -156,6 +158,8 @@ func decisionReasons() []ReasonText {
 		{ReasonNoName, http.StatusBadRequest, "RFC 7030, Section 4.2.1", "the request names nobody: put a common name, a serial number or a SubjectAltName into it"},
 		{ReasonKeyRefused, http.StatusBadRequest, "RFC 7030, Section 4.2.1", "the kind of key in the request is not allowed by the profile"},
 		{ReasonNameTaken, http.StatusForbidden, authorization, "the name belongs to a device that holds a certificate with another key"},
+		{ReasonNameReserved, http.StatusForbidden, authorization, "a name in the request is the registrar's own; only its operator gets certificates for it"},
+		{ReasonKeyCompromised, http.StatusForbidden, "RFC 5280, Section 5.3.1", "a certificate with this key was revoked because the key is compromised; generate a new key"},
 		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword"},
 		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
 		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},

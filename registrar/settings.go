@@ -35,7 +35,8 @@ type Settings struct {
 	// manufacturers.
 	Signer *voucher.Signer
 	// TLSCertificates are the leaves that the devices' port presents; the
-	// pledge's proximity-registrar-cert is one of them. Empty for Signer's.
+	// pledge's proximity-registrar-cert is one of them. Empty for Signer's. Their
+	// names and those of Signer's, but for loopback ones, are issued to operators only.
 	TLSCertificates []*x509.Certificate
 	// PinnedDomainCert is what vouchers are to pin. Nil for the last of the issuer's chain.
 	PinnedDomainCert *x509.Certificate
@@ -66,12 +67,14 @@ type Label struct {
 	RA bool
 	// Renewal lets certificates of ours renew themselves, if Profile issued them.
 	Renewal bool
-	// Approval makes each device's first enrollment wait for an operator.
+	// Approval makes enrollments wait for an operator, but those for which the
+	// device shows the key of the certificate it has. Renewals do not wait.
 	Approval bool
 	// Webhook has Settings.Ask decide.
 	Webhook bool
 	// AllowForeignNames lets IDevIDs and credentials that are no group
-	// credentials choose any name the profile allows.
+	// credentials choose any name the profile allows, and credentials and RAs
+	// names of devices that have an IDevID.
 	AllowForeignNames bool
 	// CSRAttrs is the DER of a CsrAttrs (RFC 7030, Section 4.5.2); nil for none.
 	CSRAttrs []byte

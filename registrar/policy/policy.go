@@ -20,8 +20,8 @@ type rule struct {
 }
 
 // Decide decides about a case; see registrar.Policy.
-func Decide(_ *registrar.Settings, c *registrar.Case) *registrar.Decision {
-	for _, r := range rulesFor(c) {
+func Decide(s *registrar.Settings, c *registrar.Case) *registrar.Decision {
+	for _, r := range rulesFor(s, c) {
 		if d := r.judge(c); d != nil {
 			d.Rule = r.name
 			if d.Verdict != registrar.Deny && c.Label != nil {
@@ -37,23 +37,26 @@ func Decide(_ *registrar.Settings, c *registrar.Case) *registrar.Decision {
 // they are asked.
 func Rules(operation string) []string {
 	var names []string
-	for _, r := range rulesFor(&registrar.Case{Operation: operation}) {
+	for _, r := range rulesFor(&registrar.Settings{}, &registrar.Case{Operation: operation}) {
 		names = append(names, r.name)
 	}
 	return names
 }
 
-func rulesFor(c *registrar.Case) []rule {
+func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
+	reserved := func(c *registrar.Case) *registrar.Decision { return reservedNames(s, c) }
 	switch c.Operation {
 	case registrar.OpEnroll:
 		return []rule{
-			{"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber}, {"own-names", ownNames},
+			{"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber}, {"reserved-names", reserved}, {"own-names", ownNames},
+			{"key-compromised", compromised},
 			{"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
 	case registrar.OpRenew:
 		return []rule{
-			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"same-names", sameNames},
+			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"reserved-names", reserved},
+			{"same-names", sameNames}, {"key-compromised", compromised},
 			{"asked-again", askedAgain}, {"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
 		}
 	case registrar.OpVoucher:
@@ -152,13 +155,29 @@ func ownNames(c *registrar.Case) *registrar.Decision {
 		if !c.Identity.Group && !free && !registrar.OwnNames(c.Identity.User, c.Subject, &c.Names) {
 			return denyText(registrar.ReasonForeignName, "the names in the request must be the user name of the credential")
 		}
-		// A credential, a group's too, does not speak for a device that can
-		// prove who it is by its IDevID.
-		if c.NameOwner != nil && !free {
-			return denyText(registrar.ReasonForeignName, "the name is the serial number of a device that enrolls with its own certificate")
-		}
-	case registrar.LDevID, registrar.RA, registrar.Operator:
-		// LDevID: compared with the certificate before; RA and operator speak for others.
+		return provenOwner(c)
+	case registrar.RA:
+		return provenOwner(c)
+	case registrar.LDevID, registrar.Operator:
+		// LDevID: compared with the certificate before; the operator speaks for all.
+	}
+	return nil
+}
+
+// provenOwner refuses the names of a device that can prove who it is by its
+// IDevID: a credential, a group's too, and an RA do not speak for it.
+func provenOwner(c *registrar.Case) *registrar.Decision {
+	if c.NameOwner == nil || c.Label.AllowForeignNames {
+		return nil
+	}
+	return denyText(registrar.ReasonForeignName, "a name in the request is the serial number of a device that enrolls with its own certificate")
+}
+
+// compromised refuses a key that somebody else is known to have, or that may
+// have been: a certificate of it was revoked for that reason.
+func compromised(c *registrar.Case) *registrar.Decision {
+	if c.KeyCompromised {
+		return deny(registrar.ReasonKeyCompromised)
 	}
 	return nil
 }
@@ -285,9 +304,11 @@ func renewals(c *registrar.Case) int {
 	return n
 }
 
-// approval has an operator decide about a device's first certificate.
+// approval has an operator decide, unless the peer shows that it is who was
+// approved: it has the key of the device's certificate. Renewals, which the
+// certificate itself authenticates, are not asked about.
 func approval(c *registrar.Case) *registrar.Decision {
-	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || c.Device != nil && c.Device.State == registrar.Enrolled {
+	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || c.Current != nil {
 		return nil
 	}
 	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}
