@@ -152,9 +152,10 @@ func (r *run) trustDomain(server []*x509.Certificate) *Error {
 // checkServer checks the registrar's chain against the anchors. An anchor may
 // be the server's own certificate, or another one of its key: the public key
 // is what is pinned (RFC 8995, Section 5.6.2). Under a CA many hold
-// certificates, and the pledge knows no name to look for: such a server has to
-// be a registration authority (id-kp-cmcRA), or else a TLS server with the name
-// that it was asked for under (RFC 7030, Section 3.6.1).
+// certificates: such a server has to be a registration authority (id-kp-cmcRA;
+// RFC 7030, Section 3.6.1). Its name does not count. The address that a pledge
+// was given is not to be trusted, and any member of the domain may hold a
+// certificate for it.
 func (r *run) checkServer(server, trusted []*x509.Certificate) *Error {
 	leaf, at := server[0], r.c.Now()
 	var cause error
@@ -163,13 +164,13 @@ func (r *run) checkServer(server, trusted []*x509.Certificate) *Error {
 			continue
 		}
 		direct := bytes.Equal(anchor.RawSubjectPublicKeyInfo, leaf.RawSubjectPublicKeyInfo)
-		if cause = r.chain(server, anchor, direct, at); cause == nil && (direct || r.isRegistrar(leaf)) {
+		if cause = r.chain(server, anchor, direct, at); cause == nil && (direct || isRegistrar(leaf)) {
 			return nil
 		}
 	}
 	message := "the registrar's certificate does not follow from what is pinned; this is another registrar than the one the voucher names"
 	if cause == nil {
-		message = "the registrar's certificate is of the right domain, but has neither id-kp-cmcRA nor the name that was connected to"
+		message = "the registrar's certificate is of the right domain, but has neither id-kp-cmcRA nor the pinned key"
 	}
 	return untrusted(ReasonNotPinned, section562, message, cause)
 }
@@ -183,29 +184,22 @@ func (r *run) chain(server []*x509.Certificate, anchor *x509.Certificate, direct
 		}
 		return nil
 	}
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	roots := x509.NewCertPool()
 	roots.AddCert(anchor)
-	for _, c := range server[1:] {
-		intermediates.AddCert(c)
+	intermediates, err := voucher.Intermediates(leaf, append(slices.Clone(server[1:]), r.cas...))
+	if err != nil {
+		return err
 	}
-	for _, c := range r.cas {
-		intermediates.AddCert(c)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
+	_, err = leaf.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: intermediates, CurrentTime: r.validAt(leaf, at),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // isRegistrar decides
 	})
 	return err
 }
 
-func (r *run) isRegistrar(c *x509.Certificate) bool {
+func isRegistrar(c *x509.Certificate) bool {
 	cmcRA := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28} // RFC 6402, Section 2.10
-	if slices.ContainsFunc(c.UnknownExtKeyUsage, cmcRA.Equal) {
-		return true
-	}
-	anyUse := len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0
-	isServer := slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
-	return (anyUse || isServer) && c.VerifyHostname(r.host) == nil
+	return slices.ContainsFunc(c.UnknownExtKeyUsage, cmcRA.Equal)
 }
 
 // validAt returns the time at which c is verified: now, or without a clock the

@@ -46,7 +46,7 @@ func (r *run) enroll(ctx context.Context) error {
 
 func (r *run) certify(ctx context.Context) error {
 	if r.st.Stage == Imprinted {
-		if err := r.fetchCACerts(ctx); err != nil {
+		if err := r.learnCACerts(ctx); err != nil {
 			return err
 		}
 	}
@@ -72,10 +72,10 @@ func (r *run) certify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e := r.checkIssued(cert, r.key); e != nil {
+	if e := r.checkIssued(cert, r.key, r.cas); e != nil {
 		return e
 	}
-	if err := r.store(FileLDevID, encodeCertificates(append([]*x509.Certificate{cert}, r.intermediates(cert)...))); err != nil {
+	if err := r.store(FileLDevID, encodeCertificates(append([]*x509.Certificate{cert}, r.intermediates(cert, r.cas)...))); err != nil {
 		return err
 	}
 	r.cert, r.st.Stage, r.st.Certificate = cert, Enrolled, hexHash(cert.Raw)
@@ -92,51 +92,45 @@ func (r *run) est() *est.Client {
 	return &est.Client{URL: r.base + est.PathPrefix, HTTP: r.link.client, UserAgent: "briskest-pledge"}
 }
 
-// fetchCACerts gets the domain's CA certificates (RFC 8995, Section 5.9.1).
-// What vouches for them is the authenticated connection. They become part of
-// the state with the next save.
-func (r *run) fetchCACerts(ctx context.Context) error {
+// learnCACerts stores the domain's CA certificates (RFC 8995, Section 5.9.1) of
+// a device that has none yet. They become part of the state with the next save.
+func (r *run) learnCACerts(ctx context.Context) error {
+	certs, err := r.fetchCACerts(ctx)
+	if err != nil {
+		return err
+	}
+	data := encodeCertificates(certs)
+	if err := r.store(FileCACerts, data); err != nil {
+		return err
+	}
+	r.cas, r.st.CACerts = certs, hexHash(data)
+	r.caCertsStep(certs)
+	return nil
+}
+
+// fetchCACerts gets the domain's CA certificates. What vouches for them is the
+// authenticated connection.
+func (r *run) fetchCACerts(ctx context.Context) ([]*x509.Certificate, error) {
 	within, cancel := context.WithTimeout(ctx, r.c.Timeout)
 	defer cancel()
 	certs, err := r.est().CACerts(within)
 	if err != nil {
-		return r.estError(ctx, "getting the CA certificates", ReasonCACerts, err)
+		return nil, r.estError(ctx, "getting the CA certificates", ReasonCACerts, err)
 	}
 	for _, c := range certs {
 		if !c.IsCA || !c.BasicConstraintsValid {
-			return untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3",
+			return nil, untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3",
 				fmt.Sprintf("among the domain's CA certificates is one of %q, which is no CA", printable([]byte(c.Subject.String()), 100)), nil)
 		}
 	}
 	if len(certs) == 0 {
-		return untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3", "the registrar has no CA certificates", nil)
+		return nil, untrusted(ReasonCACerts, "RFC 7030, Section 4.1.3", "the registrar has no CA certificates", nil)
 	}
-	if err := r.storeCACerts(certs); err != nil {
-		return err
-	}
-	r.step(StepCACerts, FileCACerts, fmt.Sprintf("the domain's %d CA certificates came over the authenticated connection", len(certs)))
-	return nil
+	return certs, nil
 }
 
-// storeCACerts replaces cacerts.pem. An enrolled device depends on that file, so
-// that the state first says what it will become.
-func (r *run) storeCACerts(certs []*x509.Certificate) error {
-	data := encodeCertificates(certs)
-	hash := hexHash(data)
-	if r.st.Stage == Enrolled {
-		if hash == r.st.CACerts {
-			return nil
-		}
-		r.st.CACertsNext = hash
-		if err := r.save(); err != nil {
-			return err
-		}
-	}
-	if err := r.store(FileCACerts, data); err != nil {
-		return err
-	}
-	r.cas, r.st.CACerts, r.st.CACertsNext = certs, hash, ""
-	return nil
+func (r *run) caCertsStep(certs []*x509.Certificate) {
+	r.step(StepCACerts, FileCACerts, fmt.Sprintf("the domain's %d CA certificates came over the authenticated connection", len(certs)))
 }
 
 // fetchCSRAttrs gets the CSR attributes (RFC 8995, Section 5.9.2) and goes on

@@ -88,7 +88,6 @@ type Config struct {
 type Pledge struct {
 	c       Config
 	address string // host:port of the registrar
-	host    string
 	base    string // https://host:port
 	idevid  *x509.Certificate
 	serial  string
@@ -127,7 +126,7 @@ func (p *Pledge) parseURL() error {
 	if port == "" {
 		port = "443"
 	}
-	p.host, p.address = u.Hostname(), net.JoinHostPort(u.Hostname(), port)
+	p.address = net.JoinHostPort(u.Hostname(), port)
 	p.base = "https://" + u.Host
 	return nil
 }

@@ -2,6 +2,7 @@ package pledge_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"testing"
@@ -109,10 +110,11 @@ func TestStopAtAnyStepResumes(t *testing.T) {
 }
 
 func TestPowerCutInRenewalKeepsAUsableCertificate(t *testing.T) {
+	var old *x509.Certificate
 	enrolled := func(t *testing.T) (*brskitest.World, *device) {
 		w := brskitest.New(t)
 		d := newDevice(t, w)
-		d.onboard()
+		old = d.onboard().Certificate
 		// The domain has another root from now on, so that cacerts.pem is replaced too.
 		other := brskitest.New(t)
 		w.Registrar.SetCACerts(append(d.status().CACerts, other.Domain.Certificate))
@@ -139,8 +141,12 @@ func TestPowerCutInRenewalKeepsAUsableCertificate(t *testing.T) {
 				d.memory = d.memory.copyFiles()
 				d.config.State = d.memory
 				sent := len(enrolledKeys(w))
-				if s := d.status(); s.Stage != pledge.Enrolled || s.Certificate == nil {
+				s := d.status()
+				if s.Stage != pledge.Enrolled || s.Certificate == nil {
 					t.Fatalf("Status = stage %q, want %q with a certificate", s.Stage, pledge.Enrolled)
+				}
+				if isNew := !s.Certificate.Equal(old); isNew != (len(s.CACerts) == 3) {
+					t.Errorf("the certificate is the new one: %v, with %d CA certificates; want 3 with the new one only", isNew, len(s.CACerts))
 				}
 				d.checkWhole(d.onboard())
 				unfinished := d.status().Renewing

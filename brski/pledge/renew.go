@@ -39,8 +39,12 @@ func (p *Pledge) Renew(ctx context.Context) (*Result, error) {
 }
 
 func (r *run) renew(ctx context.Context) error {
-	if err := r.fetchCACerts(ctx); err != nil {
+	cas, err := r.fetchCACerts(ctx)
+	if err != nil {
 		return err
+	}
+	if e := r.followFromOurs(cas); e != nil {
+		return e
 	}
 	if err := r.nextKey(); err != nil {
 		return err
@@ -53,23 +57,39 @@ func (r *run) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e := r.checkIssued(cert, r.key); e != nil {
+	if e := r.checkIssued(cert, r.key, cas); e != nil {
 		return e
 	}
-	if err := r.store(fileNext, encodeCertificates(append([]*x509.Certificate{cert}, r.intermediates(cert)...))); err != nil {
-		return err
-	}
-	r.st.Next.Certificate = hexHash(cert.Raw)
-	if err := r.save(); err != nil {
+	if err := r.storeNext(cert, cas); err != nil {
 		return err
 	}
 	if err := r.promote(); err != nil {
 		return err
 	}
+	r.cas = cas
+	r.caCertsStep(cas)
 	r.cert = cert
 	r.step(StepRenewed, FileLDevID, fmt.Sprintf(
 		"a new certificate with the same names until %s", cert.NotAfter.UTC().Format(time.RFC3339)))
 	return nil
+}
+
+// storeNext stores the new certificate, and with it the CA certificates: they
+// replace those that the device has together or not at all. With it the renewal
+// is decided.
+func (r *run) storeNext(cert *x509.Certificate, cas []*x509.Certificate) error {
+	if err := r.store(fileNext, encodeCertificates(append([]*x509.Certificate{cert}, r.intermediates(cert, cas)...))); err != nil {
+		return err
+	}
+	r.st.Next.Certificate = hexHash(cert.Raw)
+	data := encodeCertificates(cas)
+	if hash := hexHash(data); hash != r.st.CACerts {
+		if err := r.store(fileNextCACerts, data); err != nil {
+			return err
+		}
+		r.st.Next.CACerts = hash
+	}
+	return r.save()
 }
 
 // nextKey sets r.key to the key that the new certificate is for.
@@ -77,7 +97,7 @@ func (r *run) nextKey() error {
 	if next := r.st.Next; next != nil && r.c.Now().Sub(next.Since) < r.c.MaxWait {
 		if key, err := r.loadKey(fileNextKey, next.Key); err == nil {
 			r.key = key
-			return r.save() // with the CA certificates
+			return nil
 		}
 	}
 	key, err := r.newKey(fileNextKey)
@@ -123,11 +143,21 @@ func (r *run) promote() error {
 	if err := r.store(FileLDevID, certs); err != nil {
 		return err
 	}
+	if r.st.Next.CACerts != "" {
+		cas, err := r.file(fileNextCACerts, r.st.Next.CACerts)
+		if err != nil {
+			return storageError("reading "+fileNextCACerts, err)
+		}
+		if err := r.store(FileCACerts, cas); err != nil {
+			return err
+		}
+		r.st.CACerts = r.st.Next.CACerts
+	}
 	r.st.Key, r.st.Certificate, r.st.Next, r.st.EnrollReported = r.st.Next.Key, r.st.Next.Certificate, nil, false
 	if err := r.save(); err != nil {
 		return err
 	}
-	for _, name := range []string{fileNext, fileNextKey} {
+	for _, name := range []string{fileNext, fileNextKey, fileNextCACerts} {
 		if err := r.c.State.Remove(name); err != nil {
 			return storageError("removing "+name, err)
 		}

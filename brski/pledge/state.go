@@ -45,11 +45,9 @@ type state struct {
 	ImprintedAt     time.Time `json:"imprinted_at,omitzero"` // when the voucher was verified
 	VoucherReported bool      `json:"voucher_reported,omitempty"`
 
-	CACerts string `json:"cacerts_sha256,omitempty"`
-	// CACertsNext is what cacerts.pem is about to be replaced by, when renewing.
-	CACertsNext string    `json:"cacerts_next_sha256,omitempty"`
-	Key         string    `json:"key_sha256,omitempty"` // of the LDevID key's SubjectPublicKeyInfo
-	EnrollAt    time.Time `json:"enrolling_since,omitzero"`
+	CACerts  string    `json:"cacerts_sha256,omitempty"`
+	Key      string    `json:"key_sha256,omitempty"` // of the LDevID key's SubjectPublicKeyInfo
+	EnrollAt time.Time `json:"enrolling_since,omitzero"`
 
 	Certificate    string `json:"certificate_sha256,omitempty"` // of the DER
 	EnrollReported bool   `json:"enrollment_reported,omitempty"`
@@ -58,11 +56,13 @@ type state struct {
 }
 
 // renewal is the part of a renewal that is done. With a Certificate it is
-// decided: the next key and certificate only have to be moved into place.
+// decided: the next key, certificate and CA certificates only have to be moved
+// into place.
 type renewal struct {
 	Key         string    `json:"key_sha256"`
 	Since       time.Time `json:"since"`
 	Certificate string    `json:"certificate_sha256,omitempty"`
+	CACerts     string    `json:"cacerts_sha256,omitempty"` // empty where they stay as they are
 }
 
 // run is one call of a method: the state and what it refers to.
@@ -230,9 +230,6 @@ func (r *run) loadVoucher() error {
 
 func (r *run) loadEnrolling() error {
 	data, err := r.file(FileCACerts, r.st.CACerts)
-	if errors.Is(err, errNotWhole) && r.st.CACertsNext != "" {
-		data, err = r.file(FileCACerts, r.st.CACertsNext)
-	}
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 	FileLDevID  = "ldevid.pem"  // the LDevID, then the intermediates above it
 	fileNextKey = "next.key"    // of a renewal that is not finished
 	fileNext    = "next.pem"
+	// The CA certificates that came with it, where they are others than before.
+	fileNextCACerts = "nextcas.pem"
 )
 
 // Storage keeps what a pledge learns. Names are one of the File constants or
