@@ -286,13 +286,19 @@ func TestRefusalsAreOnTheTrailAndFloodsAreNot(t *testing.T) {
 	for range 3 {
 		refused(h.enroll("dev-2").basic(alone))
 	}
+	refused(h.enroll("dev-3").basic(alone))
+	h.advance(time.Minute)
+	refused(h.enroll("dev-2").basic(alone))
 	h.service.Close() // writes what is queued
 	count := map[string]int{}
 	for _, e := range h.entries(registrar.KindRefused) {
 		count[e.Reason]++
+		if strings.Contains(string(e.Body), `"left_out":2`) {
+			count["left out"]++
+		}
 	}
-	if count[registrar.ReasonBadCredentials] != 2 || count[registrar.ReasonForeignName] != 3 {
-		t.Errorf("entries by reason = %v; want 2 before authentication and 3 after", count)
+	if count[registrar.ReasonBadCredentials] != 2 || count[registrar.ReasonForeignName] != 3 || count["left out"] != 1 {
+		t.Errorf("entries by reason = %v; want 2 before authentication and 3 after, one of them for two that were left out", count)
 	}
 	status, err := h.service.Status(t.Context(), "")
 	check(t, err)

@@ -16,18 +16,30 @@ import (
 
 // refuse turns a decision into the peer's answer. The refusal of an
 // authenticated peer is on the trail before it is sent (promise 4 of the
-// design); that of others goes there through [Service.Refused], which the
-// handler calls.
+// design), and when repeated within a minute is counted in the next entry; that
+// of others goes there through [Service.Refused], which the handler calls.
 func (s *Service) refuse(ctx context.Context, c *Case, d *Decision) error {
 	e := d.answer(c)
 	if c.Identity.Kind == "" || d.Verdict == Wait {
+		return e
+	}
+	key := repeated{c.Identity.Credential, c.trailDevice(), c.Operation, e.Reason}
+	left, onTrail, dropped := s.repeats.admit(key, c.At)
+	if dropped {
+		s.refusals.drop()
+	}
+	if !onTrail {
 		return e
 	}
 	b := c.facts(s.current.Load()).str("rule", d.Rule).num("status", e.Status).str("message", e.Message)
 	if d.Err != nil {
 		b.str("cause", ascii(d.Err.Error()))
 	}
+	if left > 0 {
+		b.num("left_out", left)
+	}
 	if err := s.commit(ctx, &Change{Trail: []*trail.Entry{c.entry(KindRefused, e.Reason, b)}}); err != nil {
+		s.repeats.forget(key)
 		s.log.ErrorContext(ctx, "refusal not on the trail", slog.String("reason", e.Reason), slog.Any("error", err))
 	}
 	return e
@@ -131,10 +143,15 @@ func (r *refusals) enqueue(e *trail.Entry) {
 	select {
 	case r.queue <- e:
 	default:
-		r.mu.Lock()
-		r.dropped++
-		r.mu.Unlock()
+		r.drop()
 	}
+}
+
+// drop counts an entry that the trail did not get.
+func (r *refusals) drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped++
 }
 
 // snapshot returns the counts by reason, and how many entries were dropped.

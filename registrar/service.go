@@ -45,6 +45,8 @@ type Service struct {
 	byDevice  *budget
 	byAddress *budget
 	refusals  *refusals
+	repeats   *repeats
+	reports   *budget // of telemetry, by device and kind
 	questions *budget // of csrattrs and telemetry, by address
 	waiting   *waiting
 	confirmed *seenSet // serials of renewed certificates seen in use
@@ -75,6 +77,7 @@ func New(c Config) (*Service, error) {
 		store: c.Store, issuer: c.Issuer, policy: sameIDevID(c.Policy), now: c.Now, log: c.Log,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
+		repeats: newRepeats(4096), reports: newBudget(time.Hour, 1<<16),
 		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
 		unsettled: make(chan *Change, 256),
 	}

@@ -15,6 +15,9 @@ import (
 func (s *Service) status(ctx context.Context, r *brski.StatusReport, kind string) error {
 	v := s.current.Load()
 	c := callCase(v, &r.Call)
+	if d := s.questionBudget(v, c); d != nil {
+		return s.refuse(ctx, c, d)
+	}
 	d := s.identifyReporter(ctx, v, c, r, kind)
 	if d == nil {
 		d = s.recordStatus(ctx, v, c, r, kind)
@@ -76,16 +79,21 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 	case row == nil && kind == KindVoucherStatus:
 		return deny(ReasonNotPending, rule)
 	}
+	if row != nil && bytes.Equal(row.reported(kind), r.Raw) {
+		return nil // sent again
+	}
+	// Each report that differs from the one before is a row and an entry.
+	if wait, over := s.reports.exceeded(kind+"\x00"+c.Device.ID, reportsPerHour, c.At); over {
+		return &Decision{Reason: ReasonDeviceBudget, Rule: "telemetry-budget", Message: "this device reported too often; report again later", RetryAfter: jitter(wait)}
+	}
+	s.reports.use(kind+"\x00"+c.Device.ID, c.At)
 	change := &Change{}
 	if row != nil {
-		field := &row.PledgeStatus
 		if kind == KindEnrollStatus {
-			field = &row.EnrollmentState
+			row.EnrollmentState = r.Raw
+		} else {
+			row.PledgeStatus = r.Raw
 		}
-		if bytes.Equal(*field, r.Raw) {
-			return nil // sent again
-		}
-		*field = r.Raw
 		change.PutVouchers = []*VoucherRecord{row}
 	}
 	b := c.facts(v).boolean("status", r.Status.Status).num("version", r.Status.Version).str("message", clip(r.Status.Reason)).
@@ -102,4 +110,15 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 	s.log.LogAttrs(ctx, level, "telemetry", slog.String("kind", kind), slog.String("device", c.Device.ID), slog.String("serial_number", c.SerialNumber),
 		slog.Bool("status", r.Status.Status), slog.Int("version", r.Status.Version), slog.String("reason", clip(r.Status.Reason)))
 	return nil
+}
+
+// reportsPerHour bounds the reports of one kind that a device can change its mind with.
+const reportsPerHour = 60
+
+// reported is the latest telemetry of the kind.
+func (r *VoucherRecord) reported(kind string) []byte {
+	if kind == KindEnrollStatus {
+		return r.EnrollmentState
+	}
+	return r.PledgeStatus
 }

@@ -214,3 +214,56 @@ func TestSlowBodiesOfOneAddressLeaveRoomForOthers(t *testing.T) {
 		t.Errorf("cacerts while one address sends slow bodies: %d", res.StatusCode)
 	}
 }
+
+// R18: with budgets on, one device grew the registrar's trail without end.
+func TestADeviceCannotGrowTheTrailWithoutEnd(t *testing.T) {
+	h := newHouse(t, func(h *house) {
+		h.settings.Limits.EnrollmentsPerAddress, h.settings.Limits.EnrollmentsPerDevice = 10, 5
+	})
+	h.importSerials("SN-1")
+	p := h.pledge(h.idevidCA.IDevID(t, "SN-1", ""))
+	if _, err := p.send(); err != nil {
+		t.Fatal(err)
+	}
+	revoked, _ := h.enrolled("sensor-7")
+	h.revoke(revoked)
+	before := len(h.entries(""))
+	for i := range 300 {
+		body := fmt.Appendf(nil, `{"version":1,"status":true,"reason":"%d"}`, i)
+		status, err := brski.ParseStatus(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = h.service.BRSKI().EnrollStatus(t.Context(), &brski.StatusReport{
+			Call: brski.Call{ID: "x", Operation: brski.OpEnrollStatus, Peer: p.peer, At: h.now()}, Status: *status, Raw: body,
+		})
+		_, _ = h.service.CSRAttrs(t.Context(), &est.Request{Operation: est.OpCSRAttrs, Peer: h.renew(revoked).peer, At: h.now()})
+	}
+	if n := len(h.entries("")) - before; n < 3 || n > 100 {
+		t.Errorf("%d trail entries by two peers within a second", n)
+	}
+}
+
+// A group's credential can be refused under as many names as there are.
+func TestACredentialCannotGrowTheTrailWithoutEnd(t *testing.T) {
+	h := newHouse(t, nil)
+	var serials []string
+	for i := range 500 {
+		serials = append(serials, fmt.Sprintf("WIDGET-%d", i))
+	}
+	h.importSerials(serials...)
+	r := h.enroll(pkix.Name{}).basic()
+	for _, serial := range serials {
+		r.csr.Subject = pkix.Name{CommonName: serial}
+		if _, err := r.send(); err == nil {
+			t.Fatal("issued")
+		}
+	}
+	status, err := h.service.Status(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(h.entries(registrar.KindRefused)); n < 100 || n > 200 || status.Dropped != int64(500-n) {
+		t.Errorf("%d trail entries by one credential within a second, %d dropped", n, status.Dropped)
+	}
+}
