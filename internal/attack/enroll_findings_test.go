@@ -1,6 +1,7 @@
 package attack_test
 
 import (
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net"
@@ -286,5 +287,31 @@ func TestAKeyThatWasRevokedAsCompromisedIsNotCertifiedAgain(t *testing.T) {
 				t.Errorf("reason %d, %s: %v", code, what, err)
 			}
 		}
+	}
+}
+
+func TestWhatWentWhileAWebhookWasAskedCountsNoMore(t *testing.T) {
+	var meanwhile func()
+	h := newHouse(t, func(h *house) {
+		h.settings.Labels[""].Webhook = true
+		h.settings.Ask = func(context.Context, *registrar.Case) (*registrar.Decision, error) {
+			if meanwhile != nil {
+				meanwhile()
+			}
+			return &registrar.Decision{Verdict: registrar.Allow}, nil
+		}
+	})
+	ra := h.operatorIssues("ra", "the RA")
+	meanwhile = func() { h.revoke(ra) }
+	if _, err := h.enroll(pkix.Name{CommonName: "sensor-7"}).cert(ra).send(); reason(err) != registrar.ReasonRevoked {
+		t.Errorf("an RA whose certificate was revoked: %v", err)
+	}
+	meanwhile = func() {
+		if err := h.service.DisableCredential(t.Context(), "", "test", groupUser); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := h.enroll(pkix.Name{CommonName: "sensor-7"}).basic().send(); reason(err) != registrar.ReasonBadCredentials {
+		t.Errorf("a credential that was disabled: %v", err)
 	}
 }
