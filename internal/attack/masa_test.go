@@ -58,11 +58,11 @@ func TestAHostileMASALetsNobodyIn(t *testing.T) {
 		h.masa = &lyingMASA{answer: func(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) {
 			return h.vouch(ctx, r, func(v *voucher.Voucher) { c.change(h, v) })
 		}}
-		h.shutsOut(c.what)
+		h.shutsOut(c.what, h.idevidCA.IDevID(t, "SN-1", ""))
 	}
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")
-	idevid := h.idevidCA.IDevID(t, "SN-7", "")
+	idevid, device := h.idevidCA.IDevID(t, "SN-7", ""), h.idevidCA.IDevID(t, "SN-1", "")
 	for what, answer := range map[string]func(context.Context, *brski.MASARequest) (*brski.Voucher, error){
 		"empty": func(context.Context, *brski.MASARequest) (*brski.Voucher, error) { return &brski.Voucher{}, nil },
 		"nil":   func(context.Context, *brski.MASARequest) (*brski.Voucher, error) { return nil, nil },
@@ -78,7 +78,7 @@ func TestAHostileMASALetsNobodyIn(t *testing.T) {
 		},
 	} {
 		h.masa = &lyingMASA{answer: answer}
-		h.shutsOut(what)
+		h.shutsOut(what, device)
 	}
 }
 
@@ -86,10 +86,9 @@ func noise() *brski.Voucher {
 	return &brski.Voucher{MediaType: vouchercms.MediaType, Raw: slices.Repeat([]byte{0x30, 0x84, 0xff}, 1000)}
 }
 
-// shutsOut checks that SN-1 gets neither a voucher nor a certificate.
-func (h *house) shutsOut(what string) {
+// shutsOut checks that the device of idevid, SN-1, gets neither a voucher nor a certificate.
+func (h *house) shutsOut(what string, idevid *testpki.Identity) {
 	h.t.Helper()
-	idevid := h.idevidCA.IDevID(h.t, "SN-1", "")
 	if v, err := h.pledge(idevid).send(); err == nil || v != nil {
 		h.t.Errorf("%s: handed on", what)
 	}
@@ -103,12 +102,13 @@ func (h *house) shutsOut(what string) {
 func TestAMASAThatHidesTheAuditLogLetsNobodyIn(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")
+	device := h.idevidCA.IDevID(t, "SN-1", "")
 	for what, log := range map[string]func() (*brski.AuditLog, error){
 		"none":   func() (*brski.AuditLog, error) { return nil, nil },
 		"failed": func() (*brski.AuditLog, error) { return nil, errors.New("no") },
 	} {
 		h.masa = &lyingMASA{log: log, answer: func(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) { return h.vouch(ctx, r, nil) }}
-		h.shutsOut(what)
+		h.shutsOut(what, device)
 	}
 }
 
