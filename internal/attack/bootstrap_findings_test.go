@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/est"
@@ -265,5 +266,59 @@ func TestACredentialCannotGrowTheTrailWithoutEnd(t *testing.T) {
 	}
 	if n := len(h.entries(registrar.KindRefused)); n < 100 || n > 200 || status.Dropped != int64(500-n) {
 		t.Errorf("%d trail entries by one credential within a second, %d dropped", n, status.Dropped)
+	}
+}
+
+// That a chain led nowhere is remembered, and no longer than it is true.
+func TestAChainThatFailedIsTriedAgainWhenItMayHold(t *testing.T) {
+	h := newHouse(t, nil)
+	vendor := testpki.NewRoot(t, "other vendor")
+	device, other := h.idevidCA.IDevID(t, "SN-1", ""), vendor.IDevID(t, "SN-2", "")
+	early := h.vendor.Issue(t, &x509.Certificate{
+		Subject: pkix.Name{SerialNumber: "SN-3"}, NotBefore: h.now().Add(30 * time.Second), NotAfter: h.now().Add(time.Hour),
+	}, testpki.NewKey(t))
+	refused := func(what, want string, certs ...*x509.Certificate) {
+		t.Helper()
+		for range 2 {
+			p := h.pledge(device)
+			p.peer.Certificates = certs
+			if _, err := p.send(); reason(err) != want {
+				t.Errorf("%s: %v, want %s", what, err, want)
+			}
+		}
+	}
+	refused("a leaf whose CA is not there", registrar.ReasonUnknownManufacturer, device.Certificate)
+	refused("with its CA", registrar.ReasonDeviceUnlisted, chainOf(device)...)
+	refused("an unknown vendor's", registrar.ReasonUnknownManufacturer, other.Certificate)
+	set, known := *h.settings, *h.settings.Manufacturers["acme"]
+	known.IDevIDAnchors = vendor.Pool()
+	set.Manufacturers = map[string]*registrar.Manufacturer{"acme": h.settings.Manufacturers["acme"], "other": &known}
+	if err := h.service.Reload(&set); err != nil {
+		t.Fatal(err)
+	}
+	refused("the vendor's, made known", registrar.ReasonSignerMismatch, other.Certificate)
+	refused("one that is not valid yet", registrar.ReasonExpired, early.Certificate)
+	h.advance(time.Minute)
+	refused("one that has become valid", registrar.ReasonSignerMismatch, early.Certificate)
+}
+
+// R18: what is free of charge is not free of limits.
+func TestQuestionsAndReportsHaveABudget(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Limits.EnrollmentsPerAddress = 2 })
+	peer := h.enroll(pkix.Name{}).peer
+	for i := range 12 {
+		_, err := h.service.CSRAttrs(t.Context(), &est.Request{Operation: est.OpCSRAttrs, Peer: peer, At: h.now()})
+		if want := map[bool]string{true: "", false: registrar.ReasonAddressBudget}[i < 8]; reason(err) != want {
+			t.Errorf("csrattrs %d: %v, want %q", i, err, want)
+		}
+	}
+	err := h.service.BRSKI().EnrollStatus(t.Context(), &brski.StatusReport{
+		Call: brski.Call{ID: "x", Operation: brski.OpEnrollStatus, Peer: peer, At: h.now()}, Status: brski.Status{Version: 1}, Raw: []byte("{}"),
+	})
+	if reason(err) != registrar.ReasonAddressBudget {
+		t.Errorf("telemetry of the same address: %v", err)
+	}
+	if _, err := h.enroll(pkix.Name{CommonName: "sensor-7"}).basic().send(); err != nil {
+		t.Errorf("enrolling, which has a budget of its own: %v", err)
 	}
 }
