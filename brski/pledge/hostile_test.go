@@ -3,11 +3,14 @@ package pledge_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"errors"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -96,6 +99,11 @@ func TestVoucherThatDoesNotHoldIsRefused(t *testing.T) {
 				NotBefore: time.Now().Add(-30 * time.Minute), NotAfter: time.Now().Add(-time.Minute),
 			}, testpki.NewKey(t)))
 		}, pledge.ReasonVoucherSigner},
+		"a huge key inside": {func(t testing.TB, w *brskitest.World) {
+			masa := w.Vendor.Client(t, "masa")
+			masa.Chain = append(masa.Chain, hugeKey(t, w.Vendor))
+			w.MASA.SignAs(masa)
+		}, pledge.ReasonVoucherMalformed},
 		"empty 200":        {answer(cms, nil), pledge.ReasonVoucherEmpty},
 		"text":             {answer("text/plain", []byte("welcome")), pledge.ReasonVoucherMediaType},
 		"no media type":    {answer("", []byte{0x30, 0}), pledge.ReasonVoucherMediaType},
@@ -116,6 +124,22 @@ func TestVoucherThatDoesNotHoldIsRefused(t *testing.T) {
 			d.checkVoucherTold(c.reason)
 		})
 	}
+}
+
+// hugeKey issues a certificate for an RSA key of 400,000 bits, with which one signature check takes seconds.
+func hugeKey(t testing.TB, by *testpki.Identity) *x509.Certificate {
+	t.Helper()
+	n := new(big.Int).Lsh(big.NewInt(1), 400000)
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.Certificate, &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}, by.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 // echo answers with the pledge's own request.
