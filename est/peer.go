@@ -11,10 +11,6 @@ import (
 // MaxCertificates bounds the chain that a peer may present, its own certificate included. Real ones have four at most.
 const MaxCertificates = 8
 
-// perSubject bounds the certificates of one subject that a chain is built from: a CA's own and a cross-certificate.
-// Each more multiplies the paths there are to try, and each try verifies a signature.
-const perSubject = 2
-
 // ErrNoCertificate is what [Peer.Verify] returns for a peer that presented no certificate.
 var ErrNoCertificate = errors.New("the peer presented no certificate")
 
@@ -51,7 +47,8 @@ func (p *Peer) CheckCertificates() *Error {
 // and opts.Intermediates in between (libest sends its leaf alone, strongSwan its chain). opts.KeyUsages empty means any:
 // IDevIDs seldom have an extended key usage. It returns the first chain, leaf first. opts itself is not changed.
 //
-// Of certificates with one subject the first two that the peer sent count, so that what a chain costs is bounded.
+// Of certificates with one subject the first that the peer sent counts, and for one subject the second, so that what a
+// chain costs is bounded.
 //
 // Errors: [ErrNoCertificate]; that of [Peer.CheckCertificates]; those of [x509.Certificate.Verify]. Revocation is not looked at.
 func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
@@ -73,12 +70,8 @@ func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
 		if opts.Intermediates != nil {
 			pool = opts.Intermediates.Clone()
 		}
-		sent := make(map[string]int, MaxCertificates)
-		for _, c := range p.Certificates[1:] {
-			if name := string(c.RawSubject); sent[name] < perSubject {
-				sent[name]++
-				pool.AddCert(c)
-			}
+		for _, c := range p.issuers() {
+			pool.AddCert(c)
 		}
 		opts.Intermediates = pool
 	}
@@ -87,6 +80,27 @@ func (p *Peer) Verify(opts x509.VerifyOptions) ([]*x509.Certificate, error) {
 		return nil, err
 	}
 	return chains[0], nil
+}
+
+// issuers are the certificates after the peer's own that a chain is built from: one of each subject, and one more, as of
+// a CA that has a cross-certificate. With two of each there would be twice as many paths to try at every step, and each
+// try verifies a signature.
+func (p *Peer) issuers() []*x509.Certificate {
+	again := 1
+	sent := make(map[string]bool, MaxCertificates)
+	var out []*x509.Certificate
+	for _, c := range p.Certificates[1:] {
+		name := string(c.RawSubject)
+		if sent[name] {
+			if again == 0 {
+				continue
+			}
+			again--
+		}
+		sent[name] = true
+		out = append(out, c)
+	}
+	return out
 }
 
 // LogValue implements slog.LogValuer: address, user, and the leaf's subject and serial number. The secret is left out.
