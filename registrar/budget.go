@@ -92,14 +92,14 @@ func (s *Service) deviceBudget(v *version, c *Case, key string, count bool) *Dec
 }
 
 // spender is whose budget an enrollment of the device named by key uses: the
-// device's own, unless somebody else enrolls the name, who must not be able to
-// use up what the device renews with.
+// device's own, unless somebody else enrolls the name, who has one for each
+// name and must not be able to use up what the device or others have.
 func (c *Case) spender(key string) string {
 	switch {
 	case c.aboutItself(), c.Identity.Kind == IDevID, c.Identity.Kind == Basic && !c.Identity.Group:
 		return key
 	default:
-		return key + "\x00others"
+		return key + "\x00" + c.Identity.Credential
 	}
 }
 
