@@ -28,8 +28,11 @@ type masaConfig struct {
 	// RegistrarAnchors is a PEM file; when given, a registrar's certificate
 	// must chain to one of them. Without it any registrar is taken that
 	// carries id-kp-cmcRA (RFC 8995, Section 5.5.4), and the audit-log tells.
-	RegistrarAnchors string    `yaml:"registrar_anchors"`
-	Log              logConfig `yaml:"log"`
+	RegistrarAnchors string `yaml:"registrar_anchors"`
+	// RequestsPerMinute is how many requests one address, and one registrar's
+	// key, may send; default 600.
+	RequestsPerMinute int       `yaml:"requests_per_minute"`
+	Log               logConfig `yaml:"log"`
 }
 
 // productConfig is one line of devices.

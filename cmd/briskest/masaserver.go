@@ -116,6 +116,7 @@ func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 	s := &masa.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain,
 		Products: make(map[string]masa.Product), Formats: voucherFormats(),
+		RequestsPerMinute: c.RequestsPerMinute,
 	}
 	if c.RegistrarAnchors != "" {
 		pool, err := pemfile.Pool(c.path(c.RegistrarAnchors))
