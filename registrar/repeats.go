@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// repeats thins out what authenticated peers put on the trail by being
-// refused: of the same refusal one entry a minute, which tells how many were
-// left out since the one before, and of one credential a bounded number of
-// different ones.
+// repeats bounds what authenticated peers put on the trail by being refused.
+// Every refusal is an entry, up to a number of the same kind in a minute and a
+// number of one credential; beyond that they are counted, and the next entry of
+// the kind tells how many were left out.
 type repeats struct {
 	size  int     // of last
 	peers *budget // entries of a credential
@@ -22,11 +22,17 @@ type repeats struct {
 // repeated is what the same refusals have in common.
 type repeated struct{ credential, device, operation, reason string }
 
-// repeat is when the trail got a refusal last, and how often it did not since.
+// repeat is a minute of the same refusal: since when, how many entries it got,
+// and how many it did not.
 type repeat struct {
-	at   time.Time
-	left int
+	at      time.Time
+	entries int
+	left    int
 }
+
+// perKind bounds the entries of the same refusal in a minute: more than a
+// device makes that asks again and again, and few enough for a trail.
+const perKind = 20
 
 // perCredential bounds the entries of one credential in a minute. A group's may
 // stand for many devices, and can name as many as it likes.
@@ -41,12 +47,16 @@ func newRepeats(size int) *repeats {
 func (r *repeats) admit(key repeated, at time.Time) (left int, onTrail, dropped bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if seen := r.last[key]; seen != nil {
-		if age := at.Sub(seen.at); age >= 0 && age < time.Minute {
+	seen := r.last[key]
+	if seen != nil {
+		age := at.Sub(seen.at)
+		switch current := age >= 0 && age < time.Minute; {
+		case current && seen.entries >= perKind:
 			seen.left++
 			return 0, false, false
+		case !current:
+			left, seen = seen.left, nil
 		}
-		left = seen.left
 	} else if len(r.last) >= r.size {
 		if r.sweep(at); len(r.last) >= r.size {
 			return 0, false, true
@@ -56,7 +66,11 @@ func (r *repeats) admit(key repeated, at time.Time) (left int, onTrail, dropped 
 		return 0, false, true
 	}
 	r.peers.use(key.credential, at)
-	r.last[key] = &repeat{at: at}
+	if seen == nil {
+		seen = &repeat{at: at}
+		r.last[key] = seen
+	}
+	seen.entries++
 	return left, true, false
 }
 
