@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/briskest/briskest/brski/pledge"
@@ -184,7 +185,7 @@ func (q *quickstart) start(ctx context.Context) (*quickServers, error) {
 func (q *quickstart) logFiles() ([2]*os.File, error) {
 	var logs [2]*os.File
 	for i, name := range []string{"masa/masa.log", "registrar/registrar.log"} {
-		f, err := os.OpenFile(q.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(q.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return logs, err
 		}

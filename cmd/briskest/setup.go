@@ -18,6 +18,7 @@ import (
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/localca"
 	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
@@ -37,11 +38,21 @@ func (f folder) has(name string) bool {
 	return err == nil
 }
 
-// make makes folders, readable by this user only.
+// make makes folders, readable by this user only. One that is there and that
+// everybody may write to is refused: what is in it is taken over as it is, and
+// could be somebody else's key.
 func (f folder) make(names ...string) error {
 	for _, name := range append([]string{"."}, names...) {
-		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+		path := f.path(name)
+		if err := os.MkdirAll(path, 0o700); err != nil {
 			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o002 != 0 {
+			return cli.Hint(cli.Usage("%s: everybody on this machine may write to it", path), "use a folder of your own, or chmod o-w it and look at what is in it")
 		}
 	}
 	return nil
