@@ -369,6 +369,7 @@ func TestMaxBodyAndRealmAndClockAreTheHandlersOwn(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	est.WriteError(w, httptest.NewRequest("GET", "/", nil), h.Realm, &est.Error{Status: 401})
+	//lint:ignore SA1008 the spelling is what is tested
 	if got := w.Header()["WWW-Authenticate"]; len(got) != 1 || got[0] != `Basic realm="fab '7'"` {
 		t.Errorf("challenge %q", got)
 	}

@@ -33,7 +33,7 @@ func isSecp256k1(cert *x509.Certificate) bool {
 	if !ok {
 		return false
 	}
-	return key.Curve == secp256k1.S256()
+	return key.Curve == curve()
 }
 
 // readSecp256k1 reads a certificate with a key on secp256k1, or returns nil.
@@ -84,10 +84,10 @@ func secp256k1Key(der, algorithm []byte) *ecdsa.PublicKey {
 		return nil
 	}
 	x, y := new(big.Int).SetBytes(point[1:33]), new(big.Int).SetBytes(point[33:])
-	if !secp256k1.S256().IsOnCurve(x, y) {
+	if !onCurve(x, y) {
 		return nil
 	}
-	return &ecdsa.PublicKey{Curve: secp256k1.S256(), X: x, Y: y} //nolint:staticcheck // SA1019: no other way for this curve
+	return &ecdsa.PublicKey{Curve: curve(), X: x, Y: y} //nolint:staticcheck // SA1019: no other way for this curve
 }
 
 // verifySecp256k1 is cms.SignedData.Verify for such a key: the attributes
@@ -156,4 +156,15 @@ func attributeSet(attributes []cms.Attribute) ([]byte, error) {
 	}
 	slices.SortFunc(encoded, bytes.Compare)
 	return asn1.Marshal(asn1.RawValue{Tag: asn1.TagSet, IsCompound: true, Bytes: slices.Concat(encoded...)})
+}
+
+// curve is secp256k1 as crypto/ecdsa wants it.
+func curve() *secp256k1.KoblitzCurve {
+	//lint:ignore SA1019 crypto/ecdsa verifies on curves that are not its own through this interface only
+	return secp256k1.S256() //nolint:staticcheck // SA1019: see above
+}
+
+func onCurve(x, y *big.Int) bool {
+	//lint:ignore SA1019 the point comes as two integers, as crypto/ecdsa wants it
+	return curve().IsOnCurve(x, y) //nolint:staticcheck // SA1019: see above
 }
