@@ -37,7 +37,7 @@ func (c *benchESTCmd) Run(ctx context.Context, s streams) error {
 	if c.N < 10 || c.C < 1 || c.Rounds < 1 {
 		return cli.Usage("-n must be at least 10, -c and --rounds at least 1")
 	}
-	ours, err := quickstartTarget(c.Dir, c.Auth)
+	ours, err := quickstartTarget(ctx, c.Dir, c.Auth)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func benchRows(c *bench.Comparison) []benchRow {
 }
 
 // quickstartTarget reads from a quickstart's directory how to reach its registrar.
-func quickstartTarget(dir, auth string) (*bench.Target, error) {
+func quickstartTarget(ctx context.Context, dir, auth string) (*bench.Target, error) {
 	where, err := readAddresses(dir)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,13 @@ func quickstartTarget(dir, auth string) (*bench.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &bench.Target{URL: where.EST, Roots: roots, PID: where.PID}
+	// Whoever answers on the operators' socket serves the registrar now; the
+	// file says who did when the quickstart began.
+	pid, err := serverPID(ctx, filepath.Join(dir, "registrar", "admin.sock"))
+	if err != nil {
+		return nil, cli.Hint(fmt.Errorf("the registrar does not run: %w", err), "start it with briskest registrar --config %s", filepath.Join(dir, "registrar.yaml"))
+	}
+	t := &bench.Target{URL: where.EST, Roots: roots, PID: pid}
 	if auth == "cert" {
 		cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "ra.pem"), filepath.Join(dir, "ra.key"))
 		if err != nil {

@@ -86,3 +86,25 @@ func answers(ctx context.Context, path string) bool {
 	conn.Close()
 	return true
 }
+
+// serverPID returns the process that listens on an admin socket.
+func serverPID(ctx context.Context, path string) (int, error) {
+	conn, err := dialUnix(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var peer *syscall.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		peer, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return 0, fmt.Errorf("the peer of %s: %w", path, err)
+	}
+	return int(peer.Pid), nil
+}
