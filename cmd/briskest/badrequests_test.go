@@ -80,7 +80,7 @@ func TestEveryBadRequestGetsItsStatusAndReasonAndIssuesNothing(t *testing.T) {
 			t.Errorf("%s has only %d bad requests, want at least 6", name, n)
 		}
 	}
-	t.Logf("%d bad requests in all", total)
+	t.Logf("figures: %d bad requests, each with its status and reason id", total)
 	if total < 60 {
 		t.Errorf("%d bad requests, want at least 60", total)
 	}

@@ -53,7 +53,7 @@ func TestKilledRegistrarLosesNoCertificate(t *testing.T) {
 		killOnce(t, bed, got)
 		checkRecord(t, bed, got, round)
 	}
-	t.Logf("%d kills, %d certificates received, none lost", kills, len(got.serials))
+	t.Logf("figures: %d kills, %d certificates received, none lost", kills, len(got.serials))
 	if len(got.serials) < kills {
 		t.Errorf("only %d certificates were issued in %d rounds: the load was not a load", len(got.serials), kills)
 	}

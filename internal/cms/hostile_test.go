@@ -46,7 +46,7 @@ func hostileInputs() []hostile {
 // Time is printed; it is held only against a bound that a busy machine keeps.
 func TestHostileNestingIsRefusedCheaply(t *testing.T) {
 	const maxBytes, maxTime = 1 << 20, time.Second
-	t.Logf("%-42s %10s %12s %10s", "input", "size", "time", "allocated")
+	t.Logf("figures: %-42s %10s %12s %10s", "input", "size", "time", "allocated")
 	for _, in := range hostileInputs() {
 		var dearest uint64
 		var slowest time.Duration
@@ -63,7 +63,7 @@ func TestHostileNestingIsRefusedCheaply(t *testing.T) {
 			dearest = max(dearest, after.TotalAlloc-before.TotalAlloc)
 			slowest = max(slowest, elapsed)
 		}
-		t.Logf("%-42s %10d %12s %8d B", in.name, len(in.data), slowest.Round(time.Microsecond), dearest)
+		t.Logf("figures: %-42s %10d %12s %8d B", in.name, len(in.data), slowest.Round(time.Microsecond), dearest)
 		if dearest > maxBytes || slowest > maxTime {
 			t.Errorf("%s costs %d bytes and %s, want at most %d and %s", in.name, dearest, slowest, maxBytes, maxTime)
 		}
@@ -75,7 +75,7 @@ func TestWorstAcceptedInputsStayCheap(t *testing.T) {
 	// 131,070 empty sequences: every element needs its length noted and its header written anew.
 	sequences := append(append([]byte{0x30, 0x80}, bytes.Repeat([]byte{0x30, 0x80, 0, 0}, 1<<17-1)...), 0, 0)
 	segments := append(append([]byte{0x24, 0x80}, bytes.Repeat(append([]byte{4, 31}, make([]byte, 31)...), 1<<17-4096)...), 0, 0)
-	t.Logf("%-42s %10s %12s %10s", "input", "size", "time", "allocated")
+	t.Logf("figures: %-42s %10s %12s %10s", "input", "size", "time", "allocated")
 	for _, in := range []hostile{{"131,071 indefinite sequences", sequences}, {"126,976 segments of 31 bytes", segments}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -87,7 +87,7 @@ func TestWorstAcceptedInputsStayCheap(t *testing.T) {
 			t.Errorf("ToDER(%s): %v", in.name, err)
 		}
 		allocated := after.TotalAlloc - before.TotalAlloc
-		t.Logf("%-42s %10d %12s %8d B", in.name, len(in.data), elapsed.Round(time.Microsecond), allocated)
+		t.Logf("figures: %-42s %10d %12s %8d B", in.name, len(in.data), elapsed.Round(time.Microsecond), allocated)
 		if bound := uint64(len(in.data) + 1<<20); allocated > bound {
 			t.Errorf("ToDER(%s) allocates %d bytes, want at most %d", in.name, allocated, bound)
 		}

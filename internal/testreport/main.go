@@ -1,6 +1,6 @@
 // Command testreport reads `go test -json` and prints a line for each package,
-// and the output of what failed. It exits 1 when a test failed, and also when
-// one skipped: where everything the tests need was installed, a skip hides
+// the output of what failed, and of the rest the lines that hold "figures: ".
+// It exits 1 when a test failed, and also when one skipped: where everything the tests need was installed, a skip hides
 // something. Only tests that ask for vectors may skip (their message names
 // BRISKEST_VECTORS).
 package main
@@ -77,6 +77,11 @@ func (t *tally) endTest(out io.Writer, e *event, key string) {
 	switch e.Action {
 	case "pass":
 		t.passed++
+		for line := range strings.Lines(text) {
+			if _, figures, ok := strings.Cut(line, "figures: "); ok {
+				fmt.Fprint(out, "      ", figures)
+			}
+		}
 	case "fail":
 		t.failed++
 		fmt.Fprint(out, text)

@@ -54,10 +54,9 @@ func TestPublishedArtifactsAreOpenedAndVerifiedOrRefusedAsTheirRowSays(t *testin
 			}
 		}
 	}
-	text := fmt.Sprintf("published CMS artifacts: %d opened, %d verified to their anchor, %d without serial-number refused, %d negative refused",
+	text := fmt.Sprintf("figures: published CMS artifacts: %d opened, %d verified to their anchor, %d without serial-number refused, %d negative refused",
 		count["opened"], count["verified"], count["without serial-number refused"], count["negative refused"])
 	t.Log(text)
-	fmt.Println(text)
 	for _, id := range slices.Sorted(maps.Keys(findings)) {
 		t.Logf("finding %s: %d artifacts", id, findings[id])
 	}
