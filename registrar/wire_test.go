@@ -100,7 +100,7 @@ func TestAChannelBindingIsCheckedAgainstItsConnection(t *testing.T) {
 		for _, c := range []struct {
 			link []byte
 			want int
-		}{{append([]byte{1}, binding[1:]...), 400}, {binding, 200}} {
+		}{{append([]byte{binding[0] ^ 1}, binding[1:]...), 400}, {binding, 200}} {
 			body := base64CSR(t, c.link)
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/.well-known/est/simpleenroll", strings.NewReader(body))
 			if err != nil {
