@@ -52,7 +52,7 @@ type Certificate struct {
 	Profile      string
 	Version      string   // of the profile
 	Operation    string   // "simpleenroll", "simplereenroll"
-	Subject      string   // RFC 4514
+	Subject      string   // RFC 4514, Section 2
 	TBSHash      [32]byte // of the intent
 	KeyHash      [32]byte // SHA-256 of the SubjectPublicKeyInfo
 	NamesHash    [32]byte // SHA-256 over subject and SAN as decided; equal names, equal hash
@@ -97,7 +97,7 @@ type Pending struct {
 	Key          string // what the same request has in common with its repetition; unique with Domain and Kind
 	Manufacturer string
 	SerialNumber string
-	Subject      string // RFC 4514; for people
+	Subject      string // RFC 4514, Section 2; for people
 	Address      string
 	Evidence     []byte // CSR, voucher-request or IDevID, as received
 	State        string // "waiting", "approved", "denied"

@@ -9,7 +9,7 @@ import (
 // Errors of reading and writing the content, to be told apart with errors.Is.
 // Those about one leaf come inside a [LeafError].
 var (
-	// ErrSyntax: not a JSON text (RFC 8259), or text that is not UTF-8.
+	// ErrSyntax: not a JSON text (RFC 8259, Section 2), or text that is not UTF-8.
 	ErrSyntax = errors.New("not well-formed JSON")
 	// ErrTrailingData: bytes follow the JSON object.
 	ErrTrailingData = errors.New("bytes follow the JSON object")

@@ -1,6 +1,6 @@
-// Package pledge is a device that joins a domain (RFC 8995): it asks for a
+// Package pledge is a device that joins a domain (RFC 8995, Section 2): it asks for a
 // voucher over a connection it does not trust yet, checks the voucher, learns
-// from it whom to trust, and enrolls (RFC 7030).
+// from it whom to trust, and enrolls (RFC 7030, Section 4).
 //
 // Start with [New] and [Pledge.Onboard]. What is learned is stored as it is
 // learned, so that a power cut at any step resumes where it was; [Dir] stores it

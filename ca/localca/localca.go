@@ -1,5 +1,5 @@
 // Package localca is a certification authority that signs here, with any
-// crypto.Signer (RFC 5280). [New] makes a [CA], which is a ca.Issuer and a
+// crypto.Signer (RFC 5280, Section 4). [New] makes a [CA], which is a ca.Issuer and a
 // ca.CRLIssuer; [NewRoot] and [NewIntermediate] make the certificates it stands
 // on. It keeps no record of its own: what it is about to sign goes through the
 // request's Record first, and serial numbers need no counter.

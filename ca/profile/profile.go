@@ -1,4 +1,4 @@
-// Package profile holds named certificate profiles (RFC 5280): which names and
+// Package profile holds named certificate profiles (RFC 5280, Section 4): which names and
 // keys are taken, what the certificate says, how long it lasts.
 //
 // A [Document] is what a person writes. [New] checks it in full, down to

@@ -24,7 +24,7 @@ type EncryptRequest struct {
 	Recipients []*x509.Certificate
 	// SharedKeys can open the message too, by AES-256 key wrap.
 	SharedKeys []SharedKey
-	// Authenticated makes AuthEnvelopedData with AES-256-GCM, which a change does not survive (RFC 5083), instead
+	// Authenticated makes AuthEnvelopedData with AES-256-GCM, which a change does not survive (RFC 5083, Section 2), instead
 	// of EnvelopedData with AES-256-CBC. Prefer it where the reader knows it. OpenSSL opens it when
 	// ContentType is id-data; it does not know the authenticated attributes that other types need.
 	Authenticated bool
