@@ -74,7 +74,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("registrar: a store and a policy are needed")
 	}
 	s := &Service{
-		store: c.Store, issuer: c.Issuer, policy: sameIDevID(c.Policy), now: c.Now, log: c.Log,
+		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reports: newBudget(time.Hour, 1<<16),
@@ -95,23 +95,11 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// sameIDevID puts before the policy what no policy may allow: to take a device
-// for one on record because it has the same serial number, when the record has
-// another IDevID. A new one is imported by an operator.
-func sameIDevID(decide Policy) Policy {
-	return func(set *Settings, c *Case) *Decision {
-		if d := c.otherIDevID(); d != nil {
-			return d
-		}
-		return decide(set, c)
-	}
-}
-
-func (c *Case) otherIDevID() *Decision {
-	if c.Identity.Kind != IDevID || c.Device == nil || len(c.Device.IDevID) == 0 || bytes.Equal(c.Device.IDevID, c.Identity.Certificate.Raw) {
-		return nil
-	}
-	return deny(ReasonIDevIDMismatch, "idevid")
+// OtherIDevID tells whether the peer's IDevID is another one than the record
+// has for its serial number. A new one is imported by an operator.
+func (c *Case) OtherIDevID() bool {
+	return c.Identity.Kind == IDevID && c.Device != nil && len(c.Device.IDevID) > 0 &&
+		!bytes.Equal(c.Device.IDevID, c.Identity.Certificate.Raw)
 }
 
 // Reload puts other settings into force, whole or, with an error, not at all.

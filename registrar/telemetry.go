@@ -45,8 +45,8 @@ func (s *Service) identifyReporter(ctx context.Context, v *version, c *Case, r *
 		if device == nil {
 			return deny(ReasonNotPending, rule)
 		}
-		if c.Device = device; c.otherIDevID() != nil {
-			return c.otherIDevID()
+		if c.Device = device; c.OtherIDevID() {
+			return deny(ReasonIDevIDMismatch, "same-idevid")
 		}
 	case kind == KindVoucherStatus:
 		// RFC 8995, Section 5.7: sent before the pledge has a certificate of ours.

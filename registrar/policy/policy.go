@@ -48,8 +48,8 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 	switch c.Operation {
 	case registrar.OpEnroll:
 		return []rule{
-			{"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber}, {"reserved-names", reserved}, {"own-names", ownNames},
-			{"key-compromised", compromised},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber},
+			{"reserved-names", reserved}, {"own-names", ownNames}, {"key-compromised", compromised},
 			{"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
@@ -61,7 +61,7 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 		}
 	case registrar.OpVoucher:
 		return []rule{
-			{"device-state", deviceState}, {"inventory", listed}, {"webhook", manufacturerWebhook}, {"voucher", allow},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"inventory", listed}, {"webhook", manufacturerWebhook}, {"voucher", allow},
 		}
 	default:
 		return nil
@@ -76,6 +76,15 @@ func denyText(reason, message string) *registrar.Decision {
 
 func allow(*registrar.Case) *registrar.Decision {
 	return &registrar.Decision{Verdict: registrar.Allow, Reason: registrar.ReasonAllowed}
+}
+
+// sameIDevID refuses a device that comes with another IDevID than the one on
+// record for its serial number.
+func sameIDevID(c *registrar.Case) *registrar.Decision {
+	if c.OtherIDevID() {
+		return deny(registrar.ReasonIDevIDMismatch)
+	}
+	return nil
 }
 
 // deviceState refuses devices that an operator has taken out of service.
