@@ -21,8 +21,8 @@ import (
 // and is none becomes 504, every other one a bare 500. It may also be an
 // [Admitter], and an [Observer] or an est.Observer.
 type RegistrarBackend interface {
-	// RequestVoucher decides about a pledge's voucher-request (RFC 8995,
-	// Section 5.2) and returns the MASA's voucher, byte for byte. The handler
+	// RequestVoucher decides about a pledge's voucher-request
+	// (RFC 8995, Section 5.2) and returns the MASA's voucher, byte for byte. The handler
 	// has opened the artifact and checked that its signer is the certificate of
 	// the TLS connection; trust in that certificate, serial number, nonce and
 	// proximity are the backend's to decide.

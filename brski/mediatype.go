@@ -75,8 +75,8 @@ func acceptRanges(values []string) []mediaRange {
 // accepted returns those of the offered media types that an Accept header
 // takes, best first. Among equals, what is named comes before what a wildcard
 // covers, and then the order of offered counts. No header takes the first
-// offered one: a voucher is answered in the format of its request (RFC 8995,
-// Section 5.6).
+// offered one: a voucher is answered in the format of its request
+// (RFC 8995, Section 5.6).
 func accepted(header, offered []string) []string {
 	if len(header) == 0 {
 		return offered[:min(1, len(offered))]

@@ -69,8 +69,8 @@ func server(name, description string) *Document {
 	}
 }
 
-// VoucherSigner is for the key that the MASA signs vouchers with (RFC 8366,
-// Section 5.4). It has no extended key usage: pledges need not know one.
+// VoucherSigner is for the key that the MASA signs vouchers with
+// (RFC 8366, Section 5.4). It has no extended key usage: pledges need not know one.
 func VoucherSigner() *Document {
 	return &Document{
 		Schema: Schema, Name: "voucher-signer", Version: "1",
@@ -83,8 +83,8 @@ func VoucherSigner() *Document {
 	}
 }
 
-// RAClient is for clients that may enroll others: id-kp-cmcRA (RFC 6402,
-// Section 2.10) and client authentication.
+// RAClient is for clients that may enroll others: id-kp-cmcRA
+// (RFC 6402, Section 2.10) and client authentication.
 func RAClient() *Document {
 	return &Document{
 		Schema: Schema, Name: "ra-client", Version: "1",

@@ -36,7 +36,7 @@ func (f Finding) String() string {
 	return text
 }
 
-// Lint runs zlint's lints of RFC 3279, 5280, 5480, 5891 and 8813 and its
+// Lint runs zlint's lints from the certificate RFCs and from its
 // community over a certificate in DER, and returns what they find, errors first.
 // The rules of public web PKI do not apply to devices and are left out.
 func Lint(certificate []byte) ([]Finding, error) {

@@ -48,7 +48,7 @@ var (
 	ErrMissingAttribute = cms.ErrMissingAttribute
 	// ErrWeakAlgorithm: an algorithm refused for its weakness, such as SHA-1.
 	ErrWeakAlgorithm = cms.ErrWeakAlgorithm
-	// ErrUnsupportedAlgorithm: an algorithm or key type that is not implemented.
+	// ErrUnsupportedAlgorithm: an algorithm or key type that is not taken.
 	ErrUnsupportedAlgorithm = cms.ErrUnsupportedAlgorithm
 	// ErrSigner: a Signer that cannot sign: no key, no certificate, or a certificate of another key.
 	ErrSigner = errors.New("unusable signer")
