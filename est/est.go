@@ -50,17 +50,6 @@ type Observer interface {
 	Refused(ctx context.Context, r *Request, e *Error)
 }
 
-// Operation is an EST path word (RFC 7030, Section 3.2.2).
-type Operation string
-
-// The operations this package serves.
-const (
-	OpCACerts        Operation = "cacerts"
-	OpCSRAttrs       Operation = "csrattrs"
-	OpSimpleEnroll   Operation = "simpleenroll"
-	OpSimpleReenroll Operation = "simplereenroll"
-)
-
 // Request is what is known of a request before its body is read.
 type Request struct {
 	ID        string    // for logs; unique in this process

@@ -64,7 +64,11 @@ type exchange struct {
 
 // serve does the request, or says why not. It has written nothing when it returns an Error.
 func (x *exchange) serve() *Error {
-	if e := x.checkMethod(); e != nil {
+	o := operationFor(x.req.Operation)
+	if o.offered != nil && !o.offered(x.h.Backend) {
+		return refuse(http.StatusNotImplemented, ReasonOperationMissing, o.section, "This operation is not offered here.")
+	}
+	if e := o.checkMethod(x); e != nil {
 		return e
 	}
 	if x.r.TLS == nil && !x.h.AllowPlaintext {
@@ -79,34 +83,7 @@ func (x *exchange) serve() *Error {
 			return asError(err)
 		}
 	}
-	switch x.req.Operation {
-	case OpCACerts:
-		return x.caCerts()
-	case OpCSRAttrs:
-		return x.csrAttrs()
-	case OpSimpleEnroll, OpSimpleReenroll:
-		return x.enroll()
-	}
-	panic("est: internal error: operation " + string(x.req.Operation))
-}
-
-// checkMethod refuses what the operation is not defined for. HEAD is GET without the body (RFC 9110, Section 9.3.2).
-func (x *exchange) checkMethod() *Error {
-	method := x.r.Method
-	switch x.req.Operation {
-	case OpSimpleEnroll, OpSimpleReenroll:
-		if method == http.MethodPost {
-			return nil
-		}
-		x.w.Header()["Allow"] = []string{"POST"}
-		return refuse(http.StatusMethodNotAllowed, ReasonMethod, "RFC 7030, Section 4.2",
-			"This operation takes POST, with a PKCS#10 request as the body.")
-	}
-	if method == http.MethodGet || method == http.MethodHead {
-		return nil
-	}
-	x.w.Header()["Allow"] = []string{"GET, HEAD"}
-	return refuse(http.StatusMethodNotAllowed, ReasonMethod, sectionPath, "This operation takes GET.")
+	return o.serve(x)
 }
 
 // refuse answers with e, logs it and tells the Observer. A 202 is an answer, not a refusal.

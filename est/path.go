@@ -18,6 +18,9 @@ func parsePath(escaped string) (Operation, string, *Error) {
 	if !ok || rest == "" {
 		return "", "", refusePrefix(escaped)
 	}
+	if op, ok := operationOf(rest); ok { // some have two segments (RFC 8295, Section 1)
+		return op, "", nil
+	}
 	label, word, labelled := strings.Cut(rest, "/")
 	if !labelled {
 		label, word = "", rest
@@ -30,17 +33,14 @@ func parsePath(escaped string) (Operation, string, *Error) {
 }
 
 func operationOf(word string) (Operation, bool) {
-	switch op := Operation(word); op {
-	case OpCACerts, OpCSRAttrs, OpSimpleEnroll, OpSimpleReenroll:
-		return op, true
-	}
-	return "", false
+	op := Operation(word)
+	return op, operationFor(op) != nil
 }
 
 // validLabel reports whether s may be a label. Labels must not be operation names (RFC 7030, Section 3.2.2). A colon is
 // taken because Aruba ClearPass has labels such as "ca:1".
 func validLabel(s string) bool {
-	if s == "" || len(s) > maxLabel || s == "." || s == ".." || isOperationWord(s) {
+	if s == "" || len(s) > maxLabel || s == "." || s == ".." || IsOperation(s) {
 		return false
 	}
 	for i := 0; i < len(s); i++ {
@@ -53,15 +53,6 @@ func validLabel(s string) bool {
 		}
 	}
 	return true
-}
-
-// isOperationWord knows all of RFC 7030, Section 3.2.2.
-func isOperationWord(s string) bool {
-	switch s {
-	case "cacerts", "csrattrs", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen":
-		return true
-	}
-	return false
 }
 
 const sectionPath = "RFC 7030, Section 3.2.2"
@@ -104,7 +95,7 @@ func refusePath(rest string, labelled bool, label, word string) *Error {
 	case labelled && !validLabel(label):
 		return refuse(http.StatusNotFound, ReasonPathLabel, sectionPath,
 			"The segment before the operation is not a label: 1 to 64 letters, digits, '.', '_', ':' or '-', and not the name of an operation.")
-	case isOperationWord(word):
+	case IsOperation(word):
 		return refuse(http.StatusNotImplemented, ReasonOperationMissing, sectionPath,
 			"This operation is not offered here. cacerts, csrattrs, simpleenroll and simplereenroll are.")
 	}

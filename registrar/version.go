@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -65,8 +66,7 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 func (v *version) checkLabels() error {
 	labels := make(map[string]*Label, len(v.Labels))
 	for name, l := range v.Labels {
-		switch name {
-		case "cacerts", "csrattrs", "simpleenroll", "simplereenroll", "serverkeygen", "fullcmc":
+		if est.IsOperation(name) {
 			return fmt.Errorf("label %q has the name of an EST operation (RFC 7030, Section 3.2.2)", name)
 		}
 		if l == nil || l.Profile == nil {
