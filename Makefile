@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 1
 SHELL   := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: run build test tools check lint fuzz soak sizes clean
+.PHONY: run build test test-only requirements tools check lint fuzz soak sizes clean
 
 run:
 	$(GO) run ./cmd/briskest quickstart --once
@@ -30,11 +30,24 @@ tools:
 # testreport every other skip but those for vectors.
 TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
 
-test: tools check
+# What internal/testreport saw, for internal/requirements.
+RESULTS      := $(CURDIR)/$(BIN)/results.txt
+REPORT       := $(CURDIR)/$(BIN)/testreport -results $(RESULTS)
+REQUIREMENTS := $(GO) run ./internal/requirements -results $(RESULTS) $(if $(wildcard $(BRISKEST_VECTORS)/../spec/est-requirements.csv),-csv $(BRISKEST_VECTORS)/../spec/est-requirements.csv)
+
+test: test-only
+
+test-only: tools check
 	$(GO) build -o $(BIN)/testreport ./internal/testreport
-	$(TEST) | $(BIN)/testreport
-	cd internal/cms/peers && $(TEST) | $(CURDIR)/$(BIN)/testreport
-	cd conformance/interop/globalsign && $(TEST) | $(CURDIR)/$(BIN)/testreport
+	@rm -f $(RESULTS)
+	$(TEST) | $(REPORT)
+	cd internal/cms/peers && $(TEST) | $(REPORT)
+	cd conformance/interop/globalsign && $(TEST) | $(REPORT)
+
+# docs/conformance-est.md: which requirement of the specifications is held by
+# which test, from a run of all tests.
+requirements: test-only
+	$(REQUIREMENTS)
 
 check:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$fmt" ]; then echo "gofmt would change: $$fmt"; exit 1; fi

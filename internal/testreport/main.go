@@ -3,11 +3,15 @@
 // It exits 1 when a test failed, and also when one skipped: where everything the tests need was installed, a skip hides
 // something. Only tests that ask for vectors may skip (their message names
 // BRISKEST_VECTORS).
+//
+// With -results FILE it appends a line "OUTCOME PACKAGE TEST" for each test to
+// the file, for internal/requirements.
 package main
 
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +28,19 @@ type event struct {
 }
 
 func main() {
-	if !report(os.Stdin, os.Stdout) {
+	file := flag.String("results", "", "append the outcome of each test to this file")
+	flag.Parse()
+	results := io.Discard
+	if *file != "" {
+		f, err := os.OpenFile(*file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "testreport:", err)
+			os.Exit(2)
+		}
+		defer f.Close()
+		results = f
+	}
+	if !report(os.Stdin, os.Stdout, results) {
 		os.Exit(1)
 	}
 }
@@ -35,11 +51,12 @@ type tally struct {
 	passed, failed, skipped int
 	packages                int // that failed
 	refused                 []string
+	results                 io.Writer
 }
 
 // report reads events, prints, and says whether all is well.
-func report(in io.Reader, out io.Writer) bool {
-	t := &tally{output: make(map[string][]string)}
+func report(in io.Reader, out, results io.Writer) bool {
+	t := &tally{output: make(map[string][]string), results: results}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
@@ -74,6 +91,7 @@ func (t *tally) add(out io.Writer, e *event) {
 
 func (t *tally) endTest(out io.Writer, e *event, key string) {
 	text := strings.Join(t.output[key], "")
+	fmt.Fprintln(t.results, e.Action, e.Package, e.Test)
 	switch e.Action {
 	case "pass":
 		t.passed++

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -20,7 +21,7 @@ func TestOnlySkipsForVectorsAreLetThrough(t *testing.T) {
 		"BRISKEST_VECTORS is not set: no vectors at hand": true,
 	} {
 		var out strings.Builder
-		if got := report(strings.NewReader(skip(text)), &out); got != want {
+		if got := report(strings.NewReader(skip(text)), &out, io.Discard); got != want {
 			t.Errorf("report(skip %q) = %t, want %t\n%s", text, got, want, out.String())
 		}
 	}
@@ -34,7 +35,7 @@ func TestFailuresAndNothingAtAllAreFailures(t *testing.T) {
 		"only passes":       passing,
 	} {
 		var out strings.Builder
-		if got := report(strings.NewReader(text), &out); got != (name == "only passes") {
+		if got := report(strings.NewReader(text), &out, io.Discard); got != (name == "only passes") {
 			t.Errorf("report(%s) = %t\n%s", name, got, out.String())
 		}
 	}
