@@ -10,7 +10,12 @@ import (
 type CSR struct {
 	*x509.CertificateRequest
 	ChallengePassword string // RFC 2985, Section 5.4.1; empty for none
-	ChangeSubjectName bool   // the attribute is present (RFC 6402, Section 2.8); nobody has read it
+	// The attributes that divide the uses of challengePassword, each of 1 to 255 characters; empty for none. Whoever
+	// takes a request evaluates each that is present; all have to hold (RFC 7894, Section 2).
+	OTPChallenge        Secret // a one-time password (RFC 7894, Section 2.1); nobody has read it
+	RevocationChallenge Secret // what is to be shown to have the certificate revoked (RFC 7894, Section 2.2); nobody has read it
+	IdentityLinking     string // the channel binding, in place of challengePassword (RFC 7894, Section 2.3)
+	ChangeSubjectName   bool   // the attribute is present (RFC 6402, Section 2.8); nobody has read it
 }
 
 // Bounds on a CSR. The largest RSA key keeps one verification under a millisecond.
@@ -31,7 +36,7 @@ const sectionCSR = "RFC 2986, Section 4"
 //
 // Refused, each with a reason id of its own: more than 96 KiB, more than 64 parts of the subject or 256 alternative
 // names, trailing bytes, BER, another version than 0, two
-// extensionRequest attributes, an extension twice, an odd challengePassword, control characters in names, keys of
+// extensionRequest attributes, an extension twice, an odd challengePassword or attribute of RFC 7894, Section 2, control characters in names, keys of
 // unknown type, RSA below 1024 or above 8192 bits, and signatures with MD5 or SHA-1. Go's parser takes most of these.
 // What a profile may decide is not looked at: smaller RSA keys, curves, CA:TRUE, an empty subject.
 //
@@ -48,7 +53,11 @@ func ParseCSR(der []byte) (*CSR, error) {
 	if err != nil {
 		return nil, notCSR(err)
 	}
-	csr := &CSR{CertificateRequest: parsed, ChallengePassword: scan.challenge, ChangeSubjectName: scan.changeSubject}
+	csr := &CSR{
+		CertificateRequest: parsed, ChallengePassword: scan.challenges.password, OTPChallenge: Secret(scan.challenges.otp),
+		RevocationChallenge: Secret(scan.challenges.revocation), IdentityLinking: scan.challenges.linking,
+		ChangeSubjectName: scan.changeSubject,
+	}
 	if e := checkCSRNames(parsed); e != nil {
 		return nil, e
 	}

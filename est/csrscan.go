@@ -2,10 +2,7 @@ package est
 
 import (
 	"errors"
-	"math"
 	"net/http"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -13,23 +10,30 @@ import (
 
 // Contents of the OBJECT IDENTIFIERs of the attributes that are looked at.
 const (
-	oidExtensionRequest  = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e" // 1.2.840.113549.1.9.14 (RFC 2985, Section 5.4.2)
-	oidChallengePassword = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07" // 1.2.840.113549.1.9.7 (RFC 2985, Section 5.4.1)
-	oidSubjectAltName    = "\x55\x1d\x11"                         // 2.5.29.17 (RFC 5280, Section 4.2.1.6)
-	oidChangeSubjectName = "\x2b\x06\x01\x05\x05\x07\x07\x24"     // 1.3.6.1.5.5.7.7.36 (RFC 6402, Section 2.8)
+	oidExtensionRequest    = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e"         // 1.2.840.113549.1.9.14 (RFC 2985, Section 5.4.2)
+	oidChallengePassword   = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07"         // 1.2.840.113549.1.9.7 (RFC 2985, Section 5.4.1)
+	oidSubjectAltName      = "\x55\x1d\x11"                                 // 2.5.29.17 (RFC 5280, Section 4.2.1.6)
+	oidOTPChallenge        = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x38" // 1.2.840.113549.1.9.16.2.56 (RFC 7894, Section 2.1)
+	oidRevocationChallenge = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x39" // 1.2.840.113549.1.9.16.2.57 (RFC 7894, Section 2.2)
+	oidIdentityLinking     = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x3a" // 1.2.840.113549.1.9.16.2.58 (RFC 7894, Section 2.3)
+	oidChangeSubjectName   = "\x2b\x06\x01\x05\x05\x07\x07\x24"             // 1.3.6.1.5.5.7.7.36 (RFC 6402, Section 2.8)
 )
 
-// maxChallengePassword is pkcs-9-ub-challengePassword (RFC 2985, Section 5.4.1), in characters.
-const maxChallengePassword = 255
+// maxChallenge is pkcs-9-ub-challengePassword (RFC 2985, Section 5.4.1), in characters; the attributes of RFC 7894,
+// Section 2, have the same bound.
+const maxChallenge = 255
 
 // csrScan is what crypto/x509 hides or does not check: Attributes leaves out whatever is not shaped like an
 // extensionRequest, and two of those are merged.
 type csrScan struct {
-	challenge     string
+	challenges    challenges
 	changeSubject bool
 	extensions    bool // an extensionRequest was seen
-	challenges    bool // a challengePassword was seen
 }
+
+// challenges are the values of challengePassword and of the attributes that divide its uses (RFC 7894, Section 2); empty
+// for none.
+type challenges struct{ password, otp, revocation, linking string }
 
 var errDER = errors.New("not the DER of a CertificationRequest")
 
@@ -97,12 +101,16 @@ func (s *csrScan) attribute(oid string, values cryptobyte.String) *Error {
 		s.extensions = true
 		return scanExtensions(extensions)
 	case oidChallengePassword:
-		password, ok := directoryString(values)
-		if s.challenges || !ok {
+		if !readChallenge(&s.challenges.password, values) {
 			return refuse(http.StatusBadRequest, ReasonCSRChallengePassword, "RFC 2985, Section 5.4.1",
 				"The CSR has more than one challengePassword, or one that is not a string of 1 to 255 characters.")
 		}
-		s.challenges, s.challenge = true, password
+	case oidOTPChallenge:
+		return scanChallenge(&s.challenges.otp, values, "RFC 7894, Section 2.1", "otpChallenge")
+	case oidRevocationChallenge:
+		return scanChallenge(&s.challenges.revocation, values, "RFC 7894, Section 2.2", "revocationChallenge")
+	case oidIdentityLinking:
+		return scanChallenge(&s.challenges.linking, values, "RFC 7894, Section 2.3", "estIdentityLinking")
 	case oidChangeSubjectName:
 		s.changeSubject = true
 	}
@@ -160,71 +168,4 @@ func scanCount(list cryptobyte.String, limit int) *Error {
 		}
 	}
 	return nil
-}
-
-// directoryString reads the one value of a challengePassword: any choice of DirectoryString (RFC 5280, Section
-// 4.1.2.4), because clients are seen to send PrintableString and UTF8String.
-func directoryString(values cryptobyte.String) (string, bool) {
-	var value cryptobyte.String
-	var tag asn1.Tag
-	if !values.ReadAnyASN1(&value, &tag) || !values.Empty() {
-		return "", false
-	}
-	s, ok := decodeString(tag, value)
-	return s, ok && s != "" && utf8.RuneCountInString(s) <= maxChallengePassword
-}
-
-// Tags that cryptobyte does not name.
-const (
-	tagUniversalString = asn1.Tag(28)
-	tagBMPString       = asn1.Tag(30)
-)
-
-// decodeString returns the text of a character string, ok false when tag is none or the bytes do not fit it. A
-// TeletexString is read as Latin-1, as everybody writes it.
-func decodeString(tag asn1.Tag, b []byte) (string, bool) {
-	switch tag {
-	case asn1.UTF8String:
-		return string(b), utf8.Valid(b)
-	case asn1.PrintableString, asn1.IA5String, asn1.Tag(18), asn1.Tag(26): // also NumericString and VisibleString
-		for _, c := range b {
-			if c > 0x7f {
-				return "", false
-			}
-		}
-		return string(b), true
-	case asn1.T61String:
-		runes := make([]rune, len(b))
-		for i, c := range b {
-			runes[i] = rune(c)
-		}
-		return string(runes), true
-	case tagBMPString:
-		if len(b)%2 != 0 {
-			return "", false
-		}
-		units := make([]uint16, 0, len(b)/2)
-		for ; len(b) > 0; b = b[2:] {
-			units = append(units, uint16(b[0])<<8|uint16(b[1]))
-		}
-		return string(utf16.Decode(units)), true
-	case tagUniversalString:
-		return decodeUniversal(b)
-	}
-	return "", false
-}
-
-func decodeUniversal(b []byte) (string, bool) {
-	if len(b)%4 != 0 {
-		return "", false
-	}
-	runes := make([]rune, 0, len(b)/4)
-	for ; len(b) > 0; b = b[4:] {
-		r := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-		if r > math.MaxInt32 || !utf8.ValidRune(rune(r)) {
-			return "", false
-		}
-		runes = append(runes, rune(r))
-	}
-	return string(runes), true
 }

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,6 +64,8 @@ type Request struct {
 type EnrollRequest struct {
 	Request
 	CSR *CSR
+
+	linked bool // it has used its connection's channel binding, see [LinkPolicy]
 }
 
 // Peer is who asks, as far as the transport knows. It is never nil; without
@@ -78,6 +81,8 @@ type Peer struct {
 	// prints without it.
 	Secret Secret
 	TLS    *tls.ConnectionState // nil without TLS
+
+	bindingUsed *atomic.Bool // of the connection, see [ConnContext]; nil without
 }
 
 // Secret is a string that prints, logs and marshals as "[redacted]".

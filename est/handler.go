@@ -94,6 +94,7 @@ func (x *exchange) refuse(e *Error) {
 		}
 		x.log(e)
 	}
+	x.settleLink(e.Status)
 	WriteError(x.w, x.r, x.h.Realm, e)
 }
 
@@ -119,6 +120,7 @@ func (x *exchange) log(e *Error) {
 func (x *exchange) answer(contentType string, der []byte) {
 	buf := x.h.buffer()
 	text := appendBase64((*buf)[:0], der)
+	x.settleLink(http.StatusOK)
 	header := x.w.Header()
 	header["Content-Type"] = []string{contentType}
 	// RFC 8951, Section 3, has no use for this header, but Bouncy Castle and globalsign/est 1.0.6 read DER without it.

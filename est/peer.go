@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 )
 
 // MaxCertificates bounds the chain that a peer may present, its own certificate included. Real ones have four at most.
@@ -21,6 +22,7 @@ var ErrNoCertificate = errors.New("the peer presented no certificate")
 // An empty user with a password is a credential (RFC 7030, Section 3.2.3). Malformed credentials are none.
 func NewPeer(r *http.Request) *Peer {
 	p := &Peer{TLS: r.TLS}
+	p.bindingUsed, _ = r.Context().Value(bindingKey{}).(*atomic.Bool)
 	if address, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		p.Address = address
 	}

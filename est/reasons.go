@@ -36,13 +36,16 @@ const (
 	ReasonCSRExtensionRequest   = "csr-extension-request"    // two extensionRequest attributes, or not one value in it
 	ReasonCSRDuplicateExtension = "csr-duplicate-extension"  // an extension asked for twice
 	ReasonCSRChallengePassword  = "csr-challenge-password"   // two, or one that is empty, above 255 characters or no DirectoryString
+	ReasonCSRChallenge          = "csr-challenge"            // the same of otpChallenge, revocationChallenge or estIdentityLinking
 	ReasonCSRName               = "csr-name"                 // a control character, NUL for one, in a name
 	ReasonCSRKeyType            = "csr-key-type"             // a key of a type that cannot be checked here
 	ReasonCSRKeySize            = "csr-key-size"             // RSA below 1024 or above 8192 bits
 	ReasonCSRWeakSignature      = "csr-weak-signature"       // signed with MD5 or SHA-1
 	ReasonCSRSignatureAlgorithm = "csr-signature-algorithm"  // an unknown signature algorithm
 	ReasonCSRSignature          = "csr-signature"            // the signature does not verify
-	ReasonLinkMismatch          = "link-mismatch"            // challengePassword is not the channel binding of this connection
+	ReasonLinkMismatch          = "link-mismatch"            // challengePassword or estIdentityLinking is not the channel binding of this connection
+	ReasonLinkMissing           = "link-missing"             // neither is there, and one is required
+	ReasonLinkUsed              = "link-used"                // another request on this connection has used its channel binding
 	ReasonReenrollSubject       = "reenroll-subject"         // (403) another subject than the certificate's
 	ReasonReenrollSAN           = "reenroll-san"             // (403) other alternative names than the certificate's
 	ReasonReenrollChangeSubject = "reenroll-change-subject"  // (403) a ChangeSubjectName attribute

@@ -12,21 +12,41 @@ var _ est.Linker = (*Service)(nil)
 // connection depends on who asks, so Enroll decides it.
 func (s *Service) CheckLink(context.Context, *est.EnrollRequest) error { return nil }
 
-// checkBinding compares the challengePassword of the request with the channel
-// binding of its connection (RFC 7030, Section 3.5), as the profile says. That
-// of an RA is not compared: the device made the request on another connection
-// (RFC 7030, Section 3.7).
+// The ways of a label, or of a profile, with the link between request and
+// connection (RFC 7030, Section 3.5).
+const (
+	LinkIfPresent = "if-present" // compared where there is one; what counts when nobody says anything
+	LinkRequired  = "required"   // compared, and has to be there
+	// LinkOff takes challengePassword for something else, a shared secret for one.
+	// An estIdentityLinking is compared even so.
+	LinkOff = "off"
+)
+
+// checkBinding compares the link of the request with the channel binding of its
+// connection (RFC 7030, Section 3.5), as the label says, or else the profile.
+// That of an RA is not compared: the device made the request on another
+// connection (RFC 7030, Section 3.7).
 func checkBinding(label *Label, c *Case, r *est.EnrollRequest) *Decision {
-	const rule = "pop-linking"
-	linking := label.Profile.Rules().Linking
-	switch {
-	case linking == "off" || c.Identity.Kind == RA:
+	if c.Identity.Kind == RA {
 		return nil
-	case r.CSR.ChallengePassword == "" && linking == "required":
-		return deny(ReasonBindingMissing, rule)
 	}
-	if err := r.CheckLink(); err != nil {
-		return denyAs(err, est.ReasonLinkMismatch, rule)
+	policy := label.Link
+	switch label.linking() {
+	case LinkRequired:
+		policy.Required = true
+	case LinkOff:
+		policy.IgnorePassword = true
+	}
+	if err := policy.Check(r); err != nil {
+		return denyAs(err, est.ReasonLinkMismatch, "pop-linking")
 	}
 	return nil
+}
+
+// linking is how the label links: its own word, or that of its profile.
+func (l *Label) linking() string {
+	if l.Linking != "" {
+		return l.Linking
+	}
+	return l.Profile.Rules().Linking
 }

@@ -1,6 +1,10 @@
 package registrar
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/briskest/briskest/est"
+)
 
 // The reason ids. They are stable: scripts and the trail rely on them. Those
 // that a handler gives before the service is asked (malformed bodies, media
@@ -41,7 +45,7 @@ const (
 	ReasonNameTaken            = "name-taken"
 	ReasonNameReserved         = "name-reserved"   // it is the registrar's
 	ReasonKeyCompromised       = "key-compromised" // a certificate of it was revoked for that
-	ReasonBindingMissing       = "link-missing"
+	ReasonBindingMissing       = est.ReasonLinkMissing
 	ReasonDeviceBudget         = "device-budget"
 	ReasonAddressBudget        = "address-budget"
 
@@ -160,7 +164,7 @@ func decisionReasons() []ReasonText {
 		{ReasonNameTaken, http.StatusForbidden, authorization, "the name belongs to a device that holds a certificate with another key"},
 		{ReasonNameReserved, http.StatusForbidden, authorization, "a name in the request is the registrar's own; only its operator gets certificates for it"},
 		{ReasonKeyCompromised, http.StatusForbidden, "RFC 5280, Section 5.3.1", "a certificate with this key was revoked because the key is compromised; generate a new key"},
-		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword"},
+		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword or estIdentityLinking"},
 		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
 		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},
 		{ReasonRenewalNotAllowed, http.StatusForbidden, renewal, "certificates are not renewed at this label"},

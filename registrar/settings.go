@@ -9,6 +9,7 @@ import (
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -76,6 +77,11 @@ type Label struct {
 	// credentials choose any name the profile allows, and credentials and RAs
 	// names of devices that have an IDevID.
 	AllowForeignNames bool
+	// Linking is LinkIfPresent, LinkRequired or LinkOff; empty for what the profile says.
+	Linking string
+	// Link says which binding is compared, and what becomes of the connection
+	// then. Its Required and IgnorePassword are set by Linking.
+	Link est.LinkPolicy
 	// CSRAttrs is the DER of a CsrAttrs (RFC 7030, Section 4.5.2); nil for none.
 	CSRAttrs []byte
 }

@@ -79,6 +79,11 @@ func (v *version) checkLabels() error {
 		}
 		c := *l
 		c.Name = name
+		switch c.Linking {
+		case "", LinkIfPresent, LinkRequired, LinkOff:
+		default:
+			return fmt.Errorf("label %q: linking is %q; want if-present, required or off", name, c.Linking)
+		}
 		labels[name] = &c
 	}
 	v.Labels = labels
