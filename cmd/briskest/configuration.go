@@ -11,10 +11,12 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
@@ -109,6 +111,10 @@ func requireKeys(values map[string]string) error {
 type identityConfig struct {
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"` // keystore URI
+	// OCSPResponse is a file with the DER of an OCSP response for the
+	// certificate, shown in each handshake (RFC 6066, Section 8). Replace it
+	// and reload before it expires.
+	OCSPResponse string `yaml:"ocsp_response"`
 }
 
 // identity opens a key and reads its certificate chain.
@@ -116,9 +122,34 @@ func (s *source) identity(ctx context.Context, c identityConfig) (*tls.Certifica
 	return pemfile.Identity(ctx, s.path(c.Certificate), s.uri(c.Key))
 }
 
+// maxOCSPResponse bounds the file of an OCSP response, in bytes.
+const maxOCSPResponse = 64 << 10
+
+// servers opens the identities that a server shows its clients: the first, and
+// those for further server names.
+func (s *source) servers(ctx context.Context, first identityConfig, more []identityConfig) ([]*tls.Certificate, error) {
+	var servers []*tls.Certificate
+	for _, c := range append([]identityConfig{first}, more...) {
+		id, err := s.identity(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if err := httpserver.CheckCertificate(id.Leaf); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Certificate, err)
+		}
+		if c.OCSPResponse != "" {
+			if id.OCSPStaple, err = readBounded(strings.NewReader(""), s.path(c.OCSPResponse), maxOCSPResponse); err != nil {
+				return nil, err
+			}
+		}
+		servers = append(servers, id)
+	}
+	return servers, nil
+}
+
 // configuration is a loaded file that can be turned into a service's settings.
 type configuration[S any] interface {
-	build(ctx context.Context) (S, *tls.Certificate, error)
+	build(ctx context.Context) (S, []*tls.Certificate, error)
 	notice(kind string) *trail.Entry
 }
 
@@ -138,7 +169,7 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settings, id, err := c.build(ctx)
+	settings, identities, err := c.build(ctx)
 	if err != nil {
 		return err
 	}
@@ -148,6 +179,6 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 	if err := r.apply(settings); err != nil {
 		return errors.Join(err, r.record(ctx, c.notice(kindConfigurationRefused)))
 	}
-	r.service.certificate.Store(id)
+	r.service.certificates.Store(&identities)
 	return nil
 }

@@ -30,7 +30,7 @@ type masaRole struct {
 	store    *masastore.Store
 	service  *masa.Service
 	settings *masa.Settings
-	identity *tls.Certificate
+	servers  []*tls.Certificate // what the registrars' port shows
 }
 
 // openMASA opens the store and builds the service a configuration describes.
@@ -40,7 +40,7 @@ func openMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*masaRole, e
 	if r.log, err = newLog(c.Log, logTo); err != nil {
 		return nil, c.wrong(err)
 	}
-	if r.settings, r.identity, err = c.build(ctx); err != nil {
+	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
 	if r.store, err = c.openStore(ctx, r.log); err != nil {
@@ -83,7 +83,7 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 		}},
 		operators: withIntents(masaadmin.Handler(role.service, role.log), role.record),
 	}
-	s.certificate.Store(role.identity)
+	s.certificates.Store(&role.servers)
 	reloader := &reloader[*masa.Settings]{
 		service: s, record: role.record, apply: role.service.Reload,
 		load: func() (configuration[*masa.Settings], error) { return loadMASAConfig(c.file) },
@@ -103,13 +103,13 @@ func (r *masaRole) record(ctx context.Context, e *trail.Entry) error {
 
 // build turns the file's words into the service's, and opens the MASA's own
 // certificate.
-func (c *masaConfig) build(ctx context.Context) (*masa.Settings, *tls.Certificate, error) {
-	id, err := c.identity(ctx, c.TLS)
+func (c *masaConfig) build(ctx context.Context) (*masa.Settings, []*tls.Certificate, error) {
+	servers, err := c.servers(ctx, c.TLS, nil)
 	if err != nil {
 		return nil, nil, c.wrong(err)
 	}
 	settings, err := c.settings(ctx)
-	return settings, id, c.wrong(err)
+	return settings, servers, c.wrong(err)
 }
 
 func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {

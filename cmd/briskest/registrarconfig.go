@@ -30,6 +30,8 @@ type registrarConfig struct {
 	// TLS is the registrar's certificate (leaf first) and key. It also signs
 	// voucher-requests.
 	TLS identityConfig `yaml:"tls"`
+	// MoreTLS are certificates for further server names (SNI).
+	MoreTLS []identityConfig `yaml:"more_tls"`
 	// CA is who issues.
 	CA caConfig `yaml:"ca"`
 	// Profiles are files with one certificate profile each.

@@ -34,7 +34,7 @@ type registrarRole struct {
 	store    *registrarstore.Store
 	service  *registrar.Service
 	settings *registrar.Settings
-	identity *tls.Certificate
+	servers  []*tls.Certificate // what the devices' port shows
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.
@@ -44,7 +44,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	if r.log, err = newLog(c.Log, logTo); err != nil {
 		return nil, c.wrong(err)
 	}
-	if r.settings, r.identity, err = c.build(ctx); err != nil {
+	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
 	trailKey, err := keystore.Open(ctx, c.uri(c.TrailKey))
@@ -89,7 +89,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 		operators: registraradmin.Handler(role.service),
 	}
-	s.certificate.Store(role.identity)
+	s.certificates.Store(&role.servers)
 	reloader := &reloader[*registrar.Settings]{
 		service: s, record: role.record, apply: role.service.Reload,
 		load: func() (configuration[*registrar.Settings], error) { return loadRegistrarConfig(c.file) },
@@ -110,14 +110,20 @@ func (r *registrarRole) record(ctx context.Context, e *trail.Entry) error {
 }
 
 // build turns the file's words into the service's, issuer included, and opens
-// the registrar's own certificate.
-func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, *tls.Certificate, error) {
-	id, err := c.identity(ctx, c.TLS)
+// the registrar's own certificates.
+func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tls.Certificate, error) {
+	servers, err := c.servers(ctx, c.TLS, c.MoreTLS)
 	if err != nil {
 		return nil, nil, c.wrong(err)
 	}
-	settings, err := c.settings(ctx, id)
-	return settings, id, c.wrong(err)
+	settings, err := c.settings(ctx, servers[0])
+	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	for _, server := range servers {
+		settings.TLSCertificates = append(settings.TLSCertificates, server.Leaf)
+	}
+	return settings, servers, nil
 }
 
 func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*registrar.Settings, error) {

@@ -26,16 +26,17 @@ const drainTime = 20 * time.Second
 
 // service is one role, ready to serve: what listens, and what a reload changes.
 type service struct {
-	name        string
-	devices     net.Listener // EST and BRSKI
-	admin       net.Listener // the operators' unix socket
-	routes      map[string]http.Handler
-	operators   http.Handler
-	certificate atomic.Pointer[tls.Certificate]
-	connections int // 0: the default
-	inFlight    int // 0: the default
-	log         *slog.Logger
-	hangup      chan os.Signal
+	name      string
+	devices   net.Listener // EST and BRSKI
+	admin     net.Listener // the operators' unix socket
+	routes    map[string]http.Handler
+	operators http.Handler
+	// certificates are what the devices' port shows, the default one first.
+	certificates atomic.Pointer[[]*tls.Certificate]
+	connections  int // 0: the default
+	inFlight     int // 0: the default
+	log          *slog.Logger
+	hangup       chan os.Signal
 	// reload loads the configuration again, whole or not at all.
 	reload func(ctx context.Context) error
 	// close ends what the role runs in the background, then its store.
@@ -74,7 +75,7 @@ func (s *service) serve(ctx context.Context) error {
 	spareCollector()
 
 	server := httpserver.New(s.devices, httpserver.Config{
-		Certificate: s.certificate.Load, Routes: s.routes,
+		Certificates: func() []*tls.Certificate { return *s.certificates.Load() }, Routes: s.routes,
 		MaxConnections: s.connections, MaxInFlight: s.inFlight, Log: s.log,
 	})
 	admin := &http.Server{Handler: withProfiles(s.operators), ReadHeaderTimeout: 10 * time.Second}

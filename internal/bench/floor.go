@@ -45,7 +45,7 @@ func ServeFloor(ctx context.Context, out io.Writer, clients *x509.CertPool) erro
 	if err != nil {
 		return err
 	}
-	cfg := httpserver.TLSConfig(func() *tls.Certificate { return &f.tls })
+	cfg := httpserver.TLSConfig(func() []*tls.Certificate { return []*tls.Certificate{&f.tls} })
 	if clients != nil {
 		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
 	}

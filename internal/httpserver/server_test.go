@@ -16,7 +16,7 @@ func start(t *testing.T, c httpserver.Config) (base string, client *http.Client)
 	t.Helper()
 	root := testpki.NewRoot(t, "Server Root")
 	cert := root.Server(t, "server").TLS()
-	c.Certificate = func() *tls.Certificate { return &cert }
+	c.Certificates = func() []*tls.Certificate { return []*tls.Certificate{&cert} }
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
