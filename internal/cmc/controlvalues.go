@@ -1,0 +1,34 @@
+package cmc
+
+func (*UnknownControl) value() ([]byte, error)        { return nil, ErrBuild }
+func (*StatusInfo) value() ([]byte, error)            { return nil, ErrBuild }
+func (Identification) value() ([]byte, error)         { return nil, ErrBuild }
+func (IdentityProof) value() ([]byte, error)          { return nil, ErrBuild }
+func (*IdentityProofV2) value() ([]byte, error)       { return nil, ErrBuild }
+func (DataReturn) value() ([]byte, error)             { return nil, ErrBuild }
+func (*TransactionID) value() ([]byte, error)         { return nil, ErrBuild }
+func (SenderNonce) value() ([]byte, error)            { return nil, ErrBuild }
+func (RecipientNonce) value() ([]byte, error)         { return nil, ErrBuild }
+func (*AddExtensions) value() ([]byte, error)         { return nil, ErrBuild }
+func (*EncryptedPOP) value() ([]byte, error)          { return nil, ErrBuild }
+func (*DecryptedPOP) value() ([]byte, error)          { return nil, ErrBuild }
+func (*LRAPOPWitness) value() ([]byte, error)         { return nil, ErrBuild }
+func (*GetCert) value() ([]byte, error)               { return nil, ErrBuild }
+func (*GetCRL) value() ([]byte, error)                { return nil, ErrBuild }
+func (*RevokeRequest) value() ([]byte, error)         { return nil, ErrBuild }
+func (RegInfo) value() ([]byte, error)                { return nil, ErrBuild }
+func (ResponseInfo) value() ([]byte, error)           { return nil, ErrBuild }
+func (QueryPending) value() ([]byte, error)           { return nil, ErrBuild }
+func (POPLinkRandom) value() ([]byte, error)          { return nil, ErrBuild }
+func (POPLinkWitness) value() ([]byte, error)         { return nil, ErrBuild }
+func (*POPLinkWitnessV2) value() ([]byte, error)      { return nil, ErrBuild }
+func (*ConfirmCertAcceptance) value() ([]byte, error) { return nil, ErrBuild }
+func (*ModCertTemplate) value() ([]byte, error)       { return nil, ErrBuild }
+func (ControlsProcessed) value() ([]byte, error)      { return nil, ErrBuild }
+func (BatchRequests) value() ([]byte, error)          { return nil, ErrBuild }
+func (BatchResponses) value() ([]byte, error)         { return nil, ErrBuild }
+func (*PublishCert) value() ([]byte, error)           { return nil, ErrBuild }
+func (*TrustAnchors) value() ([]byte, error)          { return nil, ErrBuild }
+func (AuthData) value() ([]byte, error)               { return nil, ErrBuild }
+func (RAIdentityWitness) value() ([]byte, error)      { return nil, ErrBuild }
+func (ResponseBody) value() ([]byte, error)           { return nil, ErrBuild }
