@@ -39,6 +39,7 @@ func certsOf(t *testing.T, body string) []*x509.Certificate {
 	return certs
 }
 
+// EST-7030-4.2.3-01, EST-7030-4.2.3-02, EST-7030-4.2.3-03.
 // RFC 7030, Section 4.2.3; libest compares the bytes of Content-Type.
 func TestEnrollAnswersInTheFormAllClientsRead(t *testing.T) {
 	s := newSite(t)
@@ -63,6 +64,7 @@ func TestEnrollAnswersInTheFormAllClientsRead(t *testing.T) {
 	}
 }
 
+// EST-7030-3.2.2-02, EST-7030-4.1.3-01, EST-7030-4.1.3-04, EST-7030-4.1.3-05.
 // RFC 7030, Section 4.1.3. libest verifies the chain within the answer, and reads no line above about 1000 characters.
 func TestCACertsHoldsTheChainWithItsRootInLines(t *testing.T) {
 	s := newSite(t)
@@ -128,6 +130,7 @@ func TestCSRAttrsAreSentOrAre204WithoutBody(t *testing.T) {
 	}
 }
 
+// EST-7030-4.2.1-05, EST-8951-3-01, EST-8951-3-02, EST-9110-5.1-01, EST-9112-7.1-01.
 // RFC 8951, Sections 3 and 3.1; est-clients: libest sends lines of 64, globalsign one line with CRLF in chunks,
 // strongSwan one line without end, curl what it is told.
 func TestEnrollTakesTheBodyOfEveryClient(t *testing.T) {
@@ -285,6 +288,7 @@ func TestNoSecretReachesTheLog(t *testing.T) {
 	}
 }
 
+// EST-7030-3.3-01.
 // RFC 7030, Section 3.3.
 func TestWithoutTLSNothingIsServed(t *testing.T) {
 	b := esttest.New(t)

@@ -8,6 +8,7 @@ import (
 	"github.com/briskest/briskest/est"
 )
 
+// EST-7030-3.2.2-01, EST-7030-3.2.2-10, EST-7030-3.2.2-11.
 // RFC 7030, Section 3.2.2.
 func TestParsePathKnowsOperationsWithAndWithoutLabel(t *testing.T) {
 	for _, op := range []est.Operation{est.OpCACerts, est.OpCSRAttrs, est.OpSimpleEnroll, est.OpSimpleReenroll} {

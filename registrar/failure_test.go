@@ -164,6 +164,7 @@ func (h *house) replaceIssuer(issuer ca.Issuer) {
 	}
 }
 
+// EST-7030-3.2.2-09.
 func TestNewAndReloadRefuseSettingsThatAreNotWhole(t *testing.T) {
 	h := newHouse(t, nil)
 	for what, change := range map[string]func(s *registrar.Settings){

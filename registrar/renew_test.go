@@ -131,6 +131,7 @@ func TestACertificateOfOursEnrollsItsOwnNamesOnly(t *testing.T) {
 	h.enroll("sensor-8").cert(cert).refusedAs(est.ReasonReenrollSubject, 403)
 }
 
+// EST-9325-7.5-01.
 // R1: revocation of the authenticating certificate counts on every operation
 // and at once, on a connection that was good a moment ago.
 func TestARevokedCertificateAuthenticatesNothing(t *testing.T) {

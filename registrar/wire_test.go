@@ -44,6 +44,7 @@ func (h *house) client(url string, change func(c *est.Client)) *est.Client {
 	return c
 }
 
+// EST-7030-3.2.2-03, EST-7030-3.2.2-04.
 func TestAClientEnrollsAndRenewsOverTheWire(t *testing.T) {
 	h := newHouse(t, nil)
 	url := h.serve()
@@ -81,6 +82,7 @@ func TestAClientEnrollsAndRenewsOverTheWire(t *testing.T) {
 	}
 }
 
+// EST-7030-3.3-05.
 // RFC 9266: the binding of the very connection, and of no other.
 func TestAChannelBindingIsCheckedAgainstItsConnection(t *testing.T) {
 	h := newHouse(t, nil)
