@@ -95,7 +95,9 @@ type AddExtensions struct {
 type ModCertTemplate struct {
 	PKIData  BodyPartPath // the PKIData that holds the requests; {0} is this one
 	Requests []BodyPartID // in it
-	Replace  bool         // the template replaces the request's values, or adds to those that are absent
+	// Replace has the template's fields replace those of the requests; without it the fields that the template has are deleted
+	// from them. Extensions are treated one by one.
+	Replace  bool
 	Template *CertTemplate
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/briskest/briskest/internal/cms"
 )
 
-// OpenOptions are what OpenRequest needs besides the message.
+// OpenOptions are what OpenRequest and OpenResponse need besides the message. The zero value is for messages that are not enveloped and bring their certificates.
 type OpenOptions struct {
 	// Keys open enveloped requests; none refuses them.
 	Keys []*cms.RecipientKey
@@ -27,8 +27,8 @@ type FullRequest struct {
 	Encrypted bool
 	// Certificates are all certificates of the innermost SignedData: intermediates of the signers, and what else the sender put there.
 	Certificates []*x509.Certificate
-	// UnsignedData is the CMC Unsigned Data attribute (RFC 5272, Section 3.2.4), which nothing protects; nil when absent.
-	UnsignedData *UnsignedData
+	// UnsignedData are the values of the CMC Unsigned Data attribute (RFC 5272, Section 3.2.3), which nothing protects; mostly none.
+	UnsignedData []UnsignedData
 
 	depth int
 }
@@ -43,7 +43,7 @@ type Signer struct {
 	Request *Request
 }
 
-// UnsignedData is CMCUnsignedData (RFC 5272, Section 3.2.4).
+// UnsignedData is a CMCUnsignedData (RFC 5272, Section 3.2.3).
 type UnsignedData struct {
 	Path    BodyPartPath
 	Type    asn1.ObjectIdentifier

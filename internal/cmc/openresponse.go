@@ -12,6 +12,10 @@ type Response struct {
 	// Signers are those who signed; their signatures verify, and nothing says whether they are trusted. Empty in a Simple Response and in one that its server could not
 	// sign: then Data is good for nothing but to be shown.
 	Signers []Signer
+	// OuterSigners are those who signed an envelope around the response; mostly empty.
+	OuterSigners []Signer
+	// Encrypted tells that the response came enveloped.
+	Encrypted bool
 	// Certificates are all that came, in order of appearance. A self-signed one is no trust anchor because it is here (RFC 5272, Section 4.1), and the order says nothing: look
 	// for the certificate of the own key.
 	Certificates []*x509.Certificate
@@ -19,10 +23,10 @@ type Response struct {
 	CRLs [][]byte
 }
 
-// OpenResponse opens a Full or Simple PKI Response of at most MaxSize bytes and verifies its signatures. known are candidates for signers whose certificate is not in the message.
+// OpenResponse opens a Full or Simple PKI Response of at most MaxSize bytes and verifies its signatures. It may be enveloped as a request may (RFC 5272, Section 5). o may be nil.
 //
 // Errors are *Error: badMessageCheck for a signature that does not verify or whose certificate is unknown, badAlg, badRequest with ErrNotResponse or those of ParsePKIResponse.
-func OpenResponse(data []byte, known ...*x509.Certificate) (*Response, error) {
+func OpenResponse(data []byte, o *OpenOptions) (*Response, error) {
 	return nil, fail(FailBadRequest, ErrNotResponse)
 }
 

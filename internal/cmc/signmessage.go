@@ -25,9 +25,9 @@ type Signing struct {
 // SignRequest returns a Full PKI Request: SignedData over the PKIData. Errors: ErrBuild, those of Marshal and of cms.Sign.
 func SignRequest(d *PKIData, s *Signing) ([]byte, error) { return nil, ErrBuild }
 
-// EnvelopRequest puts a Full PKI Request, made by SignRequest, into an envelope for the recipients (RFC 5272, Section 5). With outer set, the envelope is signed too.
+// Envelop puts a Full PKI Request or Response, made by SignRequest or SignResponse, into an envelope for the recipients (RFC 5272, Section 5). With outer set, the envelope is signed too.
 // Errors: ErrBuild, and those of cms.Encrypt and cms.Sign.
-func EnvelopRequest(signed []byte, recipients []*x509.Certificate, outer *Signing) ([]byte, error) {
+func Envelop(signed []byte, recipients []*x509.Certificate, outer *Signing) ([]byte, error) {
 	return nil, ErrBuild
 }
 
