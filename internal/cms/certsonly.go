@@ -23,13 +23,35 @@ func CertsOnly(certs ...[]byte) ([]byte, error) {
 	if len(certs) == 0 {
 		return nil, fmt.Errorf("%w: no certificates", ErrRequest)
 	}
+	return degenerate(tagCertificates, certs)
+}
+
+// CRLsOnly returns the degenerate SignedData that carries certificate revocation lists and nothing else (RFC 5652,
+// Section 5.1; RFC 8295, Section 4). crls are DER, at least one, and are not parsed.
+//
+// Errors: ErrRequest when there is none, or one is not a single DER SEQUENCE.
+func CRLsOnly(crls ...[]byte) ([]byte, error) {
+	if len(crls) == 0 {
+		return nil, fmt.Errorf("%w: no CRLs", ErrRequest)
+	}
+	return degenerate(tagCRLs, crls)
+}
+
+// The tags of the fields of SignedData that a degenerate one has (RFC 5652, Section 5.1).
+const (
+	tagCertificates = 0xa0
+	tagCRLs         = 0xa1
+)
+
+// degenerate returns a SignedData that has members in the field of that tag, and nothing else.
+func degenerate(field byte, members [][]byte) ([]byte, error) {
 	size := 0
-	for i, c := range certs {
-		h, err := readHeader(c, 0, len(c))
-		if err != nil || h.tag != tagSequence || !h.minimal || h.size+h.length != len(c) {
-			return nil, fmt.Errorf("%w: certificate %d is not DER", ErrRequest, i+1)
+	for i, m := range members {
+		h, err := readHeader(m, 0, len(m))
+		if err != nil || h.tag != tagSequence || !h.minimal || h.size+h.length != len(m) {
+			return nil, fmt.Errorf("%w: member %d is not DER", ErrRequest, i+1)
 		}
-		size += len(c)
+		size += len(m)
 	}
 	body := len(certsOnlyHead) + headerSize(size) + size + len(certsOnlyTail)
 	explicit := headerSize(body) + body
@@ -41,9 +63,9 @@ func CertsOnly(certs ...[]byte) ([]byte, error) {
 	b = appendHeader(b, 0xa0, explicit)
 	b = appendHeader(b, tagSequence, body)
 	b = append(b, certsOnlyHead...)
-	b = appendHeader(b, 0xa0, size)
-	for _, c := range certs {
-		b = append(b, c...)
+	b = appendHeader(b, field, size)
+	for _, m := range members {
+		b = append(b, m...)
 	}
 	return append(b, certsOnlyTail...), nil
 }
@@ -55,6 +77,43 @@ func CertsOnly(certs ...[]byte) ([]byte, error) {
 //
 // Errors: those of ParseSignedData, and ErrNotCertsOnly, ErrNoCertificates.
 func ParseCertsOnly(data []byte) ([]*x509.Certificate, error) {
+	sd, err := parseDegenerate(data)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(sd.UnreadableCertificates) > 0:
+		return nil, fmt.Errorf("%w: a certificate in it cannot be read: %w", ErrNotCertsOnly, sd.UnreadableCertificates[0].Err)
+	case len(sd.Certificates) == 0:
+		return nil, ErrNoCertificates
+	}
+	return sd.Certificates, nil
+}
+
+// ParseCRLsOnly reads what CRLsOnly makes, BER or DER: at least one CRL, no signer, no content. Nothing vouches for the
+// lists; certificates beside them are ignored. A list that crypto/x509 refuses makes an error.
+//
+// Errors: those of ParseSignedData, and ErrNotCertsOnly, ErrNoCRLs.
+func ParseCRLsOnly(data []byte) ([]*x509.RevocationList, error) {
+	sd, err := parseDegenerate(data)
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]*x509.RevocationList, 0, len(sd.CRLs))
+	for i, raw := range sd.CRLs {
+		list, err := x509.ParseRevocationList(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%w: CRL %d cannot be read: %w", ErrNotCertsOnly, i+1, err)
+		}
+		lists = append(lists, list)
+	}
+	if len(lists) == 0 {
+		return nil, ErrNoCRLs
+	}
+	return lists, nil
+}
+
+// parseDegenerate reads SignedData without signer and content.
+func parseDegenerate(data []byte) (*SignedData, error) {
 	sd, err := ParseSignedData(data)
 	switch {
 	case err != nil:
@@ -65,10 +124,6 @@ func ParseCertsOnly(data []byte) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("%w: it has content", ErrNotCertsOnly)
 	case !sd.ContentType.Equal(OIDData()):
 		return nil, fmt.Errorf("%w: content type %s", ErrNotCertsOnly, sd.ContentType)
-	case len(sd.UnreadableCertificates) > 0:
-		return nil, fmt.Errorf("%w: a certificate in it cannot be read: %w", ErrNotCertsOnly, sd.UnreadableCertificates[0].Err)
-	case len(sd.Certificates) == 0:
-		return nil, ErrNoCertificates
 	}
-	return sd.Certificates, nil
+	return sd, nil
 }

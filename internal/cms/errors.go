@@ -25,6 +25,8 @@ var (
 	ErrNotCertsOnly = errors.New("cms: not a certs-only message")
 	// ErrNoCertificates: a certs-only message that holds no certificate.
 	ErrNoCertificates = errors.New("cms: no certificates")
+	// ErrNoCRLs: a message that should hold certificate revocation lists and holds none.
+	ErrNoCRLs = errors.New("cms: no CRLs")
 	// ErrNoContent: the optional content is absent, and it was needed.
 	ErrNoContent = errors.New("cms: content is absent")
 
