@@ -42,7 +42,6 @@ test-only: tools check
 	@rm -f $(RESULTS)
 	$(TEST) | $(REPORT)
 	cd internal/cms/peers && $(TEST) | $(REPORT)
-	cd conformance/interop/globalsign && $(TEST) | $(REPORT)
 
 # docs/conformance-est.md: which requirement of the specifications is held by
 # which test, from a run of all tests.

@@ -100,7 +100,9 @@ func New(l net.Listener, c Config) *Server {
 // and verifies nothing: each operation decides which anchors apply. TLS 1.2
 // stays on offer for clients that link proof-of-possession with tls-unique
 // (RFC 7030, Section 3.5). Records are not sized dynamically, because
-// strongSwan's pki reads an answer in two reads at most.
+// strongSwan's pki reads an answer in two reads at most. http/1.0 is among the
+// protocols because curl --http1.0 offers nothing else, and a handshake without
+// a protocol in common fails (RFC 7301, Section 3.2).
 //
 // Of what RFC 9325 asks for, crypto/tls does the rest by itself: no TLS below
 // 1.2, no compression, no renegotiation, forward secret suites only, extended
@@ -112,7 +114,7 @@ func TLSConfig(certificates func() []*tls.Certificate) *tls.Config {
 		MinVersion:                  tls.VersionTLS12,
 		ClientAuth:                  tls.RequestClientCert,
 		DynamicRecordSizingDisabled: true,
-		NextProtos:                  []string{"h2", "http/1.1"},
+		NextProtos:                  []string{"h2", "http/1.1", "http/1.0"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return choose(certificates(), hello)
 		},

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -145,18 +146,33 @@ func addresses(ts *testscript.TestScript, args []string) {
 	ts.Setenv("PID", strconv.Itoa(a.PID))
 }
 
-// freeport takes ports below those that are handed out to connections.
 func freeport(ts *testscript.TestScript, args []string) {
+	port, err := freePort()
+	ts.Check(err)
+	ts.Setenv(args[0], port)
+}
+
+// FreeAddress is an address of 127.0.0.1 that nobody listens at.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// freePort takes ports below those that are handed out to connections.
+func freePort() (string, error) {
+	var err error
 	for range 100 {
 		port := strconv.Itoa(10000 + rand.IntN(10000))
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-		if err == nil {
-			ts.Check(l.Close())
-			ts.Setenv(args[0], port)
-			return
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return port, l.Close()
 		}
 	}
-	ts.Fatalf("no free port in 100 tries")
+	return "", fmt.Errorf("no free port in 100 tries: %w", err)
 }
 
 func replace(ts *testscript.TestScript, args []string) {

@@ -11,18 +11,30 @@ const passing = `{"Action":"output","Package":"p","Test":"TestA","Output":"=== R
 {"Action":"pass","Package":"p","Elapsed":0.2}
 `
 
-func TestOnlySkipsForVectorsAreLetThrough(t *testing.T) {
-	skip := func(text string) string {
-		return passing + `{"Action":"output","Package":"p","Test":"TestB","Output":"` + text + `\n"}` + "\n" +
-			`{"Action":"skip","Package":"p","Test":"TestB"}` + "\n"
+func TestOnlySkipsForVectorsAndOfLibestAreLetThrough(t *testing.T) {
+	skip := func(pkg, test, text string) string {
+		name := `"Package":"` + pkg + `","Test":"` + test + `"`
+		return passing + `{"Action":"output",` + name + `,"Output":"` + text + `\n"}` + "\n" + `{"Action":"skip",` + name + "}\n"
 	}
-	for text, want := range map[string]bool{
-		"openssl is not installed":                        false,
-		"BRISKEST_VECTORS is not set: no vectors at hand": true,
+	const (
+		interop = "github.com/briskest/briskest/conformance/interop"
+		libest  = "TestOtherPeoplesClients/client/libest"
+		unset   = "BRISKEST_LIBEST does not name libest's estclient"
+	)
+	for _, tt := range []struct {
+		pkg, test, text string
+		want            bool
+	}{
+		{"p", "TestB", "openssl is not installed", false},
+		{"p", "TestB", "BRISKEST_VECTORS is not set: no vectors at hand", true},
+		{interop, libest, unset, true},
+		{interop, libest, "openssl is not installed", false},
+		{interop, "TestOtherPeoplesClients/client/curl", unset, false},
+		{"p", libest, unset, false},
 	} {
 		var out strings.Builder
-		if got := report(strings.NewReader(skip(text)), &out, io.Discard); got != want {
-			t.Errorf("report(skip %q) = %t, want %t\n%s", text, got, want, out.String())
+		if got := report(strings.NewReader(skip(tt.pkg, tt.test, tt.text)), &out, io.Discard); got != tt.want {
+			t.Errorf("report(skip of %s %s: %q) = %t, want %t\n%s", tt.pkg, tt.test, tt.text, got, tt.want, out.String())
 		}
 	}
 }
