@@ -31,16 +31,18 @@ func (x *exchange) csrAttrs() *Error {
 }
 
 // CSRAttrs is a CsrAttrs (RFC 7030, Section 4.5.2, in the ASN.1 of RFC 8951, Section 4): what a server would like to
-// find in a CSR.
+// find in a CSR. [CSRAttrs.Plan] says what a client does about it, [CSRPlan.CSRAttrs] makes one from what a server wants.
 type CSRAttrs struct {
-	OIDs       []asn1.ObjectIdentifier // bare ones: attributes, key types or signature algorithms
-	Attributes []Attribute
+	Items []Attribute // in the order of the list, which means nothing
 }
 
-// Attribute is an object identifier with values.
+// Attribute is an object identifier with values, or in a [CSRAttrs] one alone.
 type Attribute struct {
 	OID    asn1.ObjectIdentifier
-	Values [][]byte // each the DER of one value; may be empty
+	Values [][]byte // each the DER of one value; none is a set without values
+	// Bare is a lone object identifier in a CsrAttrs, which has no set of values: an attribute, key type or signature
+	// algorithm that is wanted.
+	Bare bool
 }
 
 // Bounds on a CsrAttrs.
@@ -83,30 +85,36 @@ func (a *CSRAttrs) read(list *cryptobyte.String, room *int) bool {
 	if list.PeekASN1Tag(cryptobyte_asn1.OBJECT_IDENTIFIER) {
 		oid, ok := readOID(list)
 		if ok && oid != nil {
-			a.OIDs = append(a.OIDs, oid)
+			a.Items = append(a.Items, Attribute{OID: oid, Bare: true})
 		}
 		return ok
 	}
+	attribute, ok := readAttribute(list, room)
+	if ok && attribute.OID != nil {
+		a.Items = append(a.Items, attribute)
+	}
+	return ok
+}
+
+// readAttribute reads an attribute and takes its values off room. Its OID is nil where it is too large for Go.
+func readAttribute(list *cryptobyte.String, room *int) (Attribute, bool) {
+	var attribute Attribute
 	var element, set cryptobyte.String
 	if !list.ReadASN1(&element, cryptobyte_asn1.SEQUENCE) {
-		return false
+		return attribute, false
 	}
-	oid, ok := readOID(&element)
-	if !ok || !element.ReadASN1(&set, cryptobyte_asn1.SET) || !element.Empty() {
-		return false
+	var ok bool
+	if attribute.OID, ok = readOID(&element); !ok || !element.ReadASN1(&set, cryptobyte_asn1.SET) || !element.Empty() {
+		return attribute, false
 	}
-	attribute := Attribute{OID: oid}
 	for !set.Empty() {
 		var value cryptobyte.String
 		if *room--; *room < 0 || !set.ReadAnyASN1Element(&value, nil) {
-			return false
+			return attribute, false
 		}
 		attribute.Values = append(attribute.Values, value)
 	}
-	if oid != nil {
-		a.Attributes = append(a.Attributes, attribute)
-	}
-	return true
+	return attribute, true
 }
 
 // readOID reads an object identifier; nil with true for one that is well-formed and too large for Go.

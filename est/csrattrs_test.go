@@ -24,12 +24,13 @@ func TestParseCSRAttrsReadsIdentifiersAndAttributes(t *testing.T) {
 	if err != nil {
 		t.Fatalf("ParseCSRAttrs: %v", err)
 	}
-	if len(attrs.OIDs) != 1 || !attrs.OIDs[0].Equal(oidChallengePassword) {
-		t.Errorf("OIDs = %v", attrs.OIDs)
+	a := attrs.Items
+	if len(a) != 3 || !a[0].Bare || !a[0].OID.Equal(oidChallengePassword) {
+		t.Fatalf("Items = %v", a)
 	}
-	a := attrs.Attributes
-	if len(a) != 2 || !a[0].OID.Equal(asn1.ObjectIdentifier{2, 999, 1}) || len(a[0].Values) != 2 || !bytes.Equal(a[0].Values[1], null) || len(a[1].Values) != 0 {
-		t.Errorf("Attributes = %+v", a)
+	a = a[1:]
+	if a[0].Bare || a[1].Bare || !a[0].OID.Equal(asn1.ObjectIdentifier{2, 999, 1}) || len(a[0].Values) != 2 || !bytes.Equal(a[0].Values[1], null) || len(a[1].Values) != 0 {
+		t.Errorf("attributes = %+v", a)
 	}
 }
 

@@ -100,8 +100,8 @@ func ExampleParseCSRAttrs() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, oid := range attrs.OIDs {
-		fmt.Println(oid)
+	for _, item := range attrs.Items {
+		fmt.Println(item.OID)
 	}
 
 	// Output: 1.2.840.113549.1.9.7

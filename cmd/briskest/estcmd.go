@@ -156,10 +156,7 @@ func (c *estCSRAttrsCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		for _, oid := range attrs.OIDs {
-			rows = append(rows, csrAttrsRow{OID: oid.String()})
-		}
-		for _, a := range attrs.Attributes {
+		for _, a := range attrs.Items {
 			rows = append(rows, csrAttrsRow{OID: a.OID.String(), Values: len(a.Values)})
 		}
 	}
