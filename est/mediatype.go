@@ -12,6 +12,8 @@ const (
 	typeCerts    = "application/pkcs7-mime; smime-type=certs-only"
 	typePKCS7    = "application/pkcs7-mime"
 	typeCSRAttrs = "application/csrattrs"
+	typeJSON     = "application/json" // RFC 8295, Section 2
+	typeXML      = "application/xml"
 )
 
 // checkMediaType wants application/pkcs10 (RFC 7030, Section 4.2.1).

@@ -13,6 +13,9 @@ const (
 	OpSimpleReenroll Operation = "simplereenroll"
 	OpServerKeyGen   Operation = "serverkeygen"
 	OpFullCMC        Operation = "fullcmc"
+	OpPAL            Operation = "pal"     // RFC 8295, Section 2
+	OpEECerts        Operation = "eecerts" // RFC 8295, Section 3
+	OpCRLs           Operation = "crls"    // RFC 8295, Section 4
 )
 
 // operation is how one is served.
@@ -37,6 +40,12 @@ func operationFor(op Operation) *operation {
 		return &operation{
 			post: true, takes: "a PKCS#10 request", section: "RFC 7030, Section 4.2", serve: (*exchange).enroll,
 		}
+	case OpPAL:
+		return &operation{section: "RFC 8295, Section 2", serve: (*exchange).pal, offered: offersDistribution}
+	case OpEECerts:
+		return &operation{section: "RFC 8295, Section 3", serve: (*exchange).eeCerts, offered: offersDistribution}
+	case OpCRLs:
+		return &operation{section: "RFC 8295, Section 4", serve: (*exchange).crls, offered: offersDistribution}
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ const (
 	ReasonTooManyCertificates = "too-many-certificates"
 
 	// Headers and body.
+	ReasonNotAcceptable   = "not-acceptable"   // (406) Accept names nothing that the answer may be
+	ReasonPALPage         = "pal-page"         // (404) the package availability list has no such page
 	ReasonMediaType       = "media-type"       // (415) Content-Type is missing or not application/pkcs10
 	ReasonContentEncoding = "content-encoding" // (415) a compressed body
 	ReasonBodyTooLarge    = "body-too-large"   // (413)
