@@ -130,7 +130,7 @@ func TestCSRAttrsAreSentOrAre204WithoutBody(t *testing.T) {
 	}
 }
 
-// EST-7030-4.2.1-05, EST-8951-3-01, EST-8951-3-02, EST-9110-5.1-01, EST-9112-7.1-01.
+// EST-7030-4.2.1-05, EST-8951-3-01, EST-8951-3-02, EST-9110-5.1-01, EST-9110-8.3.1-01, EST-9112-7.1-01.
 // RFC 8951, Sections 3 and 3.1; est-clients: libest sends lines of 64, globalsign one line with CRLF in chunks,
 // strongSwan one line without end, curl what it is told.
 func TestEnrollTakesTheBodyOfEveryClient(t *testing.T) {
@@ -154,6 +154,7 @@ func TestEnrollTakesTheBodyOfEveryClient(t *testing.T) {
 		"CTE 8bit":                         post(enrollPath, pkcs10+"Content-Transfer-Encoding: 8bit\r\nBASIC\r\n", csr),
 		"a type in capitals":               post(enrollPath, "content-type: Application/PKCS10\r\nBASIC\r\n", csr),
 		"a type with parameters":           post(enrollPath, "Content-Type: application/pkcs10; charset=utf-8\r\nBASIC\r\n", csr),
+		"a type with a quoted parameter":   post(enrollPath, "CONTENT-TYPE: APPLICATION/PKCS10; Charset=\"utf-8\"\r\nBASIC\r\n", csr),
 		"a type with a bad parameter":      post(enrollPath, "Content-Type: application/pkcs10 ; charset\r\nBASIC\r\n", csr),
 		"a type with doubled parameters":   post(enrollPath, "Content-Type: application/pkcs10; a=1; a=2\r\nBASIC\r\n", csr),
 		"identity":                         post(enrollPath, pkcs10+"Content-Encoding: identity\r\nBASIC\r\n", csr),

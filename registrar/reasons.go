@@ -58,13 +58,15 @@ const (
 	ReasonSameKey           = "same-key"
 
 	// Waiting.
-	ReasonApproval        = "waiting-for-approval"
-	ReasonApprovalDenied  = "approval-denied"
-	ReasonWebhook         = "waiting-for-webhook"
-	ReasonWebhookFailed   = "webhook-failed"
-	ReasonPendingFull     = "pending-full"
-	ReasonIssuerPending   = "waiting-for-issuer"
-	ReasonIssuerRejected  = "issuer-rejected"
+	ReasonApproval            = "waiting-for-approval"
+	ReasonApprovalDenied      = "approval-denied"
+	ReasonWebhook             = "waiting-for-webhook"
+	ReasonWebhookFailed       = "webhook-failed"
+	ReasonPendingFull         = "pending-full"
+	ReasonIssuerPending       = "waiting-for-issuer"
+	ReasonIssuerRejected      = "issuer-rejected"
+	ReasonNothingToDistribute = "nothing-to-distribute"
+
 	ReasonIssuerDown      = "issuer-unavailable"
 	ReasonIssuerFailed    = "issuer-failed"
 	ReasonIssuerDisagrees = "issuer-disagrees" // it signed something else than was decided
@@ -180,6 +182,7 @@ func decisionReasons() []ReasonText {
 		{ReasonPendingFull, http.StatusServiceUnavailable, "", "too many requests wait for a decision; try again later"},
 		{ReasonIssuerPending, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for the CA"},
 		{ReasonIssuerRejected, http.StatusBadRequest, "RFC 7030, Section 4.2.3", "the CA refused the request"},
+		{ReasonNothingToDistribute, http.StatusNotFound, "RFC 8295, Section 1", "there is nothing of this kind here"},
 		{ReasonIssuerDown, http.StatusServiceUnavailable, "RFC 7030, Section 4.2.3", "the CA cannot be reached; try again later"},
 		{ReasonIssuerFailed, http.StatusInternalServerError, "", "internal error"},
 		{ReasonIssuerDisagrees, http.StatusInternalServerError, "", "internal error"},

@@ -63,6 +63,7 @@ func (s *Service) Revoke(ctx context.Context, r *RevokeRequest) (*Certificate, e
 	if err := s.store.Commit(ctx, change); err != nil {
 		return nil, fmt.Errorf("certificate %x: %w", r.Serial, err)
 	}
+	s.revokedAt.Store(row.RevokedAt.UnixNano())
 	return row, nil
 }
 

@@ -40,6 +40,8 @@ type Service struct {
 
 	devices   keyLocks // one holder a device
 	crl       sync.Mutex
+	revokedAt atomic.Int64 // when an operator last revoked, in Unix nanoseconds
+	crlAsked  sync.Mutex   // held by who has a list signed because it was asked for
 	chains    *chainCache
 	passwords *passwords
 	byDevice  *budget

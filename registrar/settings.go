@@ -18,6 +18,9 @@ import (
 type Settings struct {
 	Version string // named on the trail by every decision; free text
 	Domain  string // that everything stored belongs to; empty for DefaultDomain
+	// URL is where devices reach the registrar, https://HOST[:PORT], for links in
+	// answers (RFC 8295, Section 2.1). Empty: links are relative to the server.
+	URL string
 	// Labels are the EST labels by name; the one named "" serves requests
 	// without. A label named like an EST operation is refused (RFC 7030, Section 3.2.2).
 	Labels map[string]*Label

@@ -17,6 +17,9 @@ type registrarConfig struct {
 	Version int `yaml:"version"`
 	// Domain that everything belongs to.
 	Domain string `yaml:"domain"`
+	// URL is where devices reach the server, such as https://est.example.org,
+	// for links in answers; empty: links are relative.
+	URL    string `yaml:"url"`
 	Listen struct {
 		// Devices is the address devices reach EST and BRSKI at, HOST:PORT.
 		Devices string `yaml:"devices"`

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	// The root travels along, so that the MASA can pin it (RFC 8995, Section 5.5.2).
 	signer := &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain}
 	s := &registrar.Settings{
-		Version: c.stamp(time.Now()), Domain: c.Domain,
+		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
 		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
 		Formats: voucherFormats(), DialMASA: newMASADialer(signer).dial,

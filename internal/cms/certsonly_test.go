@@ -16,7 +16,7 @@ import (
 	"github.com/briskest/briskest/internal/cmstest"
 )
 
-// RFC 5272, Section 4.1.
+// RFC 5272, Section 4.1. EST-5652-5.1-03: DER is written, and BER is read.
 func TestCertsOnlyGivesBackTheCertificatesInOrder(t *testing.T) {
 	ids := []*cmstest.Identity{cmstest.New(t, "RSA"), cmstest.New(t, "P-256"), cmstest.New(t, "Ed25519")}
 	var raw [][]byte
