@@ -17,7 +17,8 @@ build:
 
 # Debian packages the tests speak to: a C compiler for the race detector, and
 # other people's EST clients and CMS readers.
-PACKAGES := gcc libc6-dev openssl curl strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins
+PACKAGES := gcc libc6-dev openssl curl strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
+	default-jre-headless libbcpkix-java libbctls-java
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 tools:

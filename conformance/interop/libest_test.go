@@ -11,4 +11,3 @@ func driveLibest(c *client) {
 		c.t.Skip("BRISKEST_LIBEST does not name libest's estclient: nothing is tested with it")
 	}
 }
-func driveBouncyCastle(c *client) {}

@@ -44,14 +44,26 @@ type Bed struct {
 func Require(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
+	if err != nil {
+		missing(t, program)
 	}
+	return path
+}
+
+// RequireFile is Require for what is no program, such as a library, by its path.
+func RequireFile(t testing.TB, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err != nil {
+		missing(t, path)
+	}
+}
+
+func missing(t testing.TB, what string) {
+	t.Helper()
 	if os.Getenv("BRISKEST_REQUIRE") != "" {
-		t.Fatalf("%s is not installed; `make tools` installs it", program)
+		t.Fatalf("%s is not installed; `make tools` installs it", what)
 	}
-	t.Skipf("%s is not installed; `make tools` installs it", program)
-	return ""
+	t.Skipf("%s is not installed; `make tools` installs it", what)
 }
 
 // Build builds a command of the module, such as "briskest", without cgo and
