@@ -1,54 +1,72 @@
 package est
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Client asks an EST server. Fields are read at the first call and must not change after it; a Client is not copied
 // then either. Its methods may be called concurrently.
 //
-// The server is authenticated before anything is sent (RFC 7030, Section 3.3.1). With Roots, an explicit trust anchor
-// database, its certificate must name the host of URL or have the extended key usage id-kp-cmcRA (RFC 7030, Section
-// 3.6.1); without Roots the system's roots count, and only the name does (RFC 7030, Section 3.6.2). Redirects to the
-// same origin are followed, other ones are errors (RFC 7030, Section 3.2.1).
+// The server is authenticated and authorized in the handshake, before anything is sent (RFC 7030, Sections 3.3.1 and
+// 3.6). Two databases of trust anchors may verify it, and each can be left out:
+//
+//   - Roots, the explicit one: then its certificate must name the host of URL, or that of the last redirect, or have the
+//     extended key usage id-kp-cmcRA (RFC 7030, Section 3.6.1);
+//   - Implicit, such as the system's: then it must name the host of URL and of every redirect, and id-kp-cmcRA does not
+//     help (RFC 7030, Section 3.6.2).
+//
+// With neither, every call fails with [ErrNoAnchors]; [Client.Bootstrap] is the one way to start without. Which of them
+// verified the server is remembered: [Client.Server].
 type Client struct {
 	// URL is "https://host:port", or that with "/.well-known/est", or with "/.well-known/est/label".
 	URL string
 	// Label selects one of several CAs (RFC 7030, Section 3.2.2). Empty: the server's default.
 	Label string
-	// Roots verify the server. Nil: the system's roots.
+	// Roots is the explicit trust anchor database: the CA certificates of the domain. Nil: there is none.
 	Roots *x509.CertPool
+	// Implicit is the implicit trust anchor database, such as x509.SystemCertPool returns. Nil: it is switched off.
+	Implicit *x509.CertPool
 	// Certificate is what the client authenticates with in the handshake; for a re-enrollment the one to be replaced.
 	Certificate *tls.Certificate
-	// User and Password are sent as HTTP Basic credentials (RFC 7617, Section 2) with each request, once the server has
+	// User and Password are HTTP Basic credentials (RFC 7617, Section 2). They are never sent to a server that has not
 	// been authenticated. Both empty: none.
 	User     string
 	Password Secret
-	// HTTP is used as it is when set; Roots, Certificate and TLSConfig are then unused. A nil CheckRedirect is replaced
-	// by the rule above. A proxy needs it: without HTTP, none is used, whatever the environment says.
+	// Redirect is asked before a POST is repeated at another origin (RFC 7030, Section 3.2.1); true sends it, with the
+	// client's credentials. Nil: never. A GET goes there without being asked for, and without the credentials. Wherever
+	// it goes, the server there is authenticated and authorized anew.
+	Redirect func(ctx context.Context, r *Redirect) bool
+	// Dial makes the connections under TLS. Nil: TCP, without a proxy, whatever the environment says.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// HTTP is used as it is when set, for connections that the caller makes and authenticates; Roots, Implicit,
+	// Certificate, Dial and TLSConfig are then unused, no other origin is followed, and no CSR can be linked to the
+	// connection. A nil CheckRedirect follows redirects within the origin.
 	HTTP *http.Client
-	// TLSConfig is where the connection's configuration starts; Roots and Certificate are added. With
-	// InsecureSkipVerify its VerifyConnection authenticates the server; without one no credentials are sent.
+	// TLSConfig is where the connection's configuration starts; the fields above are added. With InsecureSkipVerify its
+	// VerifyConnection authenticates the server, in place of Roots and Implicit; without one nothing is sent. The
+	// protocol is TLS 1.2 or later, and never renegotiated.
 	TLSConfig *tls.Config
 	// UserAgent is sent as such. Empty: "briskest".
 	UserAgent string
-	// Now is the clock for a Retry-After that is a date. Nil: time.Now.
+	// Now is the clock for validity and for a Retry-After that is a date. Nil: time.Now.
 	Now func() time.Time
 
-	once sync.Once
-	http *http.Client
-	base string // URL up to and with the last slash before the operation
-	err  error
+	once   sync.Once
+	kept   *http.Transport // connections to the configured origin, for further calls; nil with HTTP
+	do     func(*http.Request) (*http.Response, error)
+	origin *url.URL
+	base   string // URL up to and with the last slash before the operation
+	err    error
+	server atomic.Pointer[Server]
 }
 
 // Bounds on what a server may answer, in bytes of the body.
@@ -62,152 +80,26 @@ const callTimeout = 2 * time.Minute
 
 // Errors of a Client. Compare with errors.Is.
 var (
-	ErrURL      = errors.New("not the https URL of an EST server")
-	ErrInsecure = errors.New("credentials are not sent to a server that nobody authenticates")
-	ErrRedirect = errors.New("the server redirects to where the client must not follow")
+	ErrURL       = errors.New("not the https URL of an EST server")
+	ErrInsecure  = errors.New("nothing is sent to a server that nobody authenticates")
+	ErrNoAnchors = errors.New("there are no trust anchors to authenticate the server by")
+	ErrRedirect  = errors.New("the server redirects to where the client must not follow")
 	// ErrAnswer is a success that is none: the server's answer is not what RFC 7030, Sections 4.1.3, 4.2.3 and 4.5.2, ask for.
 	ErrAnswer = errors.New("the server's answer is not valid")
+	// ErrLink is a CSR that cannot be linked to the connection (RFC 7030, Section 3.5).
+	ErrLink = errors.New("the connection has no channel binding for the CSR")
 )
 
-// CACerts gets the CA certificates (RFC 7030, Section 4.1), in the server's order. Nothing but the TLS connection vouches
-// for them: build chains to an anchor that you trust before using one.
-//
-// Errors: [*StatusError] for a refusal; those that match [ErrURL], [ErrInsecure], [ErrRedirect], [ErrAnswer]; those of
-// net/http.
-func (c *Client) CACerts(ctx context.Context) ([]*x509.Certificate, error) {
-	a, err := c.call(ctx, OpCACerts, nil)
-	if err != nil {
-		return nil, err
-	}
-	if a.status != http.StatusOK {
-		return nil, a.refusal()
-	}
-	return a.certificates()
-}
-
-// CSRAttrs gets the DER of the server's CsrAttrs (RFC 7030, Section 4.5), for [ParseCSRAttrs]. It is nil when the
-// server has none: status 204 or 404 (RFC 7030, Section 4.5.2), or an empty list.
-//
-// Errors: as CACerts.
-func (c *Client) CSRAttrs(ctx context.Context) ([]byte, error) {
-	a, err := c.call(ctx, OpCSRAttrs, nil)
-	if err != nil {
-		return nil, err
-	}
-	switch a.status {
-	case http.StatusOK:
-	case http.StatusNoContent, http.StatusNotFound:
-		return nil, nil
-	default:
-		return nil, a.refusal()
-	}
-	der, err := a.der(typeCSRAttrs)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := ParseCSRAttrs(der); err != nil {
-		return nil, a.invalid(err)
-	}
-	if bytes.Equal(der, []byte{0x30, 0x00}) {
-		return nil, nil
-	}
-	return der, nil
-}
-
-// SimpleEnroll sends csr, the DER of a PKCS#10 request, and returns the certificate (RFC 7030, Section 4.2.1). It holds
-// csr's public key; whether it holds the names that were asked for is the caller's to check, because a server may
-// choose others.
-//
-// Errors: [*PendingError] for 202, which matches [ErrPending]: repeat the call after its RetryAfter; others as CACerts.
-func (c *Client) SimpleEnroll(ctx context.Context, csr []byte) (*x509.Certificate, error) {
-	return c.enroll(ctx, OpSimpleEnroll, csr)
-}
-
-// SimpleReenroll renews or rekeys the certificate that the client authenticates with (RFC 7030, Section 4.2.2). csr
-// repeats its subject and alternative names; with the same key it is a renewal, with another one a rekey. Otherwise as
-// SimpleEnroll.
-func (c *Client) SimpleReenroll(ctx context.Context, csr []byte) (*x509.Certificate, error) {
-	return c.enroll(ctx, OpSimpleReenroll, csr)
-}
+// Server returns what the last handshake found out about the server; nil before the first, and with HTTP.
+func (c *Client) Server() *Server { return c.server.Load() }
 
 // CloseIdleConnections closes the connections that are kept for further calls. It does nothing to HTTP, which is the
 // caller's.
 func (c *Client) CloseIdleConnections() {
 	c.once.Do(c.prepare)
-	if c.HTTP == nil && c.err == nil {
-		c.http.CloseIdleConnections()
+	if c.kept != nil {
+		c.kept.CloseIdleConnections()
 	}
-}
-
-func (c *Client) enroll(ctx context.Context, op Operation, der []byte) (*x509.Certificate, error) {
-	csr, err := x509.ParseCertificateRequest(der)
-	if err != nil {
-		return nil, fmt.Errorf("%s: the CSR: %w", op, err)
-	}
-	a, err := c.call(ctx, op, appendBase64(nil, der))
-	if err != nil {
-		return nil, err
-	}
-	switch a.status {
-	case http.StatusOK:
-	case http.StatusAccepted:
-		return nil, &PendingError{RetryAfter: a.retryAfter}
-	default:
-		return nil, a.refusal()
-	}
-	certs, err := a.certificates()
-	if err != nil {
-		return nil, err
-	}
-	// RFC 7030, Section 4.2.3: the certificate that was issued, and no other.
-	if len(certs) != 1 {
-		return nil, a.invalid(fmt.Errorf("%d certificates instead of one", len(certs)))
-	}
-	if !bytes.Equal(certs[0].RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) {
-		return nil, a.invalid(errors.New("a certificate for another key than the CSR's"))
-	}
-	return certs[0], nil
-}
-
-// call does one request. body is base64; nil for GET.
-func (c *Client) call(ctx context.Context, op Operation, body []byte) (*answer, error) {
-	c.once.Do(c.prepare)
-	if c.err != nil {
-		return nil, c.err
-	}
-	method, content := http.MethodGet, io.Reader(nil)
-	if body != nil {
-		method, content = http.MethodPost, bytes.NewReader(body)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+string(op), content)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
-	}
-	r.Header.Set("User-Agent", c.userAgent())
-	if body != nil {
-		r.Header.Set("Content-Type", typePKCS10)
-		// Not needed since RFC 8951, Section 3; globalsign/est before 1.0.3 and old libest servers want it.
-		r.Header.Set("Content-Transfer-Encoding", "base64")
-	}
-	if c.User != "" || c.Password != "" {
-		r.SetBasicAuth(c.User, c.Password.Reveal())
-	}
-	res, err := c.http.Do(r)
-	if err != nil {
-		// Without what net/http puts around it: the URL in it is the server's, after a redirect.
-		var outer *url.Error
-		if errors.As(err, &outer) {
-			err = outer.Err
-		}
-		return nil, fmt.Errorf("%s at %s: %w", op, c.base, err)
-	}
-	defer res.Body.Close()
-	a, err := readAnswer(op, res, c.now())
-	if res.StatusCode == http.StatusUnauthorized {
-		// RFC 7030, Section 3.2.3: a client that cannot answer the challenge closes the connection.
-		defer c.CloseIdleConnections()
-	}
-	return a, err
 }
 
 func (c *Client) userAgent() string {
@@ -226,24 +118,27 @@ func (c *Client) now() time.Time {
 
 // prepare checks the configuration and builds what is needed for calls.
 func (c *Client) prepare() {
-	u, base, err := clientBase(c.URL, c.Label)
-	if err != nil {
-		c.err = err
+	if c.origin, c.base, c.err = clientBase(c.URL, c.Label); c.err != nil {
 		return
 	}
-	c.base = base
 	if c.HTTP != nil {
-		c.http = c.HTTP
-	} else {
-		if (c.User != "" || c.Password != "") && unauthenticated(c.TLSConfig) {
-			c.err = ErrInsecure
-			return
+		own := *c.HTTP
+		if own.CheckRedirect == nil {
+			own.CheckRedirect = keepRedirect
 		}
-		c.http = &http.Client{Transport: c.transport(), Timeout: callTimeout}
+		c.do = own.Do
+		return
 	}
-	if c.http.CheckRedirect == nil {
-		guarded := *c.http
-		guarded.CheckRedirect = sameOrigin(u)
-		c.http = &guarded
+	switch {
+	case unauthenticated(c.TLSConfig):
+		c.err = ErrInsecure
+	case c.Roots == nil && c.Implicit == nil && !verifiesItself(c.TLSConfig):
+		c.err = ErrNoAnchors
+	default:
+		c.kept = c.transport()
+		c.do = c.kept.RoundTrip
 	}
 }
+
+// keepRedirect hands a redirect to the caller instead of following it.
+func keepRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

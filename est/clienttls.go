@@ -3,12 +3,17 @@ package est
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/asn1"
-	"errors"
 	"net"
 	"net/http"
 	"time"
+)
+
+// Bounds on a connection.
+const (
+	dialTimeout      = 15 * time.Second
+	handshakeTimeout = 15 * time.Second
+	headerTimeout    = 100 * time.Second
+	maxHeader        = 32 << 10 // bytes
 )
 
 // unauthenticated reports whether a connection with cfg authenticates no server.
@@ -16,29 +21,100 @@ func unauthenticated(cfg *tls.Config) bool {
 	return cfg != nil && cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil
 }
 
-// transport makes HTTP over c's TLS configuration. HTTP/1.1 is enough for a client, and what every EST server speaks.
+// verifiesItself reports whether cfg brings its own verification of the server.
+func verifiesItself(cfg *tls.Config) bool {
+	return cfg != nil && cfg.InsecureSkipVerify && !unauthenticated(cfg)
+}
+
+// transport keeps connections to the configured origin for further calls.
 func (c *Client) transport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 15 * time.Second}
+	return newTransport(func(ctx context.Context, network, address string) (net.Conn, error) {
+		return c.dialTLS(ctx, network, address, c.tlsConfig([]string{c.origin.Hostname()}))
+	})
+}
+
+// newTransport makes HTTP over what dial returns. HTTP/1.1 is enough for a client, and what every EST server speaks.
+func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			d := tls.Dialer{NetDialer: dialer, Config: c.tlsConfig(host)}
-			return d.DialContext(ctx, network, address)
-		},
-		TLSHandshakeTimeout:    15 * time.Second,
-		ResponseHeaderTimeout:  100 * time.Second,
+		DialTLSContext:         dial,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    4,
-		MaxResponseHeaderBytes: 32 << 10,
+		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 	}
 }
 
-// tlsConfig is for one connection, to host.
-func (c *Client) tlsConfig(host string) *tls.Config {
+// dialTLS connects and does the handshake, which authenticates the server.
+func (c *Client) dialTLS(ctx context.Context, network, address string, cfg *tls.Config) (*tls.Conn, error) {
+	dial := c.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	raw, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, cfg)
+	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(within); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// tlsConfig is for one connection. names are the hosts of the configured URI and of each redirect; the last one is
+// where it goes.
+func (c *Client) tlsConfig(names []string) *tls.Config {
+	cfg := c.bareTLSConfig(names[len(names)-1])
+	if c.Certificate != nil {
+		// Not Certificates: crypto/tls holds back one whose issuer is not in the server's list.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate, nil }
+	}
+	also := cfg.VerifyConnection
+	if cfg.InsecureSkipVerify {
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+			if also != nil {
+				if err := also(cs); err != nil {
+					return err
+				}
+			}
+			c.server.Store(&Server{Store: StoreCaller, Chain: cs.PeerCertificates})
+			return nil
+		}
+		return cfg
+	}
+	v := verifier{explicit: c.Roots, implicit: c.Implicit, names: names}
+	if c.TLSConfig != nil && c.TLSConfig.ServerName != "" {
+		v.names = append([]string{c.TLSConfig.ServerName}, names[1:]...)
+	}
+	cfg.InsecureSkipVerify = true //nolint:gosec // verifier.verify does what crypto/tls would, and knows RFC 7030, Section 3.6
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		v := v
+		if v.now = c.now(); cfg.Time != nil {
+			v.now = cfg.Time()
+		}
+		server, err := v.verify(cs.PeerCertificates)
+		if err != nil {
+			return err
+		}
+		if also != nil {
+			cs.VerifiedChains = append(cs.VerifiedChains, server.Chain)
+			if err := also(cs); err != nil {
+				return err
+			}
+		}
+		c.server.Store(server)
+		return nil
+	}
+	return cfg
+}
+
+// bareTLSConfig authenticates nobody yet.
+func (c *Client) bareTLSConfig(host string) *tls.Config {
 	cfg := new(tls.Config)
 	if c.TLSConfig != nil {
 		cfg = c.TLSConfig.Clone()
@@ -46,74 +122,11 @@ func (c *Client) tlsConfig(host string) *tls.Config {
 	if cfg.MinVersion < tls.VersionTLS12 {
 		cfg.MinVersion = tls.VersionTLS12 // RFC 8996, Section 4
 	}
+	// A renegotiated session would be another one than was authenticated, and takes the exporter away.
+	cfg.Renegotiation = tls.RenegotiateNever
 	cfg.NextProtos = []string{"http/1.1"}
-	if c.Certificate != nil {
-		// Not Certificates: crypto/tls holds back one whose issuer is not in the server's list.
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Certificate, nil }
-	}
-	if cfg.ServerName == "" {
+	if cfg.ServerName == "" || host != c.origin.Hostname() {
 		cfg.ServerName = host
 	}
-	if c.Roots != nil {
-		cfg.RootCAs = c.Roots
-	}
-	if cfg.InsecureSkipVerify || c.Roots == nil {
-		return cfg
-	}
-	name, also := cfg.ServerName, cfg.VerifyConnection
-	cfg.InsecureSkipVerify = true //nolint:gosec // verifyServer does what crypto/tls would, and knows id-kp-cmcRA
-	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
-		chains, err := verifyServer(&cs, c.Roots, name, cfg.Time)
-		if err != nil {
-			return err
-		}
-		cs.VerifiedChains = chains
-		if also != nil {
-			return also(cs)
-		}
-		return nil
-	}
 	return cfg
-}
-
-// verifyServer verifies the server's chain (RFC 5280, Section 6) to an explicit anchor, and that the server is the one
-// that was meant or a registration authority (RFC 7030, Section 3.6.1).
-func verifyServer(cs *tls.ConnectionState, roots *x509.CertPool, name string, now func() time.Time) ([][]*x509.Certificate, error) {
-	if len(cs.PeerCertificates) == 0 {
-		return nil, errors.New("the server presented no certificate")
-	}
-	leaf := cs.PeerCertificates[0]
-	ra := isRA(leaf)
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	if ra {
-		opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
-	}
-	if now != nil {
-		opts.CurrentTime = now()
-	}
-	for _, c := range cs.PeerCertificates[1:] {
-		opts.Intermediates.AddCert(c)
-	}
-	chains, err := leaf.Verify(opts)
-	if err != nil {
-		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
-	}
-	if ra {
-		return chains, nil
-	}
-	if err := leaf.VerifyHostname(name); err != nil {
-		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
-	}
-	return chains, nil
-}
-
-// isRA reports whether c has the extended key usage id-kp-cmcRA (RFC 6402, Section 2.10).
-func isRA(c *x509.Certificate) bool {
-	cmcRA := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28}
-	for _, oid := range c.UnknownExtKeyUsage {
-		if oid.Equal(cmcRA) {
-			return true
-		}
-	}
-	return false
 }

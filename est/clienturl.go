@@ -2,7 +2,7 @@ package est
 
 import (
 	"fmt"
-	"net/http"
+	"net"
 	"net/url"
 	"strings"
 )
@@ -35,26 +35,10 @@ func clientBase(raw, label string) (*url.URL, string, error) {
 	return u, base + label + "/", nil
 }
 
-// sameOrigin follows redirects to the origin of u, with the method kept (RFC 7030, Section 3.2.1). Another origin
-// would need the user's consent and new checks, so it is an error.
-func sameOrigin(u *url.URL) func(*http.Request, []*http.Request) error {
-	return func(r *http.Request, via []*http.Request) error {
-		switch {
-		case len(via) > 5:
-			return fmt.Errorf("%w: more than 5 redirects", ErrRedirect)
-		case r.URL.Scheme != "https" || !strings.EqualFold(hostPort(r.URL), hostPort(u)):
-			return fmt.Errorf("%w: another origin, %q", ErrRedirect, printable(r.URL.Host, 80))
-		case r.Method != via[0].Method:
-			return fmt.Errorf("%w: the answer to a %s is to be got with %s", ErrRedirect, via[0].Method, r.Method)
-		}
-		return nil
-	}
-}
-
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = "443"
 	}
-	return u.Hostname() + ":" + port
+	return net.JoinHostPort(u.Hostname(), port)
 }

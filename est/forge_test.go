@@ -1,6 +1,7 @@
 package est_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -20,6 +21,7 @@ type forged struct {
 	subject    []byte // DER of a Name
 	attributes [][]byte
 	badSig     bool
+	key        crypto.Signer // P-256; nil: a new one
 }
 
 var (
@@ -40,9 +42,12 @@ const (
 
 func (f forged) der(t testing.TB) []byte {
 	t.Helper()
-	key, ok := testpki.NewKey(t).(*ecdsa.PrivateKey)
+	if f.key == nil {
+		f.key = testpki.NewKey(t)
+	}
+	key, ok := f.key.(*ecdsa.PrivateKey)
 	if !ok {
-		t.Fatal("testpki.NewKey is no ECDSA key")
+		t.Fatal("the key is no ECDSA key")
 	}
 	spki, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
