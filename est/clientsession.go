@@ -37,10 +37,10 @@ func (c *Client) open(ctx context.Context, u *url.URL, cfg *tls.Config) (*sessio
 }
 
 // binding is the channel binding of the session: tls-unique in TLS 1.2 (RFC 7030, Section 3.5), tls-exporter since
-// TLS 1.3 (RFC 9266, Section 4); nil where there is none.
+// TLS 1.3 (RFC 9266, Section 2); nil where there is none.
 func (s *session) binding() []byte {
 	cs := s.conn.ConnectionState()
-	return channelBinding(&cs)
+	return LinkPolicy{}.channelBinding(&cs)
 }
 
 func (s *session) close() {
