@@ -13,8 +13,10 @@ var (
 	ErrTooLarge = errors.New("cmc: too large")
 	// ErrBodyPartID: a bodyPartID occurs twice in one message, or is 0 (RFC 5272, Section 3.2.2).
 	ErrBodyPartID = errors.New("cmc: bodyPartID is not unique or 0")
-	// ErrReference: a control names a body part that is not in the message, or is of another kind.
-	ErrReference = errors.New("cmc: no such body part")
+	// ErrReference: something names what is not in the message.
+	ErrReference = errors.New("cmc: no such part in the message")
+	// ErrMisplaced: a control in a PKIData that only a PKIResponse may have, or the other way round.
+	ErrMisplaced = errors.New("cmc: control in the wrong kind of message")
 	// ErrDuplicateControl: a control that occurs once occurs twice.
 	ErrDuplicateControl = errors.New("cmc: control is not unique")
 	// ErrNotRequest: CMS that is no Full PKI Request.
@@ -24,7 +26,7 @@ var (
 	// ErrAuthenticatedData: the message is AuthenticatedData, which this package does not open (RFC 5272, Section 3.2,
 	// leaves the choice; EST signs). The sender may use SignedData instead.
 	ErrAuthenticatedData = errors.New("cmc: AuthenticatedData is not supported, use SignedData")
-	// ErrUnsigned: a Full PKI Request that nobody signed.
+	// ErrUnsigned: a Full PKI Request that nobody signed, and that is not a revocation request with a passphrase.
 	ErrUnsigned = errors.New("cmc: the request has no signer")
 	// ErrNoSignerKey: a signer is neither a certificate in the message or known to the caller, nor the key of a request inside.
 	ErrNoSignerKey = errors.New("cmc: the signer's key is not in the message")
@@ -61,6 +63,9 @@ type Error struct {
 	Status Status
 	// Bodies are what the response's bodyList says: the parts at fault, {0} for the message itself.
 	Bodies []BodyPartPath
+	// Received is what could be read of the request before, nil when nothing could: good for repeating its transaction
+	// identifier, nonces and returned data in the answer, and for nothing else.
+	Received *PKIData
 	// Err is the cause; it wraps a sentinel of this package or of package cms.
 	Err error
 }
