@@ -43,8 +43,7 @@ func parseControl(der []byte) (Control, error) {
 
 // controlReader returns what reads the value of a control, or nil for an unknown one.
 func controlReader(oid asn1.ObjectIdentifier) func(*input) ControlValue {
-	base := idCMC(0)
-	if len(oid) != len(base) || !oid[:len(oid)-1].Equal(base[:len(base)-1]) {
+	if !underCMC(oid) {
 		return nil
 	}
 	switch oid[len(oid)-1] {

@@ -46,7 +46,7 @@ type CertTemplate struct {
 // popo is ProofOfPossession (RFC 4211, Section 4).
 type popo struct {
 	kind      POP
-	input     []byte // POPOSigningKeyInput with the tag of a SEQUENCE; nil when absent
+	input     bool // the signature is over a POPOSigningKeyInput
 	algorithm cms.AlgorithmIdentifier
 	signature []byte
 }
@@ -100,8 +100,8 @@ func readPOPO(in *input) popo {
 		body := in.open(contextTag(1), "POPOSigningKey")
 		p := popo{kind: POPSignature}
 		if body.is(contextTag(0)) {
-			raw := body.open(contextTag(0), "POPOSigningKeyInput")
-			p.input = retag(raw.s)
+			body.element(contextTag(0), "POPOSigningKeyInput")
+			p.input = true
 		}
 		p.algorithm = body.algorithm("algorithm of a proof of possession")
 		var bits asn1.BitString
@@ -230,17 +230,15 @@ func addExtensionRequest(b *cryptobyte.Builder, extensions []pkix.Extension) {
 	})
 }
 
-// verify checks the signature over the CertRequest, or over POPOSigningKeyInput, as received (RFC 4211, Section 4.1).
+// verify checks the signature over the CertRequest as received (RFC 4211, Section 4.1).
 func (c *CRMF) verify(asked *x509.CertificateRequest) error {
 	if err := checkKey(asked); err != nil {
 		return err
 	}
-	signed := c.RawCertRequest
-	if c.pop.input != nil {
-		signed = c.pop.input
-	}
 	holder := &x509.Certificate{PublicKey: asked.PublicKey, PublicKeyAlgorithm: asked.PublicKeyAlgorithm}
-	return holder.CheckSignature(asked.SignatureAlgorithm, signed, c.pop.signature)
+	return holder.CheckSignature(asked.SignatureAlgorithm, c.RawCertRequest, c.pop.signature)
 }
 
-func oidSHA256WithRSA() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11} }
+func oidSHA256WithRSA() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
+}

@@ -96,7 +96,9 @@ func addText(b *cryptobyte.Builder, text string) {
 }
 
 // addTime adds a GeneralizedTime in whole seconds.
-func addTime(b *cryptobyte.Builder, t time.Time) { b.AddASN1GeneralizedTime(t.UTC().Truncate(time.Second)) }
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	b.AddASN1GeneralizedTime(t.UTC().Truncate(time.Second))
+}
 
 func addHashes(b *cryptobyte.Builder, hashes [][]byte) {
 	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -127,4 +129,6 @@ func setOf(members [][]byte) []byte {
 }
 
 // contextTag is a constructed element tagged [n].
-func contextTag(n uint8) cryptobyte_asn1.Tag { return cryptobyte_asn1.Tag(n).ContextSpecific().Constructed() }
+func contextTag(n uint8) cryptobyte_asn1.Tag {
+	return cryptobyte_asn1.Tag(n).ContextSpecific().Constructed()
+}

@@ -1,5 +1,11 @@
 package cmc
 
+import (
+	"fmt"
+	"mime"
+	"strings"
+)
+
 // Kind is what a body is, by its media type (RFC 5273, Section 3).
 type Kind int
 
@@ -26,4 +32,29 @@ const (
 )
 
 // KindOf reads a Content-Type value. Types and smime-type are compared without regard to case. Errors: ErrMediaType.
-func KindOf(contentType string) (Kind, error) { return KindUnlabelled, ErrMediaType }
+func KindOf(contentType string) (Kind, error) {
+	media, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return KindUnlabelled, fmt.Errorf("%w: %w", ErrMediaType, err)
+	}
+	switch media {
+	case "application/pkcs10":
+		return KindSimpleRequest, nil
+	case "application/pkcs7-mime":
+	default:
+		return KindUnlabelled, fmt.Errorf("%w: %q", ErrMediaType, media)
+	}
+	switch label, labelled := parameters["smime-type"]; strings.ToLower(label) {
+	case "cmc-request":
+		return KindFullRequest, nil
+	case "cmc-response":
+		return KindFullResponse, nil
+	case "certs-only":
+		return KindSimpleResponse, nil
+	default:
+		if labelled {
+			return KindUnlabelled, fmt.Errorf("%w: smime-type %q", ErrMediaType, label)
+		}
+	}
+	return KindUnlabelled, nil
+}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -30,6 +31,8 @@ type SignRequest struct {
 	Certificate *x509.Certificate
 	// Chain are further certificates to include. Certificate itself is not among them.
 	Chain []*x509.Certificate
+	// CRLs are certificate revocation lists to include, DER, for a CMC response (RFC 5272, Section 6.10).
+	CRLs [][]byte
 	// SigningTime is the signing-time attribute, cut to seconds; zero leaves the attribute out.
 	SigningTime time.Time
 	// PSS signs with RSASSA-PSS instead of PKCS #1 v1.5. Only with an RSA key.
@@ -211,7 +214,10 @@ func (r *SignRequest) addSignedData(b *cryptobyte.Builder, contentType asn1.Obje
 				certificates = append(certificates, c.Raw)
 			}
 		}
-		b.AddBytes(appendSetOf(nil, 0xa0, certificates))
+		b.AddBytes(appendSetOf(nil, tagCertificates, certificates))
+	}
+	if len(r.CRLs) > 0 {
+		b.AddBytes(appendSetOf(nil, tagCRLs, slices.Clone(r.CRLs)))
 	}
 	b.AddASN1(cryptobyte_asn1.SET, func(b *cryptobyte.Builder) {
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
