@@ -59,6 +59,7 @@ func asError(err error) *Error {
 //     case, and no body, because Bouncy Castle 1.72 breaks on one.
 //   - 202 carries Retry-After in whole seconds (strongSwan and libest read no dates; RFC 7030, Section 4.2.3), 30 when
 //     e names none, and no body.
+//   - A refusal that is a Full PKI Response too (RFC 7030, Section 4.3.2) has it as body, whatever the status.
 //   - Every other status has a short text/plain body (RFC 8951, Section 5.1): the message, then the reason id and the
 //     section. 503 and 429 have Retry-After when e has.
 //
@@ -84,6 +85,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, realm string, e *Error) 
 		}
 	case http.StatusUnauthorized:
 		h["WWW-Authenticate"] = []string{`Basic realm="` + quotable(realm) + `"`}
+	}
+	if e.CMC != nil {
+		writeCMC(w, status, e.CMC)
+		return
 	}
 	if status == http.StatusAccepted || status == http.StatusUnauthorized {
 		h["Content-Length"] = []string{"0"}

@@ -2,6 +2,7 @@
 //
 //   - RFC 7030, with the corrections of RFC 8951
 //   - cacerts, csrattrs, simpleenroll and simplereenroll
+//   - full CMC (RFC 7030, Section 4.3): transport only
 //
 // Most programs use [Client], or a [Handler] over their own [Backend].
 // The package stores nothing and trusts nobody by default.
@@ -19,7 +20,7 @@ import (
 // Backend is what a [Handler] asks. Both methods may be called concurrently.
 // An error that is an *Error reaches the client as it says; every other error
 // becomes a bare 500. More abilities are further interfaces: [CSRAttrser],
-// [Admitter], [Linker], [Observer].
+// [FullCMCer], [Admitter], [Linker], [Observer].
 type Backend interface {
 	// CACerts returns the CA certificates to answer with, the issuing CA
 	// first and the self-signed root included (RFC 7030, Section 4.1.3).
@@ -97,4 +98,7 @@ type Error struct {
 	// RetryAfter is sent in whole seconds, rounded up, with 202 and 503.
 	RetryAfter time.Duration
 	Err        error // the cause, for the log only
+	// CMC is the DER of a Full PKI Response that says the same (RFC 7030, Section 4.3.2). It is sent in place of text, with
+	// 202 and 401 as well. Nil for every other operation than fullcmc.
+	CMC []byte
 }

@@ -46,6 +46,10 @@ func operationFor(op Operation) *operation {
 		return &operation{section: "RFC 8295, Section 3", serve: (*exchange).eeCerts, offered: offersDistribution}
 	case OpCRLs:
 		return &operation{section: "RFC 8295, Section 4", serve: (*exchange).crls, offered: offersDistribution}
+	case OpFullCMC:
+		return &operation{
+			post: true, takes: "a Full PKI Request", section: "RFC 7030, Section 4.3", serve: (*exchange).fullCMC, offered: offersFullCMC,
+		}
 	}
 	return nil
 }
