@@ -42,6 +42,33 @@ const sectionCSR = "RFC 2986, Section 4"
 //
 // Errors: always an [*Error] with status 400.
 func ParseCSR(der []byte) (*CSR, error) {
+	csr, e := parseCSR(der)
+	if e == nil {
+		e = checkCSRSignature(csr.CertificateRequest)
+	}
+	if e != nil {
+		return nil, e
+	}
+	return csr, nil
+}
+
+// ParseAsked is ParseCSR for a request whose signature proves nothing: one that was put together from what somebody else
+// has verified, such as a CRMF request (RFC 5272, Section 3.2.1.2.2) or one that an RA has changed. Everything but the
+// signature is checked.
+//
+// Errors: as ParseCSR.
+func ParseAsked(der []byte) (*CSR, error) {
+	csr, e := parseCSR(der)
+	if e == nil {
+		e = checkCSRKey(csr.CertificateRequest)
+	}
+	if e != nil {
+		return nil, e
+	}
+	return csr, nil
+}
+
+func parseCSR(der []byte) (*CSR, *Error) {
 	if len(der) > maxCSR {
 		return nil, refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR is larger than 96 KiB. Ask for less in it.")
 	}
@@ -59,9 +86,6 @@ func ParseCSR(der []byte) (*CSR, error) {
 		ChangeSubjectName: scan.changeSubject,
 	}
 	if e := checkCSRNames(parsed); e != nil {
-		return nil, e
-	}
-	if e := checkCSRSignature(parsed); e != nil {
 		return nil, e
 	}
 	return csr, nil
@@ -104,7 +128,8 @@ func hasControl(s string) bool {
 	return false
 }
 
-func checkCSRSignature(csr *x509.CertificateRequest) *Error {
+// checkCSRKey refuses keys that cannot be verified with, or cost too much.
+func checkCSRKey(csr *x509.CertificateRequest) *Error {
 	switch csr.PublicKeyAlgorithm {
 	case x509.RSA, x509.ECDSA, x509.Ed25519:
 	default:
@@ -114,6 +139,13 @@ func checkCSRSignature(csr *x509.CertificateRequest) *Error {
 	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && (key.N.BitLen() < minRSABits || key.N.BitLen() > maxRSABits) {
 		return refuse(http.StatusBadRequest, ReasonCSRKeySize, sectionCSR,
 			"The RSA key of the CSR has too few or too many bits. Use 2048 to 4096.")
+	}
+	return nil
+}
+
+func checkCSRSignature(csr *x509.CertificateRequest) *Error {
+	if e := checkCSRKey(csr); e != nil {
+		return e
 	}
 	switch csr.SignatureAlgorithm {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:

@@ -187,8 +187,8 @@ func (s *Service) stillGood(ctx context.Context, v *version, c *Case) *Decision 
 		case k == nil || k.Disabled || !bytes.Equal(k.Salt, i.salt) || k.Group != i.Group:
 			return deny(ReasonBadCredentials, rule)
 		}
-	case IDevID, Operator:
-		// Neither is on record as a credential.
+	case IDevID, SharedSecret, Operator:
+		// None is on record as a credential.
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (b *budget) turn(at time.Time) {
 // this request counts.
 func (s *Service) addressBudget(v *version, c *Case, count bool) *Decision {
 	limit := v.Limits.EnrollmentsPerAddress
-	if limit == 0 || c.Operation != OpEnroll && c.Operation != OpRenew && c.Operation != OpVoucher {
+	if limit == 0 || c.Operation != OpEnroll && c.Operation != OpRenew && c.Operation != OpVoucher && c.Operation != OpFullCMC {
 		return nil
 	}
 	key := addressKey(c.Address.Addr())
@@ -96,7 +96,7 @@ func (s *Service) deviceBudget(v *version, c *Case, key string, count bool) *Dec
 // name and must not be able to use up what the device or others have.
 func (c *Case) spender(key string) string {
 	switch {
-	case c.aboutItself(), c.Identity.Kind == IDevID, c.Identity.Kind == Basic && !c.Identity.Group:
+	case c.aboutItself(), c.Identity.Kind == IDevID, (c.Identity.Kind == Basic || c.Identity.Kind == SharedSecret) && !c.Identity.Group:
 		return key
 	default:
 		return key + "\x00" + c.Identity.Credential

@@ -76,15 +76,21 @@ const (
 	OpVoucher = "requestvoucher"
 	OpCSRAttr = "csrattrs"
 	OpStatus  = "status"
+	// OpFullCMC is a Full PKI Request (RFC 7030, Section 4.3) as a whole; each
+	// certification request in it is an OpEnroll or OpRenew on the road "cmc".
+	OpFullCMC = "fullcmc"
 )
 
 // Case holds the facts of one request. Fields that do not apply are zero.
 type Case struct {
-	RequestID    string
-	Domain       string
-	Road         string // "est", "brski", "operator"
-	Operation    string
-	Posted       string // of a renewal: the operation it was posted to, where that may differ
+	RequestID string
+	Domain    string
+	Road      string // "est", "cmc", "brski", "operator"
+	Operation string
+	Posted    string // of a renewal: the operation it was posted to, where that may differ
+	// Replayable says that the request proves who made it and not that he sends
+	// it: a signed message that others may have a copy of.
+	Replayable   bool
 	Label        *Label // of an EST request
 	At           time.Time
 	Address      netip.AddrPort
@@ -126,19 +132,22 @@ type IdentityKind string
 
 // The kinds. The zero value is a peer that has not.
 const (
-	Basic    IdentityKind = "basic"    // HTTP Basic
-	IDevID   IdentityKind = "idevid"   // a manufacturer's certificate
-	LDevID   IdentityKind = "ldevid"   // a certificate of ours
-	RA       IdentityKind = "ra"       // a certificate of ours with id-kp-cmcRA
-	Operator IdentityKind = "operator" // the operator's interface
+	Basic IdentityKind = "basic" // HTTP Basic
+	// SharedSecret is knowledge of a secret of Settings.CMC, proven by
+	// Identity Proof V2 (RFC 5272, Section 6.2.1).
+	SharedSecret IdentityKind = "shared-secret"
+	IDevID       IdentityKind = "idevid"   // a manufacturer's certificate
+	LDevID       IdentityKind = "ldevid"   // a certificate of ours
+	RA           IdentityKind = "ra"       // a certificate of ours with id-kp-cmcRA
+	Operator     IdentityKind = "operator" // the operator's interface
 )
 
 // Identity is who asks, authenticated.
 type Identity struct {
 	Kind        IdentityKind
-	Credential  string            // "basic:USER", "cert:SHA256HEX", or the operator's name
-	User        string            // of Basic
-	Group       bool              // of Basic: may enroll any name the profile allows
+	Credential  string            // "basic:USER", "secret:NAME", "cert:SHA256HEX", or the operator's name
+	User        string            // of Basic and SharedSecret
+	Group       bool              // of Basic and SharedSecret: may enroll any name the profile allows
 	Certificate *x509.Certificate // of the others
 	Record      *Certificate      // of LDevID and RA
 	Device      *Device           // of LDevID and RA: whose certificate it is

@@ -48,7 +48,15 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 	if d := checkBinding(c.Label, c, r); d != nil {
 		return nil, d
 	}
-	c.CSR, c.Evidence = r.CSR.CertificateRequest, r.CSR.Raw
+	return s.enrollCSR(ctx, v, c, r.CSR)
+}
+
+// enrollCSR decides about a request whose sender is known, and issues: here all
+// roads come together.
+func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.CSR) ([]byte, *Decision) {
+	if c.CSR = csr.CertificateRequest; c.Evidence == nil {
+		c.Evidence = csr.Raw
+	}
 	if d := renamed(c); d != nil {
 		return nil, d
 	}
@@ -76,6 +84,9 @@ func renamed(c *Case) *Decision {
 // the request is about.
 func decideNames(c *Case) *Decision {
 	p := c.Label.Profile
+	if d := checkExtensions(c.CSR); d != nil {
+		return d
+	}
 	if err := p.CheckKey(c.CSR.PublicKey); err != nil {
 		return &Decision{Reason: ReasonKeyRefused, Rule: "key", Message: sentence(ReasonKeyRefused, err), Err: err}
 	}
@@ -130,7 +141,7 @@ func (c *Case) knownFacts() *Facts {
 	case c.aboutItself():
 		d := c.Identity.Device
 		f.DeviceID, f.Manufacturer, f.SerialNumber = d.ID, d.Manufacturer, d.SerialNumber
-	case c.Identity.Kind == Basic && !c.Identity.Group:
+	case (c.Identity.Kind == Basic || c.Identity.Kind == SharedSecret) && !c.Identity.Group:
 		f.SerialNumber = c.Identity.User
 	}
 	return f

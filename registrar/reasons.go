@@ -119,7 +119,7 @@ func Explain(id string) ReasonText {
 // Reasons lists every reason id that ends in an answer to a peer, in the order
 // of the constants.
 func Reasons() []ReasonText {
-	return append(append(append(generalReasons(), identityReasons()...), decisionReasons()...), voucherReasons()...)
+	return append(append(append(generalReasons(), identityReasons()...), decisionReasons()...), append(cmcReasons(), voucherReasons()...)...)
 }
 
 func generalReasons() []ReasonText {

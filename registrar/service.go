@@ -65,6 +65,7 @@ type Service struct {
 var (
 	_ est.Backend    = (*Service)(nil)
 	_ est.CSRAttrser = (*Service)(nil)
+	_ est.FullCMCer  = (*Service)(nil)
 	_ est.Admitter   = (*Service)(nil)
 	_ est.Observer   = (*Service)(nil)
 )
@@ -179,6 +180,9 @@ func (s *Service) Admit(_ context.Context, r *est.Request) error {
 	c := s.estCase(v, r)
 	if c.Label == nil {
 		return deny(ReasonUnknownLabel, "label").answer(c)
+	}
+	if c.Operation == OpFullCMC && !c.Label.FullCMC {
+		return notOffered()
 	}
 	if d := s.addressBudget(v, c, false); d != nil {
 		return d.answer(c)

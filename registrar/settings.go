@@ -51,6 +51,10 @@ type Settings struct {
 	// Required with manufacturers.
 	DialMASA func(m *Manufacturer, url string) (brski.MASA, error)
 
+	// CMC is what the operation fullcmc needs; required where a label offers it
+	// and there is no Signer.
+	CMC *CMC
+
 	// Ask decides the cases of labels and manufacturers with Webhook. Nil refuses them.
 	Ask Ask
 
@@ -85,6 +89,11 @@ type Label struct {
 	// Link says which binding is compared, and what becomes of the connection
 	// then. Its Required and IgnorePassword are set by Linking.
 	Link est.LinkPolicy
+	// FullCMC offers Full PKI Requests (RFC 7030, Section 4.3) to all who may
+	// enroll here otherwise.
+	FullCMC bool
+	// SharedSecret lets devices enroll with a shared secret of Settings.CMC.
+	SharedSecret bool
 	// CSRAttrs is the DER of a CsrAttrs (RFC 7030, Section 4.5.2); nil for none.
 	CSRAttrs []byte
 }

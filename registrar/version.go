@@ -22,6 +22,7 @@ type version struct {
 	chain         []*x509.Certificate // the issuer's
 	anchors       *x509.CertPool      // DeviceAnchors
 	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
+	cmc           *cmcSide            // of CMC; nil where no label offers it
 	ours          [][]byte            // DER of the certificates that a voucher may pin
 }
 
@@ -58,6 +59,9 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	}
 	v.CRLLifetime = orDefault(v.CRLLifetime, 7*24*time.Hour)
 	if err := v.checkLabels(); err != nil {
+		return nil, err
+	}
+	if err := v.checkCMC(); err != nil {
 		return nil, err
 	}
 	return v, v.checkManufacturers()

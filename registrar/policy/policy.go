@@ -112,6 +112,10 @@ func method(c *registrar.Case) *registrar.Decision {
 		if c.Label.Basic && !renews {
 			return nil
 		}
+	case registrar.SharedSecret:
+		if c.Label.SharedSecret && !renews {
+			return nil
+		}
 	case registrar.IDevID:
 		if renews {
 			// strongSwan's pki posts to simplereenroll with any certificate.
@@ -160,7 +164,7 @@ func ownNames(c *registrar.Case) *registrar.Decision {
 		if !free && !registrar.OwnNames(c.SerialNumber, c.Subject, &c.Names) {
 			return denyText(registrar.ReasonForeignName, "the names in the request must be the serial number of the device's certificate")
 		}
-	case registrar.Basic:
+	case registrar.Basic, registrar.SharedSecret:
 		if !c.Identity.Group && !free && !registrar.OwnNames(c.Identity.User, c.Subject, &c.Names) {
 			return denyText(registrar.ReasonForeignName, "the names in the request must be the user name of the credential")
 		}
@@ -243,11 +247,13 @@ func askedAgain(c *registrar.Case) *registrar.Decision {
 }
 
 // repeatedRenewal answers a renewal whose answer may have been lost: the same
-// certificate, key and names within ten minutes.
+// certificate, key and names within ten minutes. What may be a copy in
+// somebody else's hands gets nothing new at any time: neither certificates to
+// use up the device's budget, nor renewals to use up their number.
 func repeatedRenewal(c *registrar.Case) *registrar.Decision {
 	const window = 10 * time.Minute
 	if c.Current == nil || c.Current.Operation != registrar.OpRenew || c.Current.Credential != c.Identity.Credential ||
-		c.At.Sub(c.Current.IssuedAt) > window {
+		c.At.Sub(c.Current.IssuedAt) > window && !(c.Replayable && c.At.Before(c.Current.NotAfter)) {
 		return nil
 	}
 	return again()
