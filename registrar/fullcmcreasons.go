@@ -158,7 +158,17 @@ type refused struct {
 	status cmc.Status // zero for failed
 	info   cmc.FailInfo
 	bodies []cmc.BodyPartPath
-	token  []byte // of one that waits
+	token  []byte     // of one that waits
+	e      *est.Error // what HTTP says; set when it is on record
+}
+
+// asRefusal is the est.Error that Service.refuse returns.
+func asRefusal(err error, d *Decision, c *Case) *est.Error {
+	var e *est.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return d.answer(c)
 }
 
 // refuseParts refuses parts of a message.

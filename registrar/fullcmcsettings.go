@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type cmcSide struct {
 	chain       []*x509.Certificate // what goes into responses: CAs without roots
 	keys        []*cms.RecipientKey
 	secrets     map[string]*CMCSecret
+	nobody      est.Secret // of the names that there are not
 	legacy      bool
 	probe       signerProbe
 }
@@ -76,7 +78,8 @@ func (v *version) checkCMC() error {
 	}
 	v.cmc = &cmcSide{
 		key: signer.Key, certificate: signer.Certificate, legacy: set.AllowSHA1, secrets: make(map[string]*CMCSecret, len(set.Secrets)),
-		keys: []*cms.RecipientKey{{Certificate: signer.Certificate, Key: signer.Key}},
+		nobody: est.Secret(rand.Text()),
+		keys:   []*cms.RecipientKey{{Certificate: signer.Certificate, Key: signer.Key}},
 	}
 	for _, c := range signer.Chain {
 		if c.CheckSignatureFrom(c) != nil {
