@@ -4,14 +4,36 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/briskest/briskest/internal/testbed"
 )
+
+// program builds briskest, once for all tests.
+var program = sync.OnceValues(func() (string, error) {
+	if err := os.MkdirAll(programDir(), 0o700); err != nil {
+		return "", err
+	}
+	return testbed.BuildIn(programDir(), "briskest")
+})
+
+func programDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("briskest-interop-%d", os.Getpid()))
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := os.RemoveAll(programDir()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
 
 // site is a registrar that runs, and what its clients need to know.
 type site struct {
@@ -43,7 +65,11 @@ const labels = `
 // newSite makes a quickstart's folder and starts its registrar with more labels.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{bed: testbed.Once(t)}
+	briskest, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{bed: testbed.OnceIn(t, briskest, filepath.Join(t.TempDir(), "q"))}
 	s.edit(t, "registrar/profiles/device.yaml", "registrar/profiles/linked.yaml", "name: device", "name: linked",
 		"allow_same_name_other_key:", "proof_of_possession_linking: required\nallow_same_name_other_key:")
 	s.edit(t, "registrar.yaml", "registrar.yaml", "\nlabels:\n", "\nlabels:"+labels,

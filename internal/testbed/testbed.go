@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -70,32 +71,43 @@ func missing(t testing.TB, what string) {
 // without the race detector, and returns its path.
 func Build(t testing.TB, command string) string {
 	t.Helper()
-	root := moduleRoot(t)
-	out := filepath.Join(t.TempDir(), command)
-	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+command)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./cmd/%s: %v\n%s", command, err, text)
+	out, err := BuildIn(t.TempDir(), command)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
 
+// BuildIn is Build for a package whose tests share the program: it writes to
+// the folder dir, which the caller removes.
+func BuildIn(dir, command string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, command)
+	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+command)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/%s: %w\n%s", command, err, text)
+	}
+	return out, nil
+}
+
 // moduleRoot finds the folder with the product's go.mod above the test.
-func moduleRoot(t testing.TB) string {
-	t.Helper()
+func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 		if err == nil && bytes.HasPrefix(data, []byte("module github.com/briskest/briskest\n")) {
-			return dir
+			return dir, nil
 		}
 	}
-	t.Fatal("no go.mod of the product above the test's folder")
-	return ""
+	return "", errors.New("no go.mod of the product above the test's folder")
 }
 
 // Start builds the program and runs a quickstart in a fresh directory until
@@ -125,7 +137,13 @@ func StartIn(t testing.TB, program, dir string) *Bed {
 // whose servers do not run.
 func Once(t testing.TB) *Bed {
 	t.Helper()
-	b := &Bed{Program: Build(t, "briskest"), Dir: filepath.Join(t.TempDir(), "q")}
+	return OnceIn(t, Build(t, "briskest"), filepath.Join(t.TempDir(), "q"))
+}
+
+// OnceIn is Once with the given program and directory.
+func OnceIn(t testing.TB, program, dir string) *Bed {
+	t.Helper()
+	b := &Bed{Program: program, Dir: dir}
 	if out, errs, code := Run(t, b.Program, "quickstart", "--once", "--dir", b.Dir); code != 0 {
 		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
 	}
