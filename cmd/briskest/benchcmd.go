@@ -20,6 +20,7 @@ import (
 
 type benchCmd struct {
 	EST   benchESTCmd   `cmd:"" name:"est" help:"Enroll against a running registrar and against a bare floor, and print the ratios."`
+	Storm benchStormCmd `cmd:"" help:"Have thousands of clients enroll at once at a running registrar, each until it has its certificate."`
 	Floor benchFloorCmd `cmd:"" hidden:"" help:"Run the bare floor."`
 }
 

@@ -78,24 +78,31 @@ func Enroll(ctx context.Context, t *Target, l Load) (*Run, error) {
 
 // requests makes base64 CSRs, each with its own P-256 key and name.
 func requests(n int) ([][]byte, error) {
-	var prefix [6]byte
-	if _, err := rand.Read(prefix[:]); err != nil {
-		return nil, err
+	bodies, _, err := namedRequests(n)
+	return bodies, err
+}
+
+// namedRequests returns also what the names begin with; a number of six digits follows.
+func namedRequests(n int) (bodies [][]byte, prefix string, err error) {
+	var random [6]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return nil, "", err
 	}
-	bodies := make([][]byte, n)
+	prefix = "bench-" + hex.EncodeToString(random[:]) + "-"
+	bodies = make([][]byte, n)
 	for i := range bodies {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		name := fmt.Sprintf("bench-%s-%06d", hex.EncodeToString(prefix[:]), i)
+		name := fmt.Sprintf("%s%06d", prefix, i)
 		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		bodies[i] = base64.StdEncoding.AppendEncode(nil, der)
 	}
-	return bodies, nil
+	return bodies, prefix, nil
 }
 
 // drive sends the bodies from l.Clients goroutines and returns each latency.
