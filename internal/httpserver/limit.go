@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 )
@@ -60,54 +59,4 @@ func holder(address string) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
-}
-
-// limitListener accepts no more than its capacity of connections at a time,
-// and of one address no more than its share: the rest are closed at once.
-type limitListener struct {
-	net.Listener
-	places chan struct{}
-	shares *shares
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newLimitListener(l net.Listener, n int, s *shares) net.Listener {
-	return &limitListener{Listener: l, places: make(chan struct{}, n), shares: s, closed: make(chan struct{})}
-}
-
-func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			<-l.places
-			return nil, err
-		}
-		of := holder(conn.RemoteAddr().String())
-		if l.shares.take(of) {
-			return &limitConn{Conn: conn, release: sync.OnceFunc(func() { l.shares.leave(of); <-l.places })}, nil
-		}
-		_ = conn.Close() // its peer has others
-	}
-}
-
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *limitConn) Close() error {
-	err := c.Conn.Close()
-	c.release()
-	return err
 }

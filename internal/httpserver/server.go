@@ -29,6 +29,10 @@ type Config struct {
 	// MaxConnections bounds the open connections; more wait in the kernel's
 	// queue. Zero: 8192.
 	MaxConnections int
+	// MaxHandshakes bounds the connections between their beginning and the end
+	// of their first request's header; more wait, and one address has an eighth of
+	// them, and 8, at most. Zero: 512.
+	MaxHandshakes int
 	// MaxInFlight bounds the requests being answered; more get 503 with
 	// Retry-After. Zero: 1024.
 	MaxInFlight int
@@ -69,6 +73,9 @@ func New(l net.Listener, c Config) *Server {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 8192
 	}
+	if c.MaxHandshakes == 0 {
+		c.MaxHandshakes = 512
+	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = 1024
 	}
@@ -89,9 +96,10 @@ func New(l net.Listener, c Config) *Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         settled,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
-	s.listener = tls.NewListener(newLimitListener(l, c.MaxConnections, newShares(c.ConnectionsPerAddress, c.MaxConnections)), TLSConfig(c.Certificates))
+	s.listener = tls.NewListener(newWaitingRoom(l, &c), TLSConfig(c.Certificates))
 	return s
 }
 
