@@ -70,7 +70,7 @@ func ParseAsked(der []byte) (*CSR, error) {
 
 func parseCSR(der []byte) (*CSR, *Error) {
 	if len(der) > maxCSR {
-		return nil, refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR is larger than 96 KiB. Ask for less in it.")
+		return nil, csrTooLarge()
 	}
 	scan, e := scanCSR(der)
 	if e != nil {
@@ -89,6 +89,10 @@ func parseCSR(der []byte) (*CSR, *Error) {
 		return nil, e
 	}
 	return csr, nil
+}
+
+func csrTooLarge() *Error {
+	return refuse(http.StatusBadRequest, ReasonCSRTooLarge, sectionCSR, "The CSR is larger than 96 KiB. Ask for less in it.")
 }
 
 func notCSR(err error) *Error {

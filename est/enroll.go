@@ -8,14 +8,7 @@ import (
 
 // enroll answers RFC 7030, Sections 4.2.1 and 4.2.2.
 func (x *exchange) enroll() *Error {
-	if e := checkMediaType(x.r.Header); e != nil {
-		if e.Reason == ReasonMediaType {
-			// RFC 9110, Section 15.5.16: say what would be taken.
-			x.w.Header()["Accept"] = []string{typePKCS10}
-		}
-		return e
-	}
-	der, e := x.readCSR()
+	der, e := x.readPKCS10()
 	if e != nil {
 		return e
 	}
@@ -38,6 +31,18 @@ func (x *exchange) enroll() *Error {
 	}
 	x.answer(typeCerts, answer)
 	return nil
+}
+
+// readPKCS10 returns the DER of a body of type application/pkcs10.
+func (x *exchange) readPKCS10() ([]byte, *Error) {
+	if e := checkMediaType(x.r.Header); e != nil {
+		if e.Reason == ReasonMediaType {
+			// RFC 9110, Section 15.5.16: say what would be taken.
+			x.w.Header()["Accept"] = []string{typePKCS10}
+		}
+		return nil, e
+	}
+	return x.readCSR()
 }
 
 // readCSR returns the body's DER, which the caller owns. Content-Transfer-Encoding is ignored (RFC 8951, Section 3).

@@ -12,6 +12,7 @@ const (
 	OpSimpleEnroll   Operation = "simpleenroll"
 	OpSimpleReenroll Operation = "simplereenroll"
 	OpServerKeyGen   Operation = "serverkeygen"
+	OpKeyReturn      Operation = "serverkeygen/return" // RFC 8295, Section 8
 	OpFullCMC        Operation = "fullcmc"
 	OpPAL            Operation = "pal"     // RFC 8295, Section 2
 	OpEECerts        Operation = "eecerts" // RFC 8295, Section 3
@@ -49,6 +50,14 @@ func operationFor(op Operation) *operation {
 	case OpFullCMC:
 		return &operation{
 			post: true, takes: "a Full PKI Request", section: "RFC 7030, Section 4.3", serve: (*exchange).fullCMC, offered: offersFullCMC,
+		}
+	case OpServerKeyGen:
+		return &operation{
+			post: true, takes: "a PKCS#10 request", section: sectionKeyGen, serve: (*exchange).serverKeyGen, offered: offersKeyGeneration,
+		}
+	case OpKeyReturn:
+		return &operation{
+			post: true, takes: "a receipt", section: sectionKeyReturn, serve: (*exchange).keyReturn, offered: takesReceipts,
 		}
 	}
 	return nil

@@ -53,6 +53,14 @@ const (
 	ReasonReenrollChangeSubject = "reenroll-change-subject"  // (403) a ChangeSubjectName attribute
 	ReasonReenrollCertificate   = "reenroll-bad-certificate" // (403) the certificate's own names cannot be read
 
+	// serverkeygen; (400) unless another status is given.
+	ReasonKeyGenAttribute    = "key-attribute"    // a key identifier or SMIMECapabilities that cannot be read, or two of them
+	ReasonKeyGenCapabilities = "key-capabilities" // no SMIMECapabilities, or none that is served
+	ReasonKeyGenKey          = "key-identifier"   // a key to encrypt with that is unknown, or not for that
+	ReasonKeyGenStrength     = "key-strength"     // (403) the connection is weaker than the key
+	ReasonKeyGenPKCS12       = "key-pkcs12"       // PKCS#12 encrypted to a certificate
+	ReasonKeyReceipt         = "key-receipt"      // not a receipt or error of RFC 7191
+
 	// The backend.
 	ReasonInternal = "internal" // (500) an error that is not an *Error; its text is for the log only
 )
