@@ -80,15 +80,19 @@ func parseCSR(der []byte) (*CSR, *Error) {
 	if err != nil {
 		return nil, notCSR(err)
 	}
-	csr := &CSR{
-		CertificateRequest: parsed, ChallengePassword: scan.challenges.password, OTPChallenge: Secret(scan.challenges.otp),
-		RevocationChallenge: Secret(scan.challenges.revocation), IdentityLinking: scan.challenges.linking,
-		ChangeSubjectName: scan.changeSubject,
-	}
+	csr := scan.csr(parsed)
 	if e := checkCSRNames(parsed); e != nil {
 		return nil, e
 	}
 	return csr, nil
+}
+
+// csr puts together what two readers have read.
+func (s *csrScan) csr(parsed *x509.CertificateRequest) *CSR {
+	return &CSR{
+		CertificateRequest: parsed, ChallengePassword: s.challenges.password, OTPChallenge: Secret(s.challenges.otp),
+		RevocationChallenge: Secret(s.challenges.revocation), IdentityLinking: s.challenges.linking, ChangeSubjectName: s.changeSubject,
+	}
 }
 
 func csrTooLarge() *Error {

@@ -1,7 +1,7 @@
 // Package est implements Enrollment over Secure Transport, client and server:
 //
 //   - RFC 7030, with the corrections of RFC 8951
-//   - cacerts, csrattrs, simpleenroll and simplereenroll
+//   - cacerts, csrattrs, simpleenroll, simplereenroll and serverkeygen (with PKCS#12 and receipts of RFC 8295, Section 8)
 //   - full CMC (RFC 7030, Section 4.3): transport only
 //
 // Most programs use [Client], or a [Handler] over their own [Backend].

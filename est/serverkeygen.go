@@ -79,15 +79,16 @@ func (x *exchange) serverKeyGen() *Error {
 		return e
 	}
 	x.req.CSR = r.CSR
-	r.EnrollRequest = x.req
 	if err := x.checkLink(); err != nil {
 		return asError(err)
 	}
+	r.EnrollRequest = x.req
 	generator, ok := x.h.Backend.(KeyGenerator)
 	if !ok {
 		return asError(errors.New("the backend generates no keys"))
 	}
 	k, err := generator.GenerateKey(x.r.Context(), r)
+	x.req.linked = r.linked
 	if err != nil {
 		return asError(err)
 	}

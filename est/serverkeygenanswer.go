@@ -142,6 +142,7 @@ func (x *exchange) write(contentType string, body []byte, base64 bool) {
 	}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	header["Cache-Control"] = []string{"no-store"}
+	x.settleLink(http.StatusOK)
 	x.w.WriteHeader(http.StatusOK)
 	_, _ = x.w.Write(body) // an error means that the peer is gone
 }

@@ -63,7 +63,7 @@ func (r *KeyRequest) parse(der []byte) *Error {
 	if e := checkCSRNames(parsed); e != nil {
 		return e
 	}
-	r.CSR = &CSR{CertificateRequest: parsed, ChallengePassword: scan.challenge, ChangeSubjectName: scan.changeSubject}
+	r.CSR = scan.csr(parsed)
 	r.Wish = wishedKey(spki)
 	return r.parseAttributes(attributes)
 }

@@ -30,6 +30,7 @@ const (
 	KindCredentialAdded    = "credential-added"
 	KindCredentialDisabled = "credential-disabled"
 	KindCRLSigned          = "crl-signed"
+	KindKeyReceipt         = "key-receipt" // of a client, for a generated key (RFC 8295, Section 8)
 )
 
 // body writes a JSON object member by member. It is on the path of every
@@ -144,7 +145,11 @@ func (c *Case) actor() string {
 
 // facts are the members every entry about a request has.
 func (c *Case) facts(v *version) *body {
-	b := newBody().str("operation", c.Operation).str("request", c.RequestID).str("settings", v.Version)
+	operation := c.Operation
+	if c.Generate != nil {
+		operation = OpKeyGen
+	}
+	b := newBody().str("operation", operation).str("request", c.RequestID).str("settings", v.Version)
 	if c.Label != nil {
 		b.str("label", c.Label.Name)
 	}

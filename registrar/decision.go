@@ -74,7 +74,7 @@ const (
 	OpEnroll  = "simpleenroll"
 	OpRenew   = "simplereenroll"
 	OpVoucher = "requestvoucher"
-	OpCSRAttr = "csrattrs"
+	OpCSRAttr = "csrattrs" // OpKeyGen is an OpEnroll or an OpRenew with Case.Generate
 	OpStatus  = "status"
 	// OpFullCMC is a Full PKI Request (RFC 7030, Section 4.3) as a whole; each
 	// certification request in it is an OpEnroll or OpRenew on the road "cmc".
@@ -105,6 +105,10 @@ type Case struct {
 	// the same names authenticates.
 	NameOwner *Device
 	Voucher   *VoucherRecord // newest exchange of Device; loaded where the label's rule needs it
+
+	// Generate is what is special about a request whose key is made here; nil for the others. CSR has no key then until the
+	// case is decided.
+	Generate *Generation
 
 	CSR       *x509.CertificateRequest
 	Subject   pkix.RDNSequence // as the profile decided

@@ -45,6 +45,11 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 	if c.Identity.Kind == LDevID {
 		c.Operation, c.Posted = OpRenew, c.Operation
 	}
+	if c.Generate != nil {
+		if d := c.mayGenerate(); d != nil {
+			return nil, d
+		}
+	}
 	if d := checkBinding(c.Label, c, r); d != nil {
 		return nil, d
 	}
@@ -87,14 +92,16 @@ func decideNames(c *Case) *Decision {
 	if d := checkExtensions(c.CSR); d != nil {
 		return d
 	}
-	if err := p.CheckKey(c.CSR.PublicKey); err != nil {
-		return &Decision{Reason: ReasonKeyRefused, Rule: "key", Message: sentence(ReasonKeyRefused, err), Err: err}
+	if c.Generate == nil { // otherwise there is none yet
+		if err := p.CheckKey(c.CSR.PublicKey); err != nil {
+			return &Decision{Reason: ReasonKeyRefused, Rule: "key", Message: sentence(ReasonKeyRefused, err), Err: err}
+		}
+		c.KeyHash = sha256.Sum256(c.CSR.RawSubjectPublicKeyInfo)
 	}
 	var err error
 	if c.Subject, c.Names, err = p.Names(c.knownFacts(), c.asked()); err != nil {
 		return &Decision{Reason: ReasonNamesRefused, Rule: "names", Message: sentence(ReasonNamesRefused, err), Err: err}
 	}
-	c.KeyHash = sha256.Sum256(c.CSR.RawSubjectPublicKeyInfo)
 	c.NamesHash = namesHash(c.Subject, &c.Names)
 	switch {
 	case c.aboutItself():
@@ -180,6 +187,11 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 	// read, or supposed; the second round sees what it says.
 	for round := 0; ; round++ {
 		d := s.decide(ctx, v, c, round == 0)
+		if d.Verdict != Deny {
+			if bad := s.protectKey(ctx, v, c); bad != nil {
+				return nil, bad
+			}
+		}
 		if d.Verdict == Wait {
 			if d = s.resolve(ctx, v, c, d); d.Verdict == Allow { // somebody was asked: that takes time
 				if gone := s.stillGood(ctx, v, c); gone != nil {
@@ -194,6 +206,9 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 			return c.Current.Raw, nil
 		}
 		if d := s.deviceBudget(v, c, spender, false); d != nil {
+			return nil, d
+		}
+		if d := s.makeKey(ctx, c); d != nil {
 			return nil, d
 		}
 		raw, refused := s.issue(ctx, v, c, d)
@@ -211,7 +226,8 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 // the policy then allows, and the intent is recorded only if it is so.
 func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool) *Decision {
 	c.forgetRecord()
-	if c.Supposed = suppose && !c.aboutItself() && c.Identity.Kind != IDevID; c.Supposed {
+	known := c.aboutItself() || c.Identity.Kind == IDevID || c.Generate != nil && c.Generate.request.CertificateKeyID != nil
+	if c.Supposed = suppose && !known; c.Supposed {
 		if d := s.policy(&v.Settings, c); d.Verdict == Allow {
 			return d
 		}

@@ -69,7 +69,7 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	c := i.c
 	row := &Certificate{
 		Domain: i.v.Domain, Serial: in.Serial, DeviceID: i.device.ID, Status: Intended, Profile: in.Profile, Version: in.Version,
-		Operation: c.Operation, Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
+		Operation: c.rowOperation(), Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
 		Credential: c.Identity.Credential, NotBefore: in.NotBefore, NotAfter: in.NotAfter, IntendedAt: c.At.UTC(),
 	}
 	change := &Change{Intents: []*Certificate{row}}
@@ -112,6 +112,7 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	change.PutDevices = []*Device{&device}
 	i.c.Device = &device
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
+	i.c.retireRepeatable(change, &row)
 	if err := i.s.store.Commit(ctx, change); err != nil {
 		if !errors.Is(err, ErrConflict) {
 			i.s.settleLater(change)
@@ -122,7 +123,8 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 }
 
 func (i *issuance) issuedBody(row *Certificate) *body {
-	return i.c.facts(i.v).hex("serial", row.Serial).str("profile", row.Profile).str("profile_version", row.Version).
+	b := i.c.Generate.generated(i.c.facts(i.v))
+	return b.hex("serial", row.Serial).str("profile", row.Profile).str("profile_version", row.Version).
 		str("subject", row.Subject).num("names", len(sanParts(&i.d.Names))).str("rule", i.d.Rule).time("not_after", row.NotAfter)
 }
 

@@ -5,6 +5,7 @@ import "context"
 // forgetRecord drops what was read of the device.
 func (c *Case) forgetRecord() {
 	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held, c.KeyCompromised = nil, nil, nil, nil, nil, false
+	c.loadRepeatable()
 }
 
 // loadEnrollment reads the facts about the device.
@@ -72,7 +73,7 @@ func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) err
 		Domain: v.Domain, DeviceID: c.Device.ID, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
 	}))
 	rules := c.Label.Profile.Rules()
-	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 {
+	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 && c.Generate == nil {
 		return err
 	}
 	var status CertificateStatus // replaced ones count only where renewals are counted
@@ -80,6 +81,7 @@ func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) err
 		status = Issued
 	}
 	c.Held, err = s.heldBy(ctx, v, c.Device.ID, status)
+	c.loadRepeatable()
 	return err
 }
 

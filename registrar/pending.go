@@ -85,7 +85,11 @@ func (c *Case) pending() *Pending {
 		p.Kind, p.Key, p.Subject = PendingVoucher, deviceKey(p.Manufacturer, p.SerialNumber), c.Identity.Certificate.Subject.String()
 		return p
 	}
-	p.Key = fmt.Sprintf("%s %s %s %s", hex.EncodeToString(c.KeyHash[:]), hex.EncodeToString(c.NamesHash[:]), c.Label.Name, c.Identity.Credential)
+	key := hex.EncodeToString(c.KeyHash[:])
+	if c.Generate != nil { // an approval is for one key: the next after the certificates there are
+		key = OpKeyGen + " " + c.Generate.mark
+	}
+	p.Key = fmt.Sprintf("%s %s %s %s", key, hex.EncodeToString(c.NamesHash[:]), c.Label.Name, c.Identity.Credential)
 	return p
 }
 

@@ -46,6 +46,8 @@ const (
 	ReasonNameReserved         = "name-reserved"   // it is the registrar's
 	ReasonKeyCompromised       = "key-compromised" // a certificate of it was revoked for that
 	ReasonBindingMissing       = est.ReasonLinkMissing
+	ReasonKeyGenNotAllowed     = "serverkeygen-not-allowed"
+	ReasonKeyEncryption        = "key-encryption-required"
 	ReasonDeviceBudget         = "device-budget"
 	ReasonAddressBudget        = "address-budget"
 
@@ -167,6 +169,8 @@ func decisionReasons() []ReasonText {
 		{ReasonNameReserved, http.StatusForbidden, authorization, "a name in the request is the registrar's own; only its operator gets certificates for it"},
 		{ReasonKeyCompromised, http.StatusForbidden, "RFC 5280, Section 5.3.1", "a certificate with this key was revoked because the key is compromised; generate a new key"},
 		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword or estIdentityLinking"},
+		{ReasonKeyGenNotAllowed, http.StatusForbidden, "RFC 7030, Section 4.4", "keys are not made for devices at this label; make the key on the device and use simpleenroll"},
+		{ReasonKeyEncryption, http.StatusForbidden, "RFC 7030, Section 4.4.1", "keys are sent encrypted only at this label: name a key to encrypt with in the CSR (DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities)"},
 		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
 		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},
 		{ReasonRenewalNotAllowed, http.StatusForbidden, renewal, "certificates are not renewed at this label"},

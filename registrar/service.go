@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +58,9 @@ type Service struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup // all goroutines of the service
 
-	exchanges exchanges
+	exchanges  exchanges
+	generators chan struct{} // one place a key that is being made
+
 	unsettled chan *Change // outcomes that could not be recorded; tried again by settle
 	started   atomic.Bool
 }
@@ -68,6 +71,9 @@ var (
 	_ est.FullCMCer  = (*Service)(nil)
 	_ est.Admitter   = (*Service)(nil)
 	_ est.Observer   = (*Service)(nil)
+
+	_ est.KeyGenerator = (*Service)(nil)
+	_ est.KeyReceiver  = (*Service)(nil)
 )
 
 // New returns a service that answers requests at once; [Service.Start] begins
@@ -82,7 +88,7 @@ func New(c Config) (*Service, error) {
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reports: newBudget(time.Hour, 1<<16),
 		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
-		unsettled: make(chan *Change, 256),
+		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -191,8 +197,12 @@ func (s *Service) Admit(_ context.Context, r *est.Request) error {
 }
 
 func (s *Service) estCase(v *version, r *est.Request) *Case {
+	operation := string(r.Operation)
+	if r.Operation == est.OpServerKeyGen { // decided as an enrollment
+		operation = OpEnroll
+	}
 	return &Case{
-		RequestID: r.ID, Domain: v.Domain, Road: "est", Operation: string(r.Operation),
+		RequestID: r.ID, Domain: v.Domain, Road: "est", Operation: operation,
 		Label: v.Labels[r.Label], At: r.At, Address: r.Peer.Address,
 	}
 }

@@ -54,6 +54,9 @@ type Settings struct {
 	// CMC is what the operation fullcmc needs; required where a label offers it
 	// and there is no Signer.
 	CMC *CMC
+	// KeyEncryptionKeys are shared with devices, to encrypt with them the keys
+	// that are made for them.
+	KeyEncryptionKeys []*KeyEncryptionKey
 
 	// Ask decides the cases of labels and manufacturers with Webhook. Nil refuses them.
 	Ask Ask
@@ -138,6 +141,9 @@ type ProfileRules struct {
 	MaxRenewals           int           // in a row; 0 for no limit
 	RenewalWindow         time.Duration // before the end of a certificate; 0 for always
 	RefuseSameKey         bool          // a renewal brings a new key
+	ServerKeys            string        // KeysCleartext or KeysEncrypted: whether keys are made here (RFC 7030, Section 4.4); empty for no
+	ServerKeyType         string        // of the keys that are made here, as est.KeyType
+	ServerKeyWishes       []string      // other kinds that a CSR with such a key may ask for
 }
 
 // UnlistedRule says what becomes of a device whose manufacturer is known and

@@ -64,6 +64,9 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	if err := v.checkCMC(); err != nil {
 		return nil, err
 	}
+	if err := v.checkKeys(); err != nil {
+		return nil, err
+	}
 	return v, v.checkManufacturers()
 }
 

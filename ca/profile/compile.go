@@ -420,19 +420,21 @@ func (c *compiler) policy(p *Profile) {
 		c.problem("renewal.max", "is negative; 0 is no limit")
 	}
 	if p.policy.ServerKeyGeneration == "off" {
-		if d.ServerKeyGeneration.Algorithm != "" {
+		if d.ServerKeyGeneration.Algorithm != "" || len(d.ServerKeyGeneration.OnRequest) > 0 {
 			c.problem("server_key_generation.algorithm", "is set, but the mode is off")
 		}
 		return
 	}
 	p.policy.ServerKeyAlgorithm = cmpOr(d.ServerKeyGeneration.Algorithm, "p256")
-	c.serverKey(p)
+	c.serverKey(p, "server_key_generation.algorithm", p.policy.ServerKeyAlgorithm)
+	p.policy.ServerKeyWishes = slices.Clone(d.ServerKeyGeneration.OnRequest)
+	for i, word := range p.policy.ServerKeyWishes {
+		c.serverKey(p, fmt.Sprintf("server_key_generation.on_request[%d]", i), word)
+	}
 }
 
 // serverKey refuses a generated key that the profile itself would refuse.
-func (c *compiler) serverKey(p *Profile) {
-	const field = "server_key_generation.algorithm"
-	word := p.policy.ServerKeyAlgorithm
+func (c *compiler) serverKey(p *Profile, field, word string) {
 	taken := false
 	switch word {
 	case "p256", "p384", "p521":

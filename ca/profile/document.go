@@ -234,6 +234,9 @@ type ServerKeyGeneration struct {
 	// Algorithm of the generated key: p256 (default), p384, p521, rsa2048,
 	// rsa3072, rsa4096 or ed25519; one that Keys takes.
 	Algorithm string `yaml:"algorithm,omitempty" json:"algorithm,omitempty"`
+	// OnRequest are further algorithms, which a client gets that sends a CSR with
+	// such a key; any other CSR gets Algorithm.
+	OnRequest []string `yaml:"on_request,omitempty" json:"on_request,omitempty"`
 }
 
 // Renewal decides about simplereenroll (RFC 7030, Section 4.2.2).

@@ -52,7 +52,7 @@ policies:
   - {oid: 1.3.6.1.4.1.32473.5, cps: https://pki.example.com/cps}
   - {oid: 2.23.140.1.2.1}
 masa_url: masa.example.com
-server_key_generation: {mode: encrypted, algorithm: p384}
+server_key_generation: {mode: encrypted, algorithm: p384, on_request: [p384]}
 renewal: {expired_grace: 30d, max: 5, window: 45d, same_key: refuse}
 proof_of_possession_linking: required
 allow_same_name_other_key: true
@@ -69,10 +69,10 @@ func TestEveryFieldOfADocumentIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := profile.Policy{
-		ServerKeyGeneration: "encrypted", ServerKeyAlgorithm: "p384", ExpiredGrace: 30 * 24 * time.Hour, MaxRenewals: 5,
+		ServerKeyGeneration: "encrypted", ServerKeyAlgorithm: "p384", ServerKeyWishes: []string{"p384"}, ExpiredGrace: 30 * 24 * time.Hour, MaxRenewals: 5,
 		RenewalWindow: 45 * 24 * time.Hour, RefuseSameKey: true, Linking: "required", AllowSameNameOtherKey: true,
 	}
-	if p.Policy() != want {
+	if !reflect.DeepEqual(p.Policy(), want) {
 		t.Errorf("Policy = %+v, want %+v", p.Policy(), want)
 	}
 	if p.SignatureAlgorithm() != profile.ECDSAWithSHA384 {
@@ -240,11 +240,12 @@ func TestWrongDocumentsAreRefusedByField(t *testing.T) {
 		"server_key_generation.algorithm: is set": func(d *profile.Document) {
 			d.ServerKeyGeneration = profile.ServerKeyGeneration{Algorithm: "p256"}
 		},
-		"renewal.expired_grace: ":       func(d *profile.Document) { d.Renewal.ExpiredGrace = "soon" },
-		"renewal.window: ":              func(d *profile.Document) { d.Renewal.Window = "1w" },
-		"renewal.max: ":                 func(d *profile.Document) { d.Renewal.Max = -1 },
-		"renewal.same_key: ":            func(d *profile.Document) { d.Renewal.SameKey = "yes" },
-		"proof_of_possession_linking: ": func(d *profile.Document) { d.ProofOfPossessionLinking = "on" },
+		"server_key_generation.on_request[0]: ": func(d *profile.Document) { d.ServerKeyGeneration.OnRequest = []string{"p521"} },
+		"renewal.expired_grace: ":               func(d *profile.Document) { d.Renewal.ExpiredGrace = "soon" },
+		"renewal.window: ":                      func(d *profile.Document) { d.Renewal.Window = "1w" },
+		"renewal.max: ":                         func(d *profile.Document) { d.Renewal.Max = -1 },
+		"renewal.same_key: ":                    func(d *profile.Document) { d.Renewal.SameKey = "yes" },
+		"proof_of_possession_linking: ":         func(d *profile.Document) { d.ProofOfPossessionLinking = "on" },
 		"its certificates would be wrong: e_ext_": func(d *profile.Document) {
 			// Nobody but the linter minds a policy that is there twice.
 			d.Policies = []profile.PolicyRule{{OID: "1.2.3"}, {OID: "1.2.3"}}

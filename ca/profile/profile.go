@@ -45,6 +45,8 @@ type Policy struct {
 	ServerKeyGeneration string
 	// ServerKeyAlgorithm is a keystore algorithm; empty when off.
 	ServerKeyAlgorithm string
+	// ServerKeyWishes are further ones, for clients that ask for them.
+	ServerKeyWishes []string
 	// ExpiredGrace is how long after its end a certificate renews itself.
 	ExpiredGrace time.Duration
 	// MaxRenewals in a row; 0: no limit.

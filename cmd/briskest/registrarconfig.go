@@ -43,6 +43,8 @@ type registrarConfig struct {
 	Labels []labelConfig `yaml:"labels"`
 	// Manufacturers whose devices may join.
 	Manufacturers []manufacturerConfig `yaml:"manufacturers"`
+	// KeyEncryptionKeys are shared with devices, for serverkeygen.
+	KeyEncryptionKeys []keyConfig `yaml:"key_encryption_keys"`
 	// Limits bound what one peer can make the server hold.
 	Limits limitsConfig `yaml:"limits"`
 	Log    logConfig    `yaml:"log"`

@@ -157,6 +157,9 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	if err := c.addLabels(s, profiles); err != nil {
 		return nil, err
 	}
+	if err := c.addKeys(s); err != nil {
+		return nil, err
+	}
 	return s, c.addManufacturers(s)
 }
 

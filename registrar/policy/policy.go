@@ -8,6 +8,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/registrar"
@@ -275,6 +276,9 @@ func nameTaken(c *registrar.Case) *registrar.Decision {
 		return nil
 	}
 	for _, held := range c.Held {
+		if c.Generate != nil && slices.Contains(c.Generate.Repeatable, held) {
+			continue // whose key got lost on the way
+		}
 		if held.Status == registrar.Issued && held.KeyHash != c.KeyHash && held.Profile == c.Label.Profile.Name() && c.At.Before(held.NotAfter) {
 			return deny(registrar.ReasonNameTaken)
 		}
@@ -306,7 +310,7 @@ func renewalLimits(c *registrar.Case) *registrar.Decision {
 func renewals(c *registrar.Case) int {
 	var enrolled time.Time
 	for _, held := range c.Held {
-		if held.NamesHash == c.NamesHash && held.Operation == registrar.OpEnroll && held.IssuedAt.After(enrolled) {
+		if held.NamesHash == c.NamesHash && held.Operation != registrar.OpRenew && held.IssuedAt.After(enrolled) {
 			enrolled = held.IssuedAt
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func TestAProfileDecidesNamesAndRules(t *testing.T) {
 	}
 	p := policy.Profile(made)
 	want := registrar.ProfileRules{Linking: "required", MaxRenewals: 3, RenewalWindow: 720 * time.Hour, RefuseSameKey: true, ExpiredGrace: 24 * time.Hour}
-	if p.Rules() != want || p.Name() != "ldevid" || p.Version() == "" {
+	if !reflect.DeepEqual(p.Rules(), want) || p.Name() != "ldevid" || p.Version() == "" {
 		t.Errorf("Profile = %s %s %+v, want %+v", p.Name(), p.Version(), p.Rules(), want)
 	}
 	if _, _, err := p.Names(&registrar.Facts{}, &x509.CertificateRequest{}); err == nil {

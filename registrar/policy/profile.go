@@ -13,7 +13,12 @@ import (
 // Profile makes a certificate profile into what the registrar asks of one.
 func Profile(p *profile.Profile) registrar.Profile {
 	rules := p.Policy()
+	mode := rules.ServerKeyGeneration
+	if mode == "off" {
+		mode = ""
+	}
 	return &profiled{p, registrar.ProfileRules{
+		ServerKeys: mode, ServerKeyType: rules.ServerKeyAlgorithm, ServerKeyWishes: rules.ServerKeyWishes,
 		Linking: rules.Linking, AllowSameNameOtherKey: rules.AllowSameNameOtherKey, ExpiredGrace: rules.ExpiredGrace,
 		MaxRenewals: rules.MaxRenewals, RenewalWindow: rules.RenewalWindow, RefuseSameKey: rules.RefuseSameKey,
 	}}
