@@ -18,7 +18,10 @@ import (
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// RFC 7030, Section 3.5; RFC 9266, Section 4, since TLS 1.3 has no tls-unique.
+// RFC 7030, Section 3.5; RFC 9266, Section 2, since TLS 1.3 has no tls-unique.
+// EST-7030-3.5-03: a prefix of the binding is refused. EST-7030-3.5-08: so is what is no base64.
+// EST-9266-2-02: TLS 1.3 has tls-exporter. EST-9266-2-03: tls-exporter is refused in TLS 1.2 unless the policy says otherwise.
+// EST-5929-3-02: tls-unique's twelve bytes are refused in TLS 1.3.
 func TestAChallengePasswordMustBeTheBindingOfItsConnection(t *testing.T) {
 	s := newSite(t)
 	exporter := func(cs tls.ConnectionState) []byte {
@@ -38,6 +41,8 @@ func TestAChallengePasswordMustBeTheBindingOfItsConnection(t *testing.T) {
 		"tls-unique in TLS 1.2 (libest, Bouncy Castle)": {tls.VersionTLS12, unique, nil, 200},
 		"tls-exporter in TLS 1.3":                       {tls.VersionTLS13, exporter, nil, 200},
 		"tls-exporter in TLS 1.2":                       {tls.VersionTLS12, exporter, nil, 400},
+		"tls-unique in TLS 1.3":                         {tls.VersionTLS13, func(tls.ConnectionState) []byte { return make([]byte, 12) }, nil, 400},
+		"a prefix of tls-exporter":                      {tls.VersionTLS13, exporter, func(s string) string { return s[:4] }, 400},
 		"a prefix of it (libest takes one)":             {tls.VersionTLS12, unique, func(s string) string { return s[:4] }, 400},
 		"more than it":                                  {tls.VersionTLS12, unique, func(s string) string { return s + "AA==" }, 400},
 		"another letter case":                           {tls.VersionTLS12, unique, strings.ToLower, 400},

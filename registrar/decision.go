@@ -37,7 +37,7 @@ func (v Verdict) String() string {
 // What a Wait waits for.
 const (
 	ForApproval = "approval" // an operator: Service.Approve and Deny
-	ForWebhook  = "webhook"  // Settings.Ask
+	ForWebhook  = "webhook"  // the label's or manufacturer's Ask
 	ForMASA     = "masa"
 	ForIssuer   = "issuer"
 )
@@ -65,8 +65,11 @@ type Decision struct {
 // registrar/policy has the one that is used.
 type Policy func(s *Settings, c *Case) *Decision
 
-// Ask decides with the help of another system. An error is a refusal that may
-// pass when tried again.
+// Ask has another system decide about c: Allow lets the policy's later rules
+// decide, Wait comes with the time after which to ask again, and of a Deny reason
+// and message count. It must not keep or change c, whose device is not locked
+// meanwhile, and returns within a bounded time. An error is a refusal that may pass when tried again.
+// The same question, see [Case.QuestionID], may be asked any number of times.
 type Ask func(ctx context.Context, c *Case) (*Decision, error)
 
 // The operations of a Case.
@@ -127,8 +130,13 @@ type Case struct {
 	// false, without having been looked for; nothing is issued unless the record
 	// turns out to say so too.
 	Supposed bool
-	// Evidence is what is kept when the case has to wait: the CSR or voucher-request as received.
+	// Asked says that the other system, see Ask, has allowed the case.
+	Asked bool
+	// Evidence is what is kept when the case has to wait: the CSR or
+	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
+
+	answer *Decision // of Ask; nil until it was asked
 }
 
 // IdentityKind is how a peer has authenticated.

@@ -60,7 +60,7 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 // roads come together.
 func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.CSR) ([]byte, *Decision) {
 	if c.CSR = csr.CertificateRequest; c.Evidence == nil {
-		c.Evidence = csr.Raw
+		c.Evidence = evidence(c.Label, csr)
 	}
 	if d := renamed(c); d != nil {
 		return nil, d
@@ -68,7 +68,7 @@ func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.C
 	if d := decideNames(c); d != nil {
 		return nil, d
 	}
-	return s.enrollLocked(ctx, v, c)
+	return s.enrollAsking(ctx, v, c)
 }
 
 // renamed refuses a request by a certificate of ours for other names than the
@@ -175,11 +175,18 @@ func (c *Case) aboutItself() bool {
 func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte, *Decision) {
 	key := deviceKey(c.manufacturer(), c.SerialNumber)
 	spender := c.spender(key)
-	unlock, err := s.devices.lock(ctx, key)
+	unlock, err := s.devices.lockAmong(ctx, key, perDeviceQueue)
 	if err != nil {
-		return nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+		d := overloaded("device-lock")
+		d.Err = err
+		return nil, d
 	}
 	defer unlock()
+	leave, d := s.admit(ctx, v, c)
+	if d != nil {
+		return nil, d
+	}
+	defer leave()
 	if d := s.stillGood(ctx, v, c); d != nil {
 		return nil, d
 	}
@@ -193,11 +200,7 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 			}
 		}
 		if d.Verdict == Wait {
-			if d = s.resolve(ctx, v, c, d); d.Verdict == Allow { // somebody was asked: that takes time
-				if gone := s.stillGood(ctx, v, c); gone != nil {
-					return nil, gone
-				}
-			}
+			d = s.resolve(ctx, v, c, d)
 		}
 		switch {
 		case d.Verdict != Allow:

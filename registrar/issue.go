@@ -125,7 +125,7 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 func (i *issuance) issuedBody(row *Certificate) *body {
 	b := i.c.Generate.generated(i.c.facts(i.v))
 	return b.hex("serial", row.Serial).str("profile", row.Profile).str("profile_version", row.Version).
-		str("subject", row.Subject).num("names", len(sanParts(&i.d.Names))).str("rule", i.d.Rule).time("not_after", row.NotAfter)
+		str("subject", row.Subject).num("names", len(sanParts(&i.d.Names))).str("rule", i.d.Rule).yes("asked", i.c.Asked).time("not_after", row.NotAfter)
 }
 
 // disown records a certificate that is not what was decided, as revoked at
@@ -206,7 +206,7 @@ func (s *Service) IssueCertificate(ctx context.Context, r *IssueRequest) ([]byte
 	d := decideNames(c)
 	var raw []byte
 	if d == nil {
-		raw, d = s.enrollLocked(ctx, v, c)
+		raw, d = s.enrollAsking(ctx, v, c)
 	}
 	if d != nil {
 		return nil, s.refuse(ctx, c, d)

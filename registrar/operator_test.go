@@ -101,32 +101,6 @@ func TestASightingOfAnUnknownManufacturerCannotBeApproved(t *testing.T) {
 	}
 }
 
-func TestAWebhookDecides(t *testing.T) {
-	answer, fail := &registrar.Decision{Verdict: registrar.Allow}, error(nil)
-	h := newHouse(t, func(h *house) {
-		h.settings.Labels[""].Webhook = true
-		h.settings.Ask = func(_ context.Context, c *registrar.Case) (*registrar.Decision, error) {
-			if c.SerialNumber != "sensor-7" || c.Identity.Kind != registrar.Basic {
-				t.Errorf("case = %+v", c)
-			}
-			return answer, fail
-		}
-	})
-	r := h.enroll("sensor-7").basic(group)
-	answer = &registrar.Decision{Verdict: registrar.Wait}
-	r.refusedAs(registrar.ReasonWebhook, 202)
-	answer = &registrar.Decision{Reason: registrar.ReasonDeviceUnknown}
-	r.refusedAs(registrar.ReasonDeviceUnknown, 403)
-	fail = errors.New("no connection")
-	r.refusedAs(registrar.ReasonWebhookFailed, 503)
-	answer, fail = &registrar.Decision{Verdict: registrar.Allow}, nil
-	r.mustSend()
-	s := *h.settings
-	s.Ask = nil
-	check(t, h.service.Reload(&s))
-	h.enroll("sensor-8").basic(group).refusedAs(registrar.ReasonWebhookFailed, 503)
-}
-
 // R12: a CRL holds every revoked certificate that has not expired.
 func TestACRLHoldsEveryRevokedUnexpiredCertificate(t *testing.T) {
 	h := newHouse(t, nil)

@@ -20,58 +20,6 @@ const (
 	StateDenied   = "denied"
 )
 
-// resolve finds out whether what a Wait waits for has been decided. It returns
-// the decision as an Allow, a refusal, or a Wait that is on record.
-func (s *Service) resolve(ctx context.Context, v *version, c *Case, d *Decision) *Decision {
-	if d.WaitFor == ForWebhook {
-		return s.ask(ctx, v, c, d)
-	}
-	p := c.pending()
-	row, err := found(s.store.PendingByKey(ctx, v.Domain, p.Kind, p.Key))
-	if err != nil {
-		return storeFailed("pending", err)
-	}
-	if row != nil {
-		switch row.State {
-		case StateApproved:
-			allowed := *d
-			allowed.Verdict, allowed.Reason, allowed.WaitFor = Allow, ReasonAllowed, ""
-			return &allowed
-		case StateDenied:
-			refused := deny(ReasonApprovalDenied, d.Rule)
-			if row.Reason != "" {
-				refused.Message = Explain(ReasonApprovalDenied).Message + ": " + row.Reason
-			}
-			return refused
-		}
-		p = row
-	}
-	d.RetryAfter = orDefault(d.RetryAfter, v.Limits.PollAfter)
-	return s.keepWaiting(ctx, v, c, p, d)
-}
-
-// ask has another system decide.
-func (s *Service) ask(ctx context.Context, v *version, c *Case, d *Decision) *Decision {
-	if v.Ask == nil {
-		return denyErr(ReasonWebhookFailed, d.Rule, errors.New("no webhook is configured"))
-	}
-	answer, err := v.Ask(ctx, c)
-	if err != nil || answer == nil {
-		return &Decision{Reason: ReasonWebhookFailed, Rule: d.Rule, RetryAfter: jitter(10 * time.Second), Err: err}
-	}
-	decision := *answer
-	if decision.Verdict == Allow { // what is allowed is what the policy decided
-		decision.Profile, decision.Subject, decision.Names, decision.Again = d.Profile, d.Subject, d.Names, false
-	}
-	if decision.Verdict == Wait {
-		decision.Reason, decision.RetryAfter = ReasonWebhook, orDefault(decision.RetryAfter, v.Limits.PollAfter)
-	}
-	if decision.Rule == "" {
-		decision.Rule = d.Rule
-	}
-	return &decision
-}
-
 // pending is the row that a case waits in. A repeated enrollment is recognised
 // by device, key, names and who asks, not by its bytes: the channel binding
 // differs each time. A voucher-request is by its device, so that a pledge that
@@ -94,17 +42,23 @@ func (c *Case) pending() *Pending {
 }
 
 // keepWaiting puts p on record, or notes at most once a minute that it was
-// asked again.
+// asked again. A row that was decided, and counts no more, waits anew.
 func (s *Service) keepWaiting(ctx context.Context, v *version, c *Case, p *Pending, wait *Decision) *Decision {
-	fresh := p.ID == ""
-	if !fresh && c.At.Sub(p.LastAt) < time.Minute {
+	fresh, anew := p.ID == "", p.State != StateWaiting
+	if !fresh && !anew && c.At.Sub(p.LastAt) < time.Minute {
 		return wait
 	}
 	row := *p
 	row.Seen, row.LastAt = row.Seen+1, c.At.UTC()
 	change := &Change{PutPending: []*Pending{&row}}
-	if fresh {
-		row.ID, row.FirstAt = NewID(c.At), row.LastAt
+	if fresh || anew {
+		if fresh {
+			row.ID, row.FirstAt = NewID(c.At), row.LastAt
+		}
+		row.State = StateWaiting
+		if anew {
+			row.Reason, row.DecidedAt, row.DecidedBy = "", time.Time{}, ""
+		}
 		full, err := s.waiting.reserve(ctx, s.store, v, &row)
 		if err != nil {
 			return storeFailed("pending", err)
@@ -112,11 +66,11 @@ func (s *Service) keepWaiting(ctx context.Context, v *version, c *Case, p *Pendi
 		if full {
 			return &Decision{Reason: ReasonPendingFull, Rule: "pending-limit", RetryAfter: jitter(time.Minute)}
 		}
-		b := c.facts(v).str("pending", row.ID).str("kind", row.Kind).str("subject", row.Subject)
+		b := c.facts(v).str("pending", row.ID).str("kind", row.Kind).str("subject", row.Subject).yes("again", anew)
 		change.Trail = append(change.Trail, c.entry(KindRequestWaiting, wait.Reason, b))
 	}
 	if err := s.commit(ctx, change); err != nil {
-		if fresh {
+		if fresh || anew {
 			s.waiting.release(&row)
 		}
 		if errors.Is(err, ErrConflict) { // somebody else put it there

@@ -63,15 +63,15 @@ const (
 	ReasonApproval            = "waiting-for-approval"
 	ReasonApprovalDenied      = "approval-denied"
 	ReasonWebhook             = "waiting-for-webhook"
+	ReasonWebhookDenied       = "webhook-denied"
 	ReasonWebhookFailed       = "webhook-failed"
 	ReasonPendingFull         = "pending-full"
 	ReasonIssuerPending       = "waiting-for-issuer"
 	ReasonIssuerRejected      = "issuer-rejected"
 	ReasonNothingToDistribute = "nothing-to-distribute"
-
-	ReasonIssuerDown      = "issuer-unavailable"
-	ReasonIssuerFailed    = "issuer-failed"
-	ReasonIssuerDisagrees = "issuer-disagrees" // it signed something else than was decided
+	ReasonIssuerDown          = "issuer-unavailable"
+	ReasonIssuerFailed        = "issuer-failed"
+	ReasonIssuerDisagrees     = "issuer-disagrees" // it signed something else than was decided
 
 	// The voucher-request.
 	ReasonRequestRefused    = "voucher-leaf"
@@ -182,6 +182,7 @@ func decisionReasons() []ReasonText {
 		{ReasonApproval, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for an operator's decision"},
 		{ReasonApprovalDenied, http.StatusForbidden, "RFC 7030, Section 4.2.3", "an operator denied this request"},
 		{ReasonWebhook, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for another system's decision"},
+		{ReasonWebhookDenied, http.StatusForbidden, "RFC 7030, Section 4.2.3", "the system that decides about this request denied it"},
 		{ReasonWebhookFailed, http.StatusServiceUnavailable, "", "the system that decides about this request cannot be reached; try again later"},
 		{ReasonPendingFull, http.StatusServiceUnavailable, "", "too many requests wait for a decision; try again later"},
 		{ReasonIssuerPending, http.StatusAccepted, "RFC 7030, Section 4.2.3", "waiting for the CA"},

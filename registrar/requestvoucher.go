@@ -30,6 +30,11 @@ func (s *Service) requestVoucher(ctx context.Context, v *version, c *Case, r *br
 		return nil, d
 	}
 	x, row, d := s.beginExchange(ctx, v, c, r)
+	if d != nil && c.unanswered(d) {
+		if d = s.ask(ctx, v, c); d == nil {
+			x, row, d = s.beginExchange(ctx, v, c, r)
+		}
+	}
 	if d != nil {
 		return nil, d
 	}
@@ -159,9 +164,11 @@ func (v *version) proximate(q *voucher.Request) bool {
 // outcome already.
 func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest) (*exchange, *VoucherRecord, *Decision) {
 	key := deviceKey(c.Manufacturer.Name, c.SerialNumber)
-	unlock, err := s.devices.lock(ctx, key)
+	unlock, err := s.devices.lockAmong(ctx, key, perDeviceQueue)
 	if err != nil {
-		return nil, nil, &Decision{Reason: ReasonOverload, Rule: "device-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+		d := overloaded("device-lock")
+		d.Err = err
+		return nil, nil, d
 	}
 	defer unlock()
 	if c.Device, err = found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber)); err != nil {

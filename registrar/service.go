@@ -40,6 +40,8 @@ type Service struct {
 	current atomic.Pointer[version] // each request loads it once
 
 	devices   keyLocks // one holder a device
+	enrolling admission
+	asking    keySet // devices about which another system is being asked
 	crl       sync.Mutex
 	revokedAt atomic.Int64 // when an operator last revoked, in Unix nanoseconds
 	crlAsked  sync.Mutex   // held by who has a list signed because it was asked for

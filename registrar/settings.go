@@ -58,9 +58,6 @@ type Settings struct {
 	// that are made for them.
 	KeyEncryptionKeys []*KeyEncryptionKey
 
-	// Ask decides the cases of labels and manufacturers with Webhook. Nil refuses them.
-	Ask Ask
-
 	Limits Limits
 	// CRLLifetime is how long a CRL is current; zero for seven days.
 	CRLLifetime time.Duration
@@ -81,8 +78,8 @@ type Label struct {
 	// Approval makes enrollments wait for an operator, but those for which the
 	// device shows the key of the certificate it has. Renewals do not wait.
 	Approval bool
-	// Webhook has Settings.Ask decide.
-	Webhook bool
+	// Ask has another system decide about enrollments and renewals. Nil: nobody is asked.
+	Ask Ask
 	// AllowForeignNames lets IDevIDs and credentials that are no group
 	// credentials choose any name the profile allows, and credentials and RAs
 	// names of devices that have an IDevID.
@@ -167,8 +164,8 @@ type Manufacturer struct {
 	Unlisted       UnlistedRule
 	// Assertions that its vouchers may carry; nil for logged, proximity and verified.
 	Assertions []voucher.Assertion
-	// Webhook has Settings.Ask decide about its voucher-requests.
-	Webhook bool
+	// Ask has another system decide about its voucher-requests. Nil: nobody is asked.
+	Ask Ask
 	// AllowNonceless takes requests and vouchers without a nonce.
 	AllowNonceless bool
 	// AllowNoProximity takes requests that do not assert proximity (RFC 8995, Section 5.2).
@@ -195,25 +192,29 @@ type Limits struct {
 	MASARetry             time.Duration // between tries, growing to eight times that; default 10s
 	MASAGiveUp            time.Duration // after the request; default 1h
 	PollAfter             time.Duration // Retry-After of 202 (RFC 8995, Section 5.6: at most 60 s); default 10s
+	EnrollmentsAtOnce     int           // being decided and signed; more wait 50 ms for a place at most; default 256
+	ApprovalLifetime      time.Duration // how long an operator's approval counts, from when it was given; default 30d
 }
 
 func (l Limits) checked() (Limits, error) {
-	for _, n := range []int{l.EnrollmentsPerDevice, l.EnrollmentsPerAddress, l.PendingPerDevice, l.Pending, l.Exchanges} {
+	for _, n := range []int{l.EnrollmentsPerDevice, l.EnrollmentsPerAddress, l.PendingPerDevice, l.Pending, l.Exchanges, l.EnrollmentsAtOnce} {
 		if n < 0 {
 			return l, fmt.Errorf("a limit is %d", n)
 		}
 	}
-	for _, d := range []time.Duration{l.MASATimeout, l.MASARetry, l.MASAGiveUp, l.PollAfter} {
+	for _, d := range []time.Duration{l.MASATimeout, l.MASARetry, l.MASAGiveUp, l.PollAfter, l.ApprovalLifetime} {
 		if d < 0 {
 			return l, fmt.Errorf("a limit is %s", d)
 		}
 	}
 	l.PendingPerDevice = orDefault(l.PendingPerDevice, 4)
 	l.Pending = orDefault(l.Pending, 10000)
+	l.EnrollmentsAtOnce = orDefault(l.EnrollmentsAtOnce, 256)
 	l.Exchanges = orDefault(l.Exchanges, 1024)
 	l.MASATimeout = orDefault(l.MASATimeout, 10*time.Second)
 	l.MASARetry = orDefault(l.MASARetry, 10*time.Second)
 	l.MASAGiveUp = orDefault(l.MASAGiveUp, time.Hour)
+	l.ApprovalLifetime = orDefault(l.ApprovalLifetime, 30*24*time.Hour)
 	l.PollAfter = min(orDefault(l.PollAfter, 10*time.Second), time.Minute)
 	return l, nil
 }

@@ -75,6 +75,10 @@ type labelConfig struct {
 	RA bool `yaml:"ra"`
 	// Approval makes each first enrollment wait for an operator.
 	Approval bool `yaml:"approval"`
+	// Linking says how requests are linked to their connection.
+	Linking linkingConfig `yaml:"linking"`
+	// Webhook is another system that decides about enrollments and renewals.
+	Webhook webhookConfig `yaml:"webhook"`
 }
 
 // manufacturerConfig is one vendor of devices.
@@ -101,6 +105,8 @@ type manufacturerConfig struct {
 	AllowMissingAuditLog bool `yaml:"allow_missing_audit_log"`
 	// RefuseOtherDomains refuses devices whose audit-log names another domain.
 	RefuseOtherDomains bool `yaml:"refuse_other_domains"`
+	// Webhook is another system that decides about its voucher-requests.
+	Webhook webhookConfig `yaml:"webhook"`
 }
 
 // limitsConfig bounds; zero means off for budgets and the default elsewhere.
@@ -113,6 +119,11 @@ type limitsConfig struct {
 	MASAGiveUp            config.Duration `yaml:"masa_give_up"`            // then 504; default 1h
 	Connections           int             `yaml:"connections"`             // default 8192
 	InFlight              int             `yaml:"in_flight"`               // default 1024
+	ConnectionsPerAddress int             `yaml:"connections_per_address"` // (IPv6: /64); default half of connections, 8 at least
+	InFlightPerAddress    int             `yaml:"in_flight_per_address"`   // (IPv6: /64); default half of in_flight, 8 at least
+	BodyPause             config.Duration `yaml:"body_pause"`              // for how long nothing of a body may come; default 10s
+	EnrollmentsAtOnce     int             `yaml:"enrollments_at_once"`     // being decided and signed; default 256
+	ApprovalLifetime      config.Duration `yaml:"approval_lifetime"`       // how long an approval counts; default 30d
 }
 
 // logConfig says how to log, on standard error.
@@ -140,6 +151,11 @@ func (c *registrarConfig) check() error {
 	}
 	if len(c.Labels) == 0 {
 		return fmt.Errorf("the key labels is empty: no device could enroll; add one named \"\"")
+	}
+	for _, n := range []int{c.Limits.Connections, c.Limits.InFlight, c.Limits.ConnectionsPerAddress, c.Limits.InFlightPerAddress} {
+		if n < 0 {
+			return fmt.Errorf("a limit is %d; use 0 for the default", n)
+		}
 	}
 	for i, m := range c.Manufacturers {
 		if m.Name == "" || m.IDevIDAnchors == "" || m.VoucherAnchors == "" {

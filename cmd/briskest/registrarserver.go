@@ -18,6 +18,7 @@ import (
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/internal/trail"
@@ -81,7 +82,10 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	}
 	s := &service{
 		name: "registrar", log: role.log, close: role.close,
-		connections: c.Limits.Connections, inFlight: c.Limits.InFlight,
+		bounds: httpserver.Config{
+			MaxConnections: c.Limits.Connections, MaxInFlight: c.Limits.InFlight, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress,
+			InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause),
+		},
 		routes: map[string]http.Handler{
 			"/.well-known/est": &est.Handler{Backend: role.service, Log: role.log},
 			"/.well-known/brski": &brski.RegistrarHandler{
@@ -152,6 +156,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,
 			PendingPerDevice: c.Limits.PendingPerDevice, Pending: c.Limits.Pending,
 			MASARetry: time.Duration(c.Limits.MASARetry), MASAGiveUp: time.Duration(c.Limits.MASAGiveUp),
+			EnrollmentsAtOnce: c.Limits.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(c.Limits.ApprovalLifetime),
 		},
 	}
 	if err := c.addLabels(s, profiles); err != nil {
@@ -210,7 +215,16 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 		if l.IDevID == "never" {
 			rule = registrar.IDevIDNever
 		}
+		link, err := l.Linking.policy()
+		if err != nil {
+			return fmt.Errorf("label %q: %w", l.Name, err)
+		}
+		ask, err := c.ask(&l.Webhook)
+		if err != nil {
+			return fmt.Errorf("label %q: %w", l.Name, err)
+		}
 		s.Labels[l.Name] = &registrar.Label{
+			Linking: l.Linking.Mode, Link: link, Ask: ask,
 			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
 		}
 	}
@@ -232,6 +246,9 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 		var err error
 		if out.IDevIDAnchors, err = pemfile.Pool(c.path(m.IDevIDAnchors)); err == nil {
 			out.VoucherAnchors, err = pemfile.Pool(c.path(m.VoucherAnchors))
+		}
+		if err == nil {
+			out.Ask, err = c.ask(&m.Webhook)
 		}
 		if err == nil && m.MASA.TLSAnchors != "" {
 			out.MASATLSRoots, err = pemfile.Pool(c.path(m.MASA.TLSAnchors))

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/internal/sqlitedb"
@@ -33,8 +34,7 @@ type service struct {
 	operators http.Handler
 	// certificates are what the devices' port shows, the default one first.
 	certificates atomic.Pointer[[]*tls.Certificate]
-	connections  int // 0: the default
-	inFlight     int // 0: the default
+	bounds       httpserver.Config // limits; its other fields are filled in
 	log          *slog.Logger
 	hangup       chan os.Signal
 	// reload loads the configuration again, whole or not at all.
@@ -74,10 +74,10 @@ func (s *service) serve(ctx context.Context) error {
 	defer signal.Stop(s.hangup)
 	spareCollector()
 
-	server := httpserver.New(s.devices, httpserver.Config{
-		Certificates: func() []*tls.Certificate { return *s.certificates.Load() }, Routes: s.routes,
-		MaxConnections: s.connections, MaxInFlight: s.inFlight, Log: s.log,
-	})
+	devices := s.bounds
+	devices.Certificates = func() []*tls.Certificate { return *s.certificates.Load() }
+	devices.Routes, devices.ConnContext, devices.Log = s.routes, est.ConnContext, s.log
+	server := httpserver.New(s.devices, devices)
 	admin := &http.Server{Handler: withProfiles(s.operators), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 2)
 	var wg sync.WaitGroup

@@ -293,8 +293,7 @@ func TestAKeyThatWasRevokedAsCompromisedIsNotCertifiedAgain(t *testing.T) {
 func TestWhatWentWhileAWebhookWasAskedCountsNoMore(t *testing.T) {
 	var meanwhile func()
 	h := newHouse(t, func(h *house) {
-		h.settings.Labels[""].Webhook = true
-		h.settings.Ask = func(context.Context, *registrar.Case) (*registrar.Decision, error) {
+		h.settings.Labels[""].Ask = func(context.Context, *registrar.Case) (*registrar.Decision, error) {
 			if meanwhile != nil {
 				meanwhile()
 			}

@@ -44,7 +44,9 @@ type Config struct {
 	InFlightPerAddress    int
 	// BodyPause bounds for how long nothing of a request's body comes. Zero: 10 s.
 	BodyPause time.Duration
-	Log       *slog.Logger
+	// ConnContext is http.Server.ConnContext; nil for none.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
+	Log         *slog.Logger
 }
 
 // Bounds on one connection.
@@ -97,6 +99,7 @@ func New(l net.Listener, c Config) *Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnState:         settled,
+		ConnContext:       c.ConnContext,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	s.listener = tls.NewListener(newWaitingRoom(l, &c), TLSConfig(c.Certificates))

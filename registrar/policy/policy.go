@@ -334,20 +334,24 @@ func approval(c *registrar.Case) *registrar.Decision {
 }
 
 func labelWebhook(c *registrar.Case) *registrar.Decision {
-	if !c.Label.Webhook || c.Identity.Kind == registrar.Operator {
+	if c.Label.Ask == nil || c.Identity.Kind == registrar.Operator {
 		return nil
 	}
-	return webhook()
+	return webhook(c)
 }
 
 func manufacturerWebhook(c *registrar.Case) *registrar.Decision {
-	if !c.Manufacturer.Webhook {
+	if c.Manufacturer.Ask == nil {
 		return nil
 	}
-	return webhook()
+	return webhook(c)
 }
 
-func webhook() *registrar.Decision {
+// webhook has another system decide, unless it has allowed the case already.
+func webhook(c *registrar.Case) *registrar.Decision {
+	if c.Asked {
+		return nil
+	}
 	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonWebhook, WaitFor: registrar.ForWebhook}
 }
 

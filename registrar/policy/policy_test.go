@@ -1,9 +1,11 @@
 package policy_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -27,6 +29,11 @@ func (*named) CheckKey(crypto.PublicKey) error { return nil }
 func (p *named) Rules() registrar.ProfileRules { return p.rules }
 func (*named) Names(*registrar.Facts, *x509.CertificateRequest) (pkix.RDNSequence, ca.Names, error) {
 	return nil, ca.Names{}, nil
+}
+
+// somebody is asked; the rules do not ask themselves.
+func somebody(context.Context, *registrar.Case) (*registrar.Decision, error) {
+	return nil, errors.New("the rules asked")
 }
 
 func subject(commonName string) pkix.RDNSequence {
@@ -129,7 +136,7 @@ func TestEachCaseIsDecidedByTheRuleThatIsMeant(t *testing.T) {
 		{"RA for a device with IDevID", enroll(registrar.RA, func(c *registrar.Case) { c.NameOwner = &registrar.Device{} }), registrar.Deny, registrar.ReasonForeignName, "own-names"},
 		{"a key that is compromised", enroll(registrar.Operator, func(c *registrar.Case) { c.KeyCompromised = true }), registrar.Deny, registrar.ReasonKeyCompromised, "key-compromised"},
 		{"operator does not", enroll(registrar.Operator, label(func(l *registrar.Label) { l.Approval = true })), registrar.Allow, registrar.ReasonAllowed, "enroll"},
-		{"webhook", enroll(registrar.Basic, label(func(l *registrar.Label) { l.Webhook = true })), registrar.Wait, registrar.ReasonWebhook, "webhook"},
+		{"webhook", enroll(registrar.Basic, label(func(l *registrar.Label) { l.Ask = somebody })), registrar.Wait, registrar.ReasonWebhook, "webhook"},
 		{"renewal", renew(registrar.LDevID), registrar.Allow, registrar.ReasonAllowed, "renew"},
 		{"renewal of an RA's own", renew(registrar.RA), registrar.Allow, registrar.ReasonAllowed, "renew"},
 		{"renewal at another label", renew(registrar.LDevID, func(c *registrar.Case) { c.Identity.Record.Profile = "q" }), registrar.Deny, registrar.ReasonOtherProfile, "same-profile"},
@@ -147,7 +154,7 @@ func TestEachCaseIsDecidedByTheRuleThatIsMeant(t *testing.T) {
 		{"unlisted, pending", ask(registrar.UnlistedPending), registrar.Wait, registrar.ReasonApproval, "inventory"},
 		{"unlisted, admitted", ask(registrar.UnlistedAdmit), registrar.Allow, registrar.ReasonAllowed, "voucher"},
 		{"listed", ask(registrar.UnlistedDeny, device(registrar.Expected)), registrar.Allow, registrar.ReasonAllowed, "voucher"},
-		{"voucher by webhook", ask(registrar.UnlistedAdmit, func(c *registrar.Case) { c.Manufacturer.Webhook = true }), registrar.Wait, registrar.ReasonWebhook, "webhook"},
+		{"voucher by webhook", ask(registrar.UnlistedAdmit, func(c *registrar.Case) { c.Manufacturer.Ask = somebody }), registrar.Wait, registrar.ReasonWebhook, "webhook"},
 	} {
 		d := policy.Decide(&registrar.Settings{}, x.c)
 		if d.Verdict != x.verdict || d.Reason != x.reason || d.Rule != x.rule {
