@@ -29,11 +29,11 @@ func unwrap(data []byte, o *OpenOptions, wrong error) (*opened, error) {
 	for {
 		der, kind, err := contentType(data)
 		if err != nil {
-			return nil, fail(FailBadRequest, err)
+			return nil, fail(FailBadRequest, fmt.Errorf("%w: %w", wrong, err))
 		}
 		switch {
 		case isEnveloped(kind) && !out.encrypted:
-			if data, err = decrypt(der, o); err != nil {
+			if data, err = decrypt(der, o, wrong); err != nil {
 				return nil, err
 			}
 			out.encrypted = true
@@ -105,13 +105,13 @@ func content(der []byte) ([]byte, error) {
 
 // decrypt returns what is enveloped, as a ContentInfo. A failure is badMessageCheck about the message itself (RFC 5272,
 // Section 3.2.1.3.3).
-func decrypt(der []byte, o *OpenOptions) ([]byte, error) {
+func decrypt(der []byte, o *OpenOptions, wrong error) ([]byte, error) {
 	e, err := cms.ParseEnveloped(der)
 	if err != nil {
 		return nil, refuseCMS(err)
 	}
 	if !e.ContentType.Equal(cms.OIDSignedData()) {
-		return nil, fail(FailBadRequest, fmt.Errorf("%w: enveloped content of type %s", ErrNotRequest, e.ContentType))
+		return nil, fail(FailBadRequest, fmt.Errorf("%w: enveloped content of type %s", wrong, e.ContentType))
 	}
 	err = cms.ErrNoRecipient
 	for _, key := range o.Keys {
