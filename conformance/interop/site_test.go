@@ -53,6 +53,10 @@ const labels = `
     profile: device
     basic: true
     renewal: true
+  - name: plain
+    profile: device
+    basic: true
+    renewal: true
   - name: linked
     profile: linked
     basic: true
