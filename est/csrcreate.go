@@ -89,14 +89,7 @@ func signCSR(key crypto.Signer, info []byte, hash crypto.Hash) ([]byte, error) {
 		hash = orHash(hash, crypto.SHA256)
 		identifier = algorithmIdentifier(hash, x509.RSA)
 	case *ecdsa.PublicKey:
-		natural := crypto.SHA256
-		switch name, _ := curveName(public.Curve); name {
-		case nameP384:
-			natural = crypto.SHA384
-		case nameP521:
-			natural = crypto.SHA512
-		}
-		hash = orHash(hash, natural)
+		hash = orHash(hash, (&KeyPlan{Algorithm: x509.ECDSA, Curve: public.Curve}).NaturalHash())
 		identifier = algorithmIdentifier(hash, x509.ECDSA)
 	case ed25519.PublicKey:
 		hash, identifier = 0, []byte{0x30, 5, 6, 3, 0x2b, 0x65, 0x70} // RFC 8410, Section 3

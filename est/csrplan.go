@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
@@ -70,21 +71,60 @@ func (k *KeyPlan) Check(key crypto.PublicKey) error {
 	if k == nil {
 		return nil
 	}
-	var is KeyPlan
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		is = KeyPlan{Algorithm: x509.RSA, Bits: key.N.BitLen()}
-	case *ecdsa.PublicKey:
-		is = KeyPlan{Algorithm: x509.ECDSA, Curve: key.Curve}
-	case ed25519.PublicKey:
-		is = KeyPlan{Algorithm: x509.Ed25519}
-	default:
-		return planError("a key of type %T", key)
+	is, err := KeyPlanOf(key)
+	if err != nil {
+		return err
 	}
 	if is.Algorithm != k.Algorithm || k.Curve != nil && k.Curve != is.Curve || k.Bits != 0 && k.Bits != is.Bits {
 		return planError("it wants a key of type %s, and this one is %s", k.Name(), is.Name())
 	}
 	return nil
+}
+
+// KeyPlanOf returns the kind of a key, with its curve or length. The error matches [ErrCSRPlan].
+func KeyPlanOf(key crypto.PublicKey) (*KeyPlan, error) {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return &KeyPlan{Algorithm: x509.RSA, Bits: key.N.BitLen()}, nil
+	case *ecdsa.PublicKey:
+		return &KeyPlan{Algorithm: x509.ECDSA, Curve: key.Curve}, nil
+	case ed25519.PublicKey:
+		return &KeyPlan{Algorithm: x509.Ed25519}, nil
+	}
+	return nil, planError("a key of type %T", key)
+}
+
+// Generate makes a key of the kind: what is left open is P-256, or 2048 bits for RSA; nil is P-256. A long RSA key takes
+// seconds. The error matches [ErrCSRPlan] for kinds that are not supported.
+func (k *KeyPlan) Generate() (crypto.Signer, error) {
+	if err := k.supported(); err != nil {
+		return nil, err
+	}
+	switch {
+	case k == nil:
+	case k.Algorithm == x509.RSA:
+		return rsa.GenerateKey(rand.Reader, max(k.Bits, 2048))
+	case k.Algorithm == x509.Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	case k.Curve != nil:
+		return ecdsa.GenerateKey(k.Curve, rand.Reader)
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
+// NaturalHash is the hash whose strength is that of the key: SHA-384 for P-384, SHA-512 for P-521, else SHA-256. It is 0
+// where the plan leaves the curve open, for nil, and for Ed25519, which signs the whole message.
+func (k *KeyPlan) NaturalHash() crypto.Hash {
+	switch {
+	case k == nil || k.Algorithm == x509.Ed25519 || k.Algorithm == x509.ECDSA && k.Curve == nil:
+		return 0
+	case k.Curve == elliptic.P384():
+		return crypto.SHA384
+	case k.Curve == elliptic.P521():
+		return crypto.SHA512
+	}
+	return crypto.SHA256
 }
 
 // supported refuses kinds of keys that nobody should make, whoever asks for them.

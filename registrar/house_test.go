@@ -65,7 +65,7 @@ func newHouse(t testing.TB, change func(h *house)) *house {
 	h.settings = &registrar.Settings{
 		Version: "1",
 		Labels: map[string]*registrar.Label{
-			"":   {Profile: h.profile("device"), Basic: true, IDevID: registrar.IDevIDVouched, RA: true, Renewal: true, CSRAttrs: []byte{0x30, 0}},
+			"":   {Profile: h.profile("device"), Basic: true, IDevID: registrar.IDevIDVouched, RA: true, Renewal: true},
 			"ra": {Profile: h.profile("ra")},
 		},
 		Manufacturers: map[string]*registrar.Manufacturer{"acme": {

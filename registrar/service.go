@@ -144,26 +144,6 @@ func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificat
 	return v.chain, nil
 }
 
-// CSRAttrs implements est.CSRAttrser. It needs no authentication (RFC 7030,
-// Section 4.5), but a certificate of ours that was revoked is refused. An
-// address has a budget for it, since certificates are verified.
-func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) {
-	v := s.current.Load()
-	c := s.estCase(v, r)
-	if c.Label == nil {
-		return nil, deny(ReasonUnknownLabel, "label").answer(c)
-	}
-	if d := s.questionBudget(v, c); d != nil {
-		return nil, d.answer(c)
-	}
-	if len(r.Peer.Certificates) > 0 {
-		if d := s.identifyCertificate(ctx, v, c, r.Peer); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
-			return nil, s.refuse(ctx, c, d)
-		}
-	}
-	return c.Label.CSRAttrs, nil
-}
-
 // questionBudget counts what an address asks and reports without getting
 // anything for it: csrattrs and telemetry. A device that joins does so a few
 // times, so there is room for four times as many as for enrollments.

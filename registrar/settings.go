@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"time"
 
@@ -94,8 +95,11 @@ type Label struct {
 	FullCMC bool
 	// SharedSecret lets devices enroll with a shared secret of Settings.CMC.
 	SharedSecret bool
-	// CSRAttrs is the DER of a CsrAttrs (RFC 7030, Section 4.5.2); nil for none.
-	CSRAttrs []byte
+	// Wanted are attributes that csrattrs names beside what the profile wants, such
+	// as those of RFC 7894, Section 2.
+	Wanted []asn1.ObjectIdentifier
+
+	csrAttrs []byte // DER of a CsrAttrs; nil for none; made by Settings.check
 }
 
 // IDevIDRule says when a manufacturer's certificate may enroll by EST. The
@@ -141,6 +145,7 @@ type ProfileRules struct {
 	ServerKeys            string        // KeysCleartext or KeysEncrypted: whether keys are made here (RFC 7030, Section 4.4); empty for no
 	ServerKeyType         string        // of the keys that are made here, as est.KeyType
 	ServerKeyWishes       []string      // other kinds that a CSR with such a key may ask for
+	CSR                   *est.CSRPlan  // what CSRs are to hold, without a link; nil for nothing; not to be changed
 }
 
 // UnlistedRule says what becomes of a device whose manufacturer is known and

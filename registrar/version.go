@@ -91,6 +91,10 @@ func (v *version) checkLabels() error {
 		default:
 			return fmt.Errorf("label %q: linking is %q; want if-present, required or off", name, c.Linking)
 		}
+		var err error
+		if c.csrAttrs, err = c.makeCSRAttrs(); err != nil {
+			return fmt.Errorf("label %q: CSR attributes: %w", name, err)
+		}
 		labels[name] = &c
 	}
 	v.Labels = labels

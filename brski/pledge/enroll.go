@@ -54,9 +54,10 @@ func (r *run) certify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	plan := r.plan(attrs)
 	switch {
 	case r.st.Stage == Imprinted:
-		err = r.makeKey()
+		err = r.makeKey(plan.Key)
 	case r.c.Now().Sub(r.st.EnrollAt) >= r.c.MaxWait: // a new attempt, with the same key
 		r.st.EnrollAt = r.c.Now()
 		err = r.save()
@@ -64,7 +65,7 @@ func (r *run) certify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	csr, err := r.csr(attrs)
+	csr, err := r.csr(attrs, plan)
 	if err != nil {
 		return err
 	}
@@ -154,8 +155,8 @@ func (r *run) fetchCSRAttrs(ctx context.Context) ([]byte, error) {
 }
 
 // makeKey makes the LDevID key and enters stage Enrolling, before any CSR is out.
-func (r *run) makeKey() error {
-	key, err := r.newKey(FileKey)
+func (r *run) makeKey(kind *est.KeyPlan) error {
+	key, err := r.newKey(FileKey, kind)
 	if err != nil {
 		return err
 	}
@@ -172,25 +173,61 @@ func (r *run) makeKey() error {
 	return nil
 }
 
+// plan reads the CSR attributes. Those that cannot be read or followed are
+// reported and left: the registrar says itself what it will not take.
+func (r *run) plan(attrs []byte) *est.CSRPlan {
+	if r.c.CSR != nil {
+		return new(est.CSRPlan)
+	}
+	plan, err := est.ParseCSRPlan(attrs)
+	if err != nil {
+		r.step(StepCSRAttrs, "", "what it says cannot be followed: "+printable([]byte(err.Error()), 200))
+		return new(est.CSRPlan)
+	}
+	return plan
+}
+
+func (r *run) csr(attrs []byte, plan *est.CSRPlan) ([]byte, error) {
+	der, err := r.plannedCSR(attrs, plan)
+	if err != nil {
+		return nil, &Error{Reason: ReasonSigning, Message: "the certificate request could not be made", Err: err}
+	}
+	return der, nil
+}
+
+func (r *run) plannedCSR(attrs []byte, plan *est.CSRPlan) ([]byte, error) {
+	if r.c.CSR != nil {
+		template, err := r.c.CSR(r.idevid, attrs)
+		if err != nil {
+			return nil, err
+		}
+		return x509.CreateCertificateRequest(rand.Reader, template, r.key)
+	}
+	own, err := defaultCSR(r.idevid, plan)
+	if err != nil {
+		return nil, err
+	}
+	der, err := est.CreateCSR(r.key, &est.CSRRequest{Own: own, Plan: plan})
+	if !errors.Is(err, est.ErrCSRPlan) {
+		return der, err
+	}
+	r.step(StepCSRAttrs, "", printable([]byte(err.Error()), 200))
+	return r.plannedCSR(attrs, new(est.CSRPlan))
+}
+
 // defaultCSR names the device by its serial number, as its IDevID does; the
-// rest is the registrar's to decide.
-func defaultCSR(idevid *x509.Certificate, _ []byte) (*x509.CertificateRequest, error) {
+// rest is the registrar's to decide. Where that wants a common name, it is the
+// serial number too.
+func defaultCSR(idevid *x509.Certificate, plan *est.CSRPlan) (*x509.CertificateRequest, error) {
 	serial, err := voucher.SerialNumber(idevid)
 	if err != nil {
 		return nil, err
 	}
-	return &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: serial}}, nil
-}
-
-func (r *run) csr(attrs []byte) ([]byte, error) {
-	template, err := r.c.CSR(r.idevid, attrs)
-	if err == nil {
-		var der []byte
-		if der, err = x509.CreateCertificateRequest(rand.Reader, template, r.key); err == nil {
-			return der, nil
-		}
+	own := &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: serial}}
+	if plan.Subject != nil {
+		own.Subject.CommonName = serial
 	}
-	return nil, &Error{Reason: ReasonSigning, Message: "the certificate request could not be made", Err: err}
+	return own, nil
 }
 
 // ask enrolls, waiting as long as the registrar has not decided.

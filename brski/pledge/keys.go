@@ -7,17 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/briskest/briskest/est"
 )
 
 // newKey returns Config.Key, or a new one that is stored under name.
-func (r *run) newKey(name string) (crypto.Signer, error) {
+func (r *run) newKey(name string, kind *est.KeyPlan) (crypto.Signer, error) {
 	if r.c.Key != nil {
 		return r.c.Key, nil
 	}
 	bad := func(err error) error {
 		return &Error{Reason: ReasonKey, Message: "no LDevID key could be made", Err: err}
 	}
-	key, err := r.c.NewKey()
+	generate := r.c.NewKey
+	if generate == nil {
+		generate = kind.Generate
+	}
+	key, err := generate()
 	if err != nil {
 		return nil, bad(err)
 	}

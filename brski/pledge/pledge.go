@@ -12,9 +12,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -60,11 +57,15 @@ type Config struct {
 	// stored and stays the same when renewing. It must not be the IDevID's.
 	Key crypto.Signer
 	// NewKey makes an LDevID key that can be encoded as PKCS #8, for storing.
-	// Nil for P-256. Not used with Key.
+	// Nil for one of the kind that the registrar names in its CSR attributes, P-256
+	// where it names none, and when renewing of the kind of the one before. Not used
+	// with Key.
 	NewKey func() (crypto.Signer, error)
 	// CSR makes the certificate request's content out of the IDevID and the CSR
 	// attributes that the registrar names (DER of a CsrAttrs, RFC 7030, Section
-	// 4.5.2; nil for none). Nil for a subject of the IDevID's serial number alone.
+	// 4.5.2; nil for none). Nil for what these say (RFC 9908, Section 3), filled in
+	// with the IDevID's serial number, and where they say nothing of the subject for
+	// one of that serial number alone.
 	CSR func(idevid *x509.Certificate, attrs []byte) (*x509.CertificateRequest, error)
 
 	// Report, unless nil, is told of each step as it is done.
@@ -170,12 +171,6 @@ func (p *Pledge) defaults() {
 	}
 	if p.c.Dial == nil {
 		p.c.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
-	}
-	if p.c.NewKey == nil {
-		p.c.NewKey = func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
-	}
-	if p.c.CSR == nil {
-		p.c.CSR = defaultCSR
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"time"
+
+	"github.com/briskest/briskest/est"
 )
 
 // Renew replaces the LDevID (RFC 7030, Section 4.2.2): with a new key, unless
@@ -100,7 +102,11 @@ func (r *run) nextKey() error {
 			return nil
 		}
 	}
-	key, err := r.newKey(fileNextKey)
+	kind, err := est.KeyPlanOf(r.cert.PublicKey)
+	if err != nil {
+		kind = nil
+	}
+	key, err := r.newKey(fileNextKey, kind)
 	if err != nil {
 		return err
 	}

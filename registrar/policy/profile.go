@@ -17,10 +17,15 @@ func Profile(p *profile.Profile) registrar.Profile {
 	if mode == "off" {
 		mode = ""
 	}
+	plan, err := csrPlan(p)
+	if err != nil {
+		panic("policy: internal error: " + err.Error()) // a checked profile can be described
+	}
 	return &profiled{p, registrar.ProfileRules{
 		ServerKeys: mode, ServerKeyType: rules.ServerKeyAlgorithm, ServerKeyWishes: rules.ServerKeyWishes,
 		Linking: rules.Linking, AllowSameNameOtherKey: rules.AllowSameNameOtherKey, ExpiredGrace: rules.ExpiredGrace,
 		MaxRenewals: rules.MaxRenewals, RenewalWindow: rules.RenewalWindow, RefuseSameKey: rules.RefuseSameKey,
+		CSR: plan,
 	}}
 }
 
