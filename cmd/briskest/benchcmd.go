@@ -26,6 +26,7 @@ type benchCmd struct {
 
 type benchESTCmd struct {
 	Dir    string `required:"" type:"existingdir" help:"A quickstart's directory whose registrar runs."`
+	Op     string `enum:"simpleenroll,simplereenroll" default:"simpleenroll" help:"The operation: ${enum}."`
 	Auth   string `enum:"basic,cert" default:"basic" help:"How the clients authenticate: basic (est-user.txt) or cert (ra.pem)."`
 	N      int    `short:"n" default:"2000" help:"Enrollments a run."`
 	C      int    `short:"c" default:"8" help:"Clients at once; the wall-clock comparison uses 32."`
@@ -38,18 +39,25 @@ func (c *benchESTCmd) Run(ctx context.Context, s streams) error {
 	if c.N < 10 || c.C < 1 || c.Rounds < 1 {
 		return cli.Usage("-n must be at least 10, -c and --rounds at least 1")
 	}
+	op, err := bench.OpNamed(c.Op)
+	if err != nil {
+		return err
+	}
+	if !op.Kept && c.Auth != "basic" {
+		return cli.Usage("the clients of %s have certificates of their own; leave --auth out", op.Name)
+	}
 	ours, err := quickstartTarget(ctx, c.Dir, c.Auth)
 	if err != nil {
 		return err
 	}
-	floor, stop, err := startFloor(ctx, c.Dir, c.Auth)
+	floor, stop, err := startFloor(ctx, op, c.Dir, c.Auth)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	floor.Certificate = ours.Certificate
 	result, err := bench.Compare(ctx, ours, floor, bench.Options{
-		Requests: c.N, Clients: c.C, Rounds: c.Rounds,
+		Op: op, Requests: c.N, Clients: c.C, Rounds: c.Rounds,
 		Progress: func(text string) { fmt.Fprintln(s.Err, text) },
 	})
 	if err != nil {
@@ -58,6 +66,7 @@ func (c *benchESTCmd) Run(ctx context.Context, s streams) error {
 	if c.Format == cli.JSON {
 		return cli.PrintOne(s.Out, cli.JSON, result)
 	}
+	fmt.Fprintf(s.Err, "%s; the floor: %s\n", result.Op, result.FloorIs)
 	return cli.PrintList(s.Out, c.Format, benchRows(result))
 }
 
@@ -76,8 +85,11 @@ func benchRows(c *bench.Comparison) []benchRow {
 	var rows []benchRow
 	for _, part := range []struct {
 		name string
-		pair bench.Pair
-	}{{"fresh", c.Fresh}, {"kept", c.Kept}, {"wall", c.Wall}, {"wall kept", c.WallKept}} {
+		pair *bench.Pair
+	}{{"fresh", &c.Fresh}, {"kept", c.Kept}, {"wall", &c.Wall}, {"wall kept", c.WallKept}} {
+		if part.pair == nil {
+			continue
+		}
 		for _, side := range []struct {
 			name  string
 			run   *bench.Run
@@ -131,12 +143,12 @@ func quickstartTarget(ctx context.Context, dir, auth string) (*bench.Target, err
 
 // startFloor runs this program's floor in a process of its own, so that its
 // CPU time can be told from ours.
-func startFloor(ctx context.Context, dir, auth string) (*bench.Target, func(), error) {
+func startFloor(ctx context.Context, op *bench.Op, dir, auth string) (*bench.Target, func(), error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	args := []string{"bench", "floor"}
+	args := []string{"bench", "floor", "--op", op.Name}
 	if auth == "cert" {
 		args = append(args, "--client-ca", filepath.Join(dir, "ca.pem"))
 	}
@@ -173,11 +185,16 @@ func startFloor(ctx context.Context, dir, auth string) (*bench.Target, func(), e
 }
 
 type benchFloorCmd struct {
+	Op       string `default:"simpleenroll" help:"The operation."`
 	ClientCA string `name:"client-ca" help:"Require a client certificate below this PEM file."`
 }
 
 // Run serves the floor until it is told to stop.
 func (c *benchFloorCmd) Run(ctx context.Context, s streams) error {
+	op, err := bench.OpNamed(c.Op)
+	if err != nil {
+		return err
+	}
 	var clients *x509.CertPool
 	if c.ClientCA != "" {
 		pool, err := pemfile.Pool(c.ClientCA)
@@ -186,5 +203,5 @@ func (c *benchFloorCmd) Run(ctx context.Context, s streams) error {
 		}
 		clients = pool
 	}
-	return bench.ServeFloor(ctx, s.Out, clients)
+	return bench.ServeFloor(ctx, s.Out, op, clients)
 }

@@ -9,6 +9,7 @@ import (
 
 // Options of a comparison.
 type Options struct {
+	Op       *Op
 	Requests int // a run
 	Clients  int
 	Rounds   int // alternating runs of each side
@@ -29,21 +30,23 @@ type Pair struct {
 // of ours over the floor's; those of wall are throughput of ours over the
 // floor's with 32 clients.
 type Comparison struct {
+	Op       string `json:"op"`
 	Requests int    `json:"requests"`
 	Clients  int    `json:"clients"`
 	Rounds   int    `json:"rounds"`
 	Fresh    Pair   `json:"fresh"`
-	Kept     Pair   `json:"kept"`
-	Wall     Pair   `json:"wall"`      // fresh connections
-	WallKept Pair   `json:"wall_kept"` // kept connections
+	Kept     *Pair  `json:"kept,omitempty"`
+	Wall     Pair   `json:"wall"`                // fresh connections
+	WallKept *Pair  `json:"wall_kept,omitempty"` // kept connections
 	FloorIs  string `json:"floor_is"`
 }
 
-const floorIs = "TLS as the registrar's, base64, CSR parse and signature check, crypto/x509.CreateCertificate with P-256, certs-only answer; no policy, no database, no disk"
-
 // Compare measures ours against the floor, alternating, and reports medians.
 func Compare(ctx context.Context, ours, floor *Target, o Options) (*Comparison, error) {
-	c := &Comparison{Requests: o.Requests, Clients: o.Clients, Rounds: o.Rounds, FloorIs: floorIs}
+	c := &Comparison{Op: o.Op.Name, Requests: o.Requests, Clients: o.Clients, Rounds: o.Rounds, FloorIs: o.Op.FloorIs}
+	if o.Op.Kept {
+		c.Kept, c.WallKept = &Pair{}, &Pair{}
+	}
 	for _, part := range []struct {
 		name  string
 		load  Load
@@ -51,10 +54,13 @@ func Compare(ctx context.Context, ours, floor *Target, o Options) (*Comparison, 
 		ratio func(ours, floor *Run) float64
 	}{
 		{"fresh connections", Load{o.Requests, o.Clients, true}, &c.Fresh, cpuRatio},
-		{"kept connections", Load{o.Requests, o.Clients, false}, &c.Kept, cpuRatio},
+		{"kept connections", Load{o.Requests, o.Clients, false}, c.Kept, cpuRatio},
 		{"wall clock, fresh", Load{o.Requests, wallClients, true}, &c.Wall, wallRatio},
-		{"wall clock, kept", Load{o.Requests, wallClients, false}, &c.WallKept, wallRatio},
+		{"wall clock, kept", Load{o.Requests, wallClients, false}, c.WallKept, wallRatio},
 	} {
+		if part.into == nil {
+			continue
+		}
 		if err := alternate(ctx, ours, floor, part.load, o, part.name, part.ratio, part.into); err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
@@ -69,16 +75,16 @@ func alternate(ctx context.Context, ours, floor *Target, l Load, o Options, name
 	for round := range o.Rounds {
 		if round == 0 {
 			for _, t := range []*Target{floor, ours} {
-				if _, err := Enroll(ctx, t, warm); err != nil {
+				if _, err := Measure(ctx, o.Op, t, warm); err != nil {
 					return err
 				}
 			}
 		}
-		f, err := Enroll(ctx, floor, l)
+		f, err := Measure(ctx, o.Op, floor, l)
 		if err != nil {
 			return fmt.Errorf("floor: %w", err)
 		}
-		r, err := Enroll(ctx, ours, l)
+		r, err := Measure(ctx, o.Op, ours, l)
 		if err != nil {
 			return fmt.Errorf("registrar: %w", err)
 		}

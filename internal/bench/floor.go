@@ -36,7 +36,7 @@ type FloorReady struct {
 // ServeFloor runs a floor on a free loopback port until ctx ends, and writes a
 // FloorReady to out first. With clients non-nil it requires a TLS client
 // certificate below one of those roots, verified in the handshake.
-func ServeFloor(ctx context.Context, out io.Writer, clients *x509.CertPool) error {
+func ServeFloor(ctx context.Context, out io.Writer, op *Op, clients *x509.CertPool) error {
 	f, err := newFloor()
 	if err != nil {
 		return err
@@ -49,7 +49,18 @@ func ServeFloor(ctx context.Context, out io.Writer, clients *x509.CertPool) erro
 	if clients != nil {
 		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, clients
 	}
-	server := &http.Server{Handler: http.HandlerFunc(f.enroll), TLSConfig: cfg, ReadHeaderTimeout: 10 * time.Second}
+	if op.ownClients {
+		own := x509.NewCertPool()
+		own.AddCert(f.ca)
+		cfg.ClientAuth, cfg.ClientCAs = tls.VerifyClientCertIfGiven, own
+	}
+	const prefix = "/.well-known/est/"
+	mux := http.NewServeMux()
+	mux.HandleFunc(prefix+"simpleenroll", f.enroll)
+	if op.Name != "simpleenroll" {
+		mux.HandleFunc(prefix+op.Name, op.answers(f))
+	}
+	server := &http.Server{Handler: mux, TLSConfig: cfg, ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

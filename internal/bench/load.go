@@ -45,10 +45,10 @@ type Run struct {
 	CPU        float64 `json:"cpu_us"` // of the server, per enrollment
 }
 
-// Enroll puts the load on the target, with a new key and name for each
+// Measure puts the load on the target, with a new key and name for each
 // request, made beforehand. Any answer but 200 ends the run with an error.
-func Enroll(ctx context.Context, t *Target, l Load) (*Run, error) {
-	bodies, err := requests(l.Requests)
+func Measure(ctx context.Context, op *Op, t *Target, l Load) (*Run, error) {
+	requests, err := op.prepare(ctx, t, l.Requests)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Enroll(ctx context.Context, t *Target, l Load) (*Run, error) {
 		return nil, err
 	}
 	start := time.Now()
-	latencies, err := drive(ctx, t, l, bodies)
+	latencies, err := drive(ctx, op, t, l, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -76,21 +76,22 @@ func Enroll(ctx context.Context, t *Target, l Load) (*Run, error) {
 	}, nil
 }
 
-// requests makes base64 CSRs, each with its own P-256 key and name.
-func requests(n int) ([][]byte, error) {
-	bodies, _, err := namedRequests(n)
-	return bodies, err
+// made is a base64 CSR and its key.
+type made struct {
+	body []byte
+	key  *ecdsa.PrivateKey
 }
 
-// namedRequests returns also what the names begin with; a number of six digits follows.
-func namedRequests(n int) (bodies [][]byte, prefix string, err error) {
+// namedRequests makes CSRs, each with its own P-256 key and name. Names begin
+// with prefix; a number of six digits follows.
+func namedRequests(n int) (requests []made, prefix string, err error) {
 	var random [6]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, "", err
 	}
 	prefix = "bench-" + hex.EncodeToString(random[:]) + "-"
-	bodies = make([][]byte, n)
-	for i := range bodies {
+	requests = make([]made, n)
+	for i := range requests {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			return nil, "", err
@@ -100,29 +101,32 @@ func namedRequests(n int) (bodies [][]byte, prefix string, err error) {
 		if err != nil {
 			return nil, "", err
 		}
-		bodies[i] = base64.StdEncoding.AppendEncode(nil, der)
+		requests[i] = made{body: base64.StdEncoding.AppendEncode(nil, der), key: key}
 	}
-	return bodies, prefix, nil
+	return requests, prefix, nil
 }
 
-// drive sends the bodies from l.Clients goroutines and returns each latency.
-func drive(ctx context.Context, t *Target, l Load, bodies [][]byte) ([]time.Duration, error) {
+// drive sends the requests from l.Clients goroutines and returns each latency.
+func drive(ctx context.Context, op *Op, t *Target, l Load, requests []request) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	latencies := make([]time.Duration, len(bodies))
+	latencies := make([]time.Duration, len(requests))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range l.Clients {
 		wg.Go(func() {
-			client := t.client(l.Fresh)
-			defer client.CloseIdleConnections()
+			client := t.client(l.Fresh, nil)
+			defer func() { client.CloseIdleConnections() }()
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(bodies) || ctx.Err() != nil {
+				if i >= len(requests) || ctx.Err() != nil {
 					return
 				}
+				if own := requests[i].certificate; own != nil {
+					client = t.client(true, own)
+				}
 				start := time.Now()
-				if err := t.enroll(ctx, client, bodies[i]); err != nil {
+				if _, err := t.post(ctx, client, op.Name, op.mediaType, requests[i].body); err != nil {
 					cancel(fmt.Errorf("request %d: %w", i, err))
 					return
 				}
@@ -134,10 +138,14 @@ func drive(ctx context.Context, t *Target, l Load, bodies [][]byte) ([]time.Dura
 	return latencies, context.Cause(ctx)
 }
 
-func (t *Target) client(fresh bool) *http.Client {
+// client shows own, or the target's certificate.
+func (t *Target) client(fresh bool, own *tls.Certificate) *http.Client {
 	cfg := &tls.Config{RootCAs: t.Roots, NextProtos: []string{"http/1.1"}}
-	if t.Certificate != nil {
-		cfg.Certificates = []tls.Certificate{*t.Certificate}
+	if own == nil {
+		own = t.Certificate
+	}
+	if own != nil {
+		cfg.Certificates = []tls.Certificate{*own}
 	}
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: fresh, DisableCompression: true},
@@ -145,28 +153,29 @@ func (t *Target) client(fresh bool) *http.Client {
 	}
 }
 
-func (t *Target) enroll(ctx context.Context, client *http.Client, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL+"/simpleenroll", bytes.NewReader(body))
+// post sends one request and returns the body of a 200.
+func (t *Target) post(ctx context.Context, client *http.Client, operation, mediaType string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL+"/"+operation, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/pkcs10")
+	req.Header.Set("Content-Type", mediaType)
 	if t.User != "" {
 		req.SetBasicAuth(t.User, t.Password)
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("%s: %s", res.Status, bytes.TrimSpace(text))
 	}
-	return nil
+	return text, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

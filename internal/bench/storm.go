@@ -64,7 +64,7 @@ type StormResult struct {
 
 // Run has them all enroll at t, and ends when each is, or with ctx.
 func (s Storm) Run(ctx context.Context, t *Target) (*StormResult, error) {
-	bodies, prefix, err := namedRequests(s.Clients)
+	made, prefix, err := namedRequests(s.Clients)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (s Storm) Run(ctx context.Context, t *Target) (*StormResult, error) {
 	start := time.Now()
 	stop := r.watch(ctx)
 	var wg sync.WaitGroup
-	for i, body := range bodies {
-		wg.Go(func() { r.device(ctx, i, body) })
+	for i, m := range made {
+		wg.Go(func() { r.device(ctx, i, m.body) })
 	}
 	wg.Wait()
 	stop()
