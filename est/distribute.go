@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/briskest/briskest/internal/cms"
 )
@@ -100,28 +98,6 @@ func first(values []string, otherwise string) string {
 
 // prefersXML reads Accept (RFC 9110, Section 12.5.1), which may be absent; ok false when neither form is acceptable.
 func prefersXML(accept []string) (asXML, ok bool) {
-	if len(accept) == 0 {
-		return false, true
-	}
-	quality := map[string]float64{}
-	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		kind, q := part, 1.0
-		if t, params, err := mime.ParseMediaType(part); err == nil {
-			kind = t
-			if v, err := strconv.ParseFloat(first([]string{params["q"]}, ""), 64); err == nil {
-				q = v
-			}
-		}
-		quality[mediaType(kind)] = q
-	}
-	of := func(kind string) float64 {
-		for _, k := range []string{kind, "application/*", "*/*"} {
-			if q, named := quality[k]; named {
-				return q
-			}
-		}
-		return 0
-	}
-	forXML, forJSON := of(typeXML), of(typeJSON)
+	forXML, forJSON := acceptable(accept, typeXML), acceptable(accept, typeJSON)
 	return forXML > forJSON, forXML > 0 || forJSON > 0
 }

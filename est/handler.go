@@ -12,7 +12,7 @@ import (
 // request; its fields are not changed either.
 //
 // Each request is decided in a fixed order, and the first refusal ends it: path, method, TLS, the
-// number of certificates, the backend's [Admitter], media type, body, CSR, channel binding, the backend. The path is taken as it was sent. Host,
+// number of certificates, the backend's [Admitter], Accept, media type, body, CSR, channel binding, the backend. The path is taken as it was sent. Host,
 // X-Forwarded-For and other headers that claim who asks decide nothing.
 //
 // Slow peers are ended by the server's ReadHeaderTimeout, ReadTimeout and WriteTimeout: set them.
@@ -82,6 +82,9 @@ func (x *exchange) serve() *Error {
 		if err := a.Admit(x.r.Context(), &x.req.Request); err != nil {
 			return asError(err)
 		}
+	}
+	if e := o.checkAccept(x.r.Header); e != nil {
+		return e
 	}
 	return o.serve(x)
 }

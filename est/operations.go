@@ -25,6 +25,8 @@ type operation struct {
 	takes string // for the text of a 405: what the body is
 	// section defines the operation.
 	section string
+	// answers are the media types of the answer, of an operation that issues something.
+	answers []string
 	serve   func(x *exchange) *Error
 	// offered tells whether the backend has it; nil: every backend has.
 	offered func(b Backend) bool
@@ -40,6 +42,7 @@ func operationFor(op Operation) *operation {
 	case OpSimpleEnroll, OpSimpleReenroll:
 		return &operation{
 			post: true, takes: "a PKCS#10 request", section: "RFC 7030, Section 4.2", serve: (*exchange).enroll,
+			answers: []string{typePKCS7},
 		}
 	case OpPAL:
 		return &operation{section: "RFC 8295, Section 2", serve: (*exchange).pal, offered: offersDistribution}
@@ -50,10 +53,12 @@ func operationFor(op Operation) *operation {
 	case OpFullCMC:
 		return &operation{
 			post: true, takes: "a Full PKI Request", section: "RFC 7030, Section 4.3", serve: (*exchange).fullCMC, offered: offersFullCMC,
+			answers: []string{typePKCS7},
 		}
 	case OpServerKeyGen:
 		return &operation{
 			post: true, takes: "a PKCS#10 request", section: sectionKeyGen, serve: (*exchange).serverKeyGen, offered: offersKeyGeneration,
+			answers: []string{typeMultipart, typePKCS12},
 		}
 	case OpKeyReturn:
 		return &operation{

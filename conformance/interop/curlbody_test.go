@@ -101,7 +101,7 @@ func headers(c *client) {
 		{"lower-case header names", append(h("content-type: application/pkcs10", "content-transfer-encoding: base64"), "--http1.1"), "content-type: application/pkcs10"},
 		{"upper-case header names", append(h("CONTENT-TYPE: application/pkcs10"), "--http1.1"), "CONTENT-TYPE: application/pkcs10"},
 		{"no User-Agent, no Accept, as strongSwan", h(pkcs10, "User-Agent:", "Accept:"), ""},
-		{"Accept names another type", h(pkcs10, "Accept: text/html"), ""},
+		{"Accept as the JDK sends it", h(pkcs10, "Accept: text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"), ""},
 		{"Connection: close, as libest", append(h(pkcs10, "Connection: close"), "--http1.1"), "onnection: close"},
 		{"Expect: 100-continue", append(h(pkcs10, "Expect: 100-continue"), "--http1.1"), "HTTP/1.1 100 Continue"},
 		{"Expect: 100-continue and chunked", append(h(pkcs10, "Expect: 100-continue", "Transfer-Encoding: chunked"), "--http1.1"), "HTTP/1.1 100 Continue"},
@@ -157,6 +157,7 @@ func refusals(c *client) {
 		{"curl's own Content-Type", lines, []string{"-H", "Content-Type: application/x-www-form-urlencoded"}, 415, []string{"Content-Type: application/pkcs10"}},
 		{"no Content-Type", lines, []string{"-H", "Content-Type:"}, 415, []string{"Content-Type: application/pkcs10"}},
 		{"a compressed body", lines, []string{"-H", "Content-Encoding: gzip"}, 415, []string{"compressed"}},
+		{"Accept of another type", lines, []string{"-H", "Accept: text/html"}, 406, []string{"application/pkcs7-mime"}},
 		{"PUT", lines, []string{"-X", "PUT"}, 405, []string{"POST"}},
 	}
 	for _, m := range mistakes {
