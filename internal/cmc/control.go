@@ -75,9 +75,9 @@ type (
 	BatchResponses []BodyPartID
 	// AuthData names the member of cmsSequence that authenticates trust anchors (RFC 5272, Section 6.16).
 	AuthData BodyPartID
-	// RAIdentityWitness names the request whose identity the RA has checked by itself (RFC 6402, Section 2.9).
+	// RAIdentityWitness names the request whose identity the RA has checked by itself (RFC 6402, Section 2: new Section 6.20).
 	RAIdentityWitness BodyPartPath
-	// ResponseBody names the body part of a response that goes to the client (RFC 6402, Section 2.11).
+	// ResponseBody names the body part of a response that goes to the client (RFC 6402, Section 2: new Section 6.21).
 	ResponseBody BodyPartPath
 )
 
@@ -95,8 +95,8 @@ type AddExtensions struct {
 type ModCertTemplate struct {
 	PKIData  BodyPartPath // the PKIData that holds the requests; {0} is this one
 	Requests []BodyPartID // in it
-	// Replace has the template's fields replace those of the requests; without it the fields that the template has are deleted
-	// from them. Extensions are treated one by one.
+	// Replace has the template's fields replace those of the requests; without it, fields that the template has are deleted from
+	// them. Extensions are treated one by one.
 	Replace  bool
 	Template *CertTemplate
 }
@@ -162,8 +162,8 @@ type PublishCert struct {
 	Publication []byte // PKIPublicationInfo in DER (RFC 4211, Section 6.3)
 }
 
-// TrustAnchors is Publish Trust Anchors (RFC 5272, Section 6.15): hashes of the certificates in the message's SignedData that are to be
-// trusted. Whether the sender may say so is for the caller; Match finds the certificates.
+// TrustAnchors is Publish Trust Anchors (RFC 5272, Section 6.15): hashes of the certificates in the message's SignedData
+// that are to be trusted. Whether the sender may say so is for the caller; Match finds the certificates.
 type TrustAnchors struct {
 	Sequence *big.Int
 	Hash     cms.AlgorithmIdentifier

@@ -284,7 +284,8 @@ func readPublishCert(in *input) ControlValue {
 
 func readPOPLinkWitnessV2(in *input) *POPLinkWitnessV2 {
 	body := in.sequence("POP link witness")
-	w := &POPLinkWitnessV2{KeyGeneration: body.algorithm("keyGenAlgorithm"), MAC: body.algorithm("macAlgorithm"), Witness: body.octets(MaxOctets, "witness")}
+	w := &POPLinkWitnessV2{KeyGeneration: body.algorithm("keyGenAlgorithm"), MAC: body.algorithm("macAlgorithm")}
+	w.Witness = body.octets(MaxOctets, "witness")
 	body.end("POP link witness")
 	return w
 }

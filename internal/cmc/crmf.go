@@ -13,8 +13,8 @@ import (
 	"github.com/briskest/briskest/internal/cms"
 )
 
-// CRMF is a CertReqMsg (RFC 4211, Section 3), as CMC takes it (RFC 5272, Section 3.2.1.2.2): its template has a subject, which may
-// be empty, and a public key, and there is no regInfo.
+// CRMF is a CertReqMsg (RFC 4211, Section 3), as CMC takes it (RFC 5272, Section 3.2.1.2.2): its template has a subject,
+// which may be empty, and a public key, and there is no regInfo.
 type CRMF struct {
 	Template CertTemplate
 	// Controls are the controls of the CertRequest (RFC 4211, Section 6), unparsed. Those that this package knows are found by

@@ -20,7 +20,8 @@ import (
 // CRMFRequest is what NewCRMF builds.
 type CRMFRequest struct {
 	ID BodyPartID
-	// Template is what is asked for. RawSubject nil stands for an empty name; RawSubjectPublicKeyInfo nil for the public key of Key.
+	// Template is what is asked for. RawSubject nil stands for an empty name; RawSubjectPublicKeyInfo nil for the public key
+	// of Key.
 	Template CertTemplate
 	Controls []CRMFAttribute
 	// Key signs the proof of possession: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519; nil for RAVerified or none.

@@ -6,7 +6,8 @@
 //   - Full PKI Requests and Responses in their CMS envelopes: OpenRequest, OpenResponse, SignRequest, SignResponse
 //   - the media types of RFC 5273: KindOf
 //
-// A server starts with OpenRequest; a client with NewRequest values in a PKIData and SignRequest.
+// A server starts with OpenRequest and answers with SignResponse; a client puts what NewPKCS10 or NewCRMF returns into a
+// PKIData, and has SignRequest and OpenResponse. Controls are found by Find and Values.
 //
 // The package decides nothing: OpenRequest says which certificate or which bare key signed, and a proof that verifies
 // says that somebody knew the secret. Whether that somebody may have what is asked is for the caller. Nothing is stored.

@@ -12,15 +12,16 @@ import (
 	"github.com/briskest/briskest/internal/cms"
 )
 
-// opened is a message with its envelopes off: one of the three forms of RFC 5272, Section 5. Only the outer signatures are verified.
+// opened is a message with its envelopes off: one of the three forms of RFC 5272, Section 5. Only the outer signatures are
+// verified.
 type opened struct {
 	signed    *cms.SignedData // over PKIData or PKIResponse
 	outer     []Signer
 	encrypted bool
 }
 
-// unwrap takes the envelopes off: SignedData; EnvelopedData over SignedData; SignedData over EnvelopedData over SignedData. wrong is
-// what a ContentInfo of another type is.
+// unwrap takes the envelopes off: SignedData; EnvelopedData over SignedData; SignedData over EnvelopedData over SignedData.
+// wrong is what a ContentInfo of another type is.
 func unwrap(data []byte, o *OpenOptions, wrong error) (*opened, error) {
 	if len(data) > MaxSize {
 		return nil, fail(FailBadRequest, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), MaxSize))
@@ -137,8 +138,8 @@ func decrypt(der []byte, o *OpenOptions, wrong error) ([]byte, error) {
 	return nil, fail(FailBadMessageCheck, err)
 }
 
-// verifySigners finds the key of every signer and verifies all signatures. requests may hold the key of the only signer (RFC 5272,
-// Section 3.2); nil when there are none.
+// verifySigners finds the key of every signer and verifies all signatures. requests may hold the key of the only signer (RFC
+// 5272, Section 3.2); nil when there are none.
 func verifySigners(sd *cms.SignedData, requests []Request, o *OpenOptions) ([]Signer, error) {
 	signers := make([]Signer, 0, len(sd.Signers))
 	for _, si := range sd.Signers {
@@ -174,8 +175,8 @@ func signerCertificate(sd *cms.SignedData, si *cms.SignerInfo, known []*x509.Cer
 	return nil, nil
 }
 
-// signerRequest returns the request whose key signs. It asks for the subject key identifier that names the signer; two requests with
-// the same one leave open whose key is meant, unless it is one key.
+// signerRequest returns the request whose key signs. It asks for the subject key identifier that names the signer; two
+// requests with the same one leave open whose key is meant, unless it is one key.
 func signerRequest(sd *cms.SignedData, si *cms.SignerInfo, requests []Request) (*Request, error) {
 	var found *Request
 	for i := range requests {
@@ -212,8 +213,8 @@ func verifyByRequest(sd *cms.SignedData, si *cms.SignerInfo, r *Request) error {
 	return sd.VerifyKey(si, asked.PublicKey)
 }
 
-// refuseCMS says what a PKI Response says about an error of package cms, or of the search for a signer. It is about the message itself
-// (RFC 5272, Section 3.2.1.3.4).
+// refuseCMS says what a PKI Response says about an error of package cms, or of the search for a signer. It is about the
+// message itself (RFC 5272, Section 3.2.1.3.4).
 func refuseCMS(err error) error {
 	var e *Error
 	switch {

@@ -32,7 +32,8 @@ var (
 	ErrNoSignerKey = errors.New("cmc: the signer's key is not in the message")
 	// ErrSigners: a message signed with the requested key has more than one signer (RFC 5272, Section 3.2).
 	ErrSigners = errors.New("cmc: a request signed with its own key has exactly one signer")
-	// ErrUnsignedData: the CMC Unsigned Data attribute breaks RFC 5272, Section 3.2.3: more than one, or not the same in all signers.
+	// ErrUnsignedData: the CMC Unsigned Data attribute breaks RFC 5272, Section 3.2.3: more than one, or not the same in all
+	// signers.
 	ErrUnsignedData = errors.New("cmc: CMC Unsigned Data attribute is not unique")
 	// ErrTemplate: a CRMF template that says what only the server may say, or lacks the public key.
 	ErrTemplate = errors.New("cmc: certificate template not acceptable")

@@ -30,8 +30,9 @@ func entries() map[string]func([]byte) error {
 	}
 }
 
-// R6: the six short inputs that made another reader panic are errors on every entry, alone and in the places where a part of a message is.
-// R5 and R7, SignedData and EnvelopedData without content, are in TestOtherNestingIsNoRequest and TestSimpleResponseIsABagWithoutSigners.
+// R6: the six short inputs that made another reader panic are errors on every entry, alone and in the places where a part of
+// a message is. R5 and R7, SignedData and EnvelopedData without content, are in TestOtherNestingIsNoRequest and
+// TestSimpleResponseIsABagWithoutSigners.
 func TestSixShortInputsAreErrorsEverywhere(t *testing.T) {
 	signer := cmstest.New(t, "P-256")
 	tried := 0
@@ -42,8 +43,10 @@ func TestSixShortInputsAreErrorsEverywhere(t *testing.T) {
 		}
 		for place, der := range map[string][]byte{
 			"alone": short, "a control": pkiData(short, nil), "a request": pkiData(nil, short), "a CMS message": seq(seq(), seq(), seq(short), seq()),
-			"another message": seq(seq(), seq(), seq(), seq(short)), "a value": pkiData(control(7, 25, short), nil), "an unknown value": pkiData(control(7, 99, short), nil),
-			"a CSR": pkiData(nil, cmstest.Element(0xa0, id(1), short)), "a template": pkiData(nil, crmfBytes(short)), "a proof": pkiData(nil, crmfBytes(seq(subject()), short)),
+			"another message": seq(seq(), seq(), seq(), seq(short)),
+			"a value":         pkiData(control(7, 25, short), nil), "an unknown value": pkiData(control(7, 99, short), nil),
+			"a CSR": pkiData(nil, cmstest.Element(0xa0, id(1), short)), "a template": pkiData(nil, crmfBytes(short)),
+			"a proof": pkiData(nil, crmfBytes(seq(subject()), short)),
 			"content": message(t, short, cmstest.Signer{Identity: signer}), "signed content": message(t, pkiData(short, nil), cmstest.Signer{Identity: signer}),
 			"a ContentInfo": seq(cmstest.OID(cms.OIDSignedData()), cmstest.Element(0xa0, short)),
 		} {

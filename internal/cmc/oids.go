@@ -2,8 +2,8 @@ package cmc
 
 import "encoding/asn1"
 
-// The last arcs below id-cmc, 1.3.6.1.5.5.7.7 (RFC 5272, Section 6; RFC 6402, Section 2). RFC 5912, Section 9, exchanges 33 and 34 in its module; the IANA registry and
-// implementations have them as here.
+// The last arcs below id-cmc, 1.3.6.1.5.5.7.7 (RFC 5272, Section 6; RFC 6402, Section 2). RFC 5912, Section 9, exchanges 33
+// and 34 in its module; the IANA registry and implementations have them as here.
 const (
 	arcStatusInfo            = 1
 	arcIdentification        = 2

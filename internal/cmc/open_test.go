@@ -108,11 +108,12 @@ func TestOtherNestingIsNoRequest(t *testing.T) {
 		return info.Content.Bytes
 	}
 	open(t, envelop(cms.OIDSignedData(), body(signed)), o) // AuthEnvelopedData opens
+	signedEnvelope := signAs(cms.OIDAuthEnvelopedData(), body(envelop(cms.OIDSignedData(), body(signed))))
 	for title, der := range map[string][]byte{
 		"an envelope around bare PKIData":     envelop(cms.OIDPKIData(), d),
 		"a signature around bare enveloped":   signAs(cms.OIDEnvelopedData(), body(envelop(cms.OIDPKIData(), d))),
 		"a ContentInfo in an envelope":        envelop(cms.OIDSignedData(), signed),
-		"an envelope in a signed envelope":    envelop(cms.OIDSignedData(), body(signAs(cms.OIDAuthEnvelopedData(), body(envelop(cms.OIDSignedData(), body(signed)))))),
+		"an envelope in a signed envelope":    envelop(cms.OIDSignedData(), body(signedEnvelope)),
 		"two signatures":                      signAs(cms.OIDSignedData(), body(signed)),
 		"a voucher":                           signAs(cms.OIDAnimaJSONVoucher(), []byte("{}")),
 		"a response":                          signAs(cms.OIDPKIResponse(), seq(seq(), seq(), seq())),

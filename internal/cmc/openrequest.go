@@ -11,8 +11,8 @@ import (
 	"github.com/briskest/briskest/internal/cms"
 )
 
-// OpenOptions are what OpenRequest and OpenResponse need besides the message. The zero value is for messages that are not enveloped
-// and bring their certificates.
+// OpenOptions are what OpenRequest and OpenResponse need besides the message. The zero value is for messages that are not
+// enveloped and bring their certificates.
 type OpenOptions struct {
 	// Keys open enveloped messages; none refuses them.
 	Keys []*cms.RecipientKey
@@ -23,17 +23,19 @@ type OpenOptions struct {
 // FullRequest is a Full PKI Request that was opened: its envelopes are off and every signature on it verifies.
 type FullRequest struct {
 	Data *PKIData
-	// Signers are those who signed the PKIData itself. Their signatures verify. Nothing says whether they are trusted, have expired, or
-	// may have what is asked. They are empty only in a message whose one purpose is to revoke by passphrase (RFC 5272, Section 6.11):
-	// no request, no nested message, and a RevokeRequest with a passphrase for every certificate.
+	// Signers are those who signed the PKIData itself. Their signatures verify. Nothing says whether they are trusted, have
+	// expired, or may have what is asked. They are empty only in a message whose one purpose is to revoke by passphrase (RFC
+	// 5272, Section 6.11): no request, no nested message, and a RevokeRequest with a passphrase for every certificate.
 	Signers []Signer
 	// OuterSigners are those who signed an envelope around the signed message (RFC 5272, Section 5); mostly empty.
 	OuterSigners []Signer
 	// Encrypted tells that the message came enveloped.
 	Encrypted bool
-	// Certificates are all certificates of the innermost SignedData: intermediates of the signers, and what else the sender put there.
+	// Certificates are all certificates of the innermost SignedData: intermediates of the signers, and what else the sender
+	// put there.
 	Certificates []*x509.Certificate
-	// UnsignedData are the values of the CMC Unsigned Data attribute (RFC 5272, Section 3.2.3), which nothing protects; mostly none.
+	// UnsignedData are the values of the CMC Unsigned Data attribute (RFC 5272, Section 3.2.3), which nothing protects;
+	// mostly none.
 	UnsignedData []UnsignedData
 
 	depth int
@@ -45,8 +47,8 @@ type Signer struct {
 	Info *cms.SignerInfo
 	// Certificate is the one that the signer names. Nothing vouches for it.
 	Certificate *x509.Certificate
-	// Request is the one whose key signed (RFC 5272, Section 3.2): the signature proves possession of that key, and says nothing about
-	// who has it.
+	// Request is the one whose key signed (RFC 5272, Section 3.2): the signature proves possession of that key, and says
+	// nothing about who has it.
 	Request *Request
 }
 
@@ -61,11 +63,12 @@ type UnsignedData struct {
 // AuthEnvelopedData, or signed-enveloped-signed (RFC 5272, Section 5). It verifies every signature of every layer. o may be nil.
 //
 // A signer is looked for among the certificates of the message, then among o.Certificates, and then, named by subject key
-// identifier, among the requests inside (RFC 5272, Section 3.2): then it is the only signer, and the request asks for the same subject
-// key identifier.
+// identifier, among the requests inside (RFC 5272, Section 3.2): then it is the only signer, and the request asks for the
+// same subject key identifier.
 //
-// Errors are *Error: badMessageCheck {0} for a signature that does not verify or whose key is not known, badAlg {0} for a weak or
-// unknown algorithm, badRequest for what is not a Full PKI Request, and those of ParsePKIData. SHA-1 signatures are always refused.
+// Errors are *Error: badMessageCheck {0} for a signature that does not verify or whose key is not known, badAlg {0} for a
+// weak or unknown algorithm, badRequest for what is not a Full PKI Request, and those of ParsePKIData. SHA-1 signatures are
+// always refused.
 func OpenRequest(data []byte, o *OpenOptions) (*FullRequest, error) {
 	if o == nil {
 		o = &OpenOptions{}
@@ -124,8 +127,8 @@ func (f *FullRequest) refuse(err error) error {
 	return err
 }
 
-// revokesByPassphrase tells whether the message may come unsigned: a client that has lost its key revokes its certificate by a secret
-// that it left when it enrolled (RFC 5272, Section 6.11).
+// revokesByPassphrase tells whether the message may come unsigned: a client that has lost its key revokes its certificate by
+// a secret that it left when it enrolled (RFC 5272, Section 6.11).
 func (d *PKIData) revokesByPassphrase() bool {
 	revocations := Values[*RevokeRequest](d.Controls)
 	for _, r := range revocations {
@@ -179,8 +182,8 @@ func unsignedData(signers []*cms.SignerInfo) ([]UnsignedData, error) {
 	return out, nil
 }
 
-// OpenNested opens a Full PKI Request in the cmsSequence of f (RFC 5272, Section 7), as OpenRequest does. Errors are those of OpenRequest, with paths that begin with m's
-// body part, and ErrTooLarge after MaxNesting levels.
+// OpenNested opens a Full PKI Request in the cmsSequence of f (RFC 5272, Section 7), as OpenRequest does. Errors are those
+// of OpenRequest, with paths that begin with m's body part, and ErrTooLarge after MaxNesting levels.
 func (f *FullRequest) OpenNested(m *Message, o *OpenOptions) (*FullRequest, error) {
 	if f.depth+1 >= MaxNesting {
 		return nil, fail(FailBadRequest, fmt.Errorf("%w: requests nested more than %d deep", ErrTooLarge, MaxNesting), m.ID)

@@ -10,11 +10,12 @@ import (
 
 // Response is a PKI Response that was opened.
 type Response struct {
-	// Simple tells a Simple PKI Response (RFC 5272, Section 4.1): certificates and nothing else. Data is nil then, and Signers are empty.
+	// Simple tells a Simple PKI Response (RFC 5272, Section 4.1): certificates and nothing else. Data is nil then, and
+	// Signers are empty.
 	Simple bool
 	Data   *PKIResponse
-	// Signers are those who signed; their signatures verify, and nothing says whether they are trusted. Empty in a Simple Response and
-	// in one that its server could not sign: then Data is good for nothing but to be shown.
+	// Signers are those who signed; their signatures verify, and nothing says whether they are trusted. Empty in a Simple
+	// Response and in one that its server could not sign: then Data is good for nothing but to be shown.
 	Signers []Signer
 	// OuterSigners are those who signed an envelope around the response; mostly empty.
 	OuterSigners []Signer
@@ -30,8 +31,8 @@ type Response struct {
 // OpenResponse opens a Full or Simple PKI Response of at most MaxSize bytes and verifies its signatures. It may be enveloped as a
 // request may (RFC 5272, Section 5). o may be nil.
 //
-// Errors are *Error: badMessageCheck for a signature that does not verify or whose certificate is unknown, badAlg, badRequest with
-// ErrNotResponse or those of ParsePKIResponse.
+// Errors are *Error: badMessageCheck for a signature that does not verify or whose certificate is unknown, badAlg,
+// badRequest with ErrNotResponse or those of ParsePKIResponse.
 func OpenResponse(data []byte, o *OpenOptions) (*Response, error) {
 	if o == nil {
 		o = &OpenOptions{}
@@ -65,8 +66,8 @@ func OpenResponse(data []byte, o *OpenOptions) (*Response, error) {
 	return r, nil
 }
 
-// CertificateFor returns the certificate for the public key, wherever it is in the answer (RFC 5272, Section 4.1, gives no order), or
-// nil; of several the one that becomes valid last.
+// CertificateFor returns the certificate for the public key, wherever it is in the answer (RFC 5272, Section 4.1, gives no
+// order), or nil; of several the one that becomes valid last.
 func (r *Response) CertificateFor(key crypto.PublicKey) *x509.Certificate {
 	public, ok := key.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {

@@ -29,11 +29,11 @@ type POPLinkWitnessV2 struct {
 
 // Secret is what both sides know.
 type Secret struct {
-	// Value is the shared secret: UTF-8, at most MaxText bytes and not empty. How short a secret may be is for the caller; MinSecret is
-	// what must work.
+	// Value is the shared secret: UTF-8, at most MaxText bytes and not empty. How short a secret may be is for the caller;
+	// MinSecret is what must work.
 	Value []byte
-	// Identification is the text of the message's Identification control, empty when it has none. It is part of the key of identity
-	// proofs (RFC 5272, Section 6.2.3), not of POP link witnesses.
+	// Identification is the text of the message's Identification control, empty when it has none. It is part of the key of
+	// identity proofs (RFC 5272, Section 6.2.3), not of POP link witnesses.
 	Identification Identification
 	// Legacy accepts SHA-1 and HMAC-SHA1, the mandatory algorithms of RFC 5274, Section 4.1, which are too weak today.
 	Legacy bool
@@ -67,8 +67,8 @@ func mac(hash crypto.Hash, key, message []byte) []byte {
 	return m.Sum(nil)
 }
 
-// NewIdentityProofV2 computes the proof over the reqSequence in DER (see PKIData.MarshalRequests) with hash, one of SHA-256, SHA-384
-// and SHA-512, and HMAC over the same hash. Errors: ErrUnsupportedAlgorithm, ErrSecret.
+// NewIdentityProofV2 computes the proof over the reqSequence in DER (see PKIData.MarshalRequests) with hash, one of SHA-256,
+// SHA-384 and SHA-512, and HMAC over the same hash. Errors: ErrUnsupportedAlgorithm, ErrSecret.
 func NewIdentityProofV2(hash crypto.Hash, requests []byte, s *Secret) (*IdentityProofV2, error) {
 	digest, keyed, err := algorithmsFor(hash, s)
 	if err != nil {
@@ -92,8 +92,8 @@ func (p *IdentityProofV2) Verify(requests []byte, s *Secret) error {
 	return nil
 }
 
-// Verify checks the old proof, HMAC-SHA1 over reqSequence with the SHA-1 of the secret as key (RFC 5272, Section 6.2.2). Only with
-// Legacy. Errors are those of IdentityProofV2.Verify.
+// Verify checks the old proof, HMAC-SHA1 over reqSequence with the SHA-1 of the secret as key (RFC 5272, Section 6.2.2).
+// Only with Legacy. Errors are those of IdentityProofV2.Verify.
 func (p IdentityProof) Verify(requests []byte, s *Secret) error {
 	if err := s.legacy(); err != nil {
 		return err
@@ -113,8 +113,8 @@ func NewPOPLinkWitnessV2(hash crypto.Hash, random POPLinkRandom, s *Secret) (*PO
 	return &POPLinkWitnessV2{KeyGeneration: digest, MAC: keyed, Witness: mac(hash, s.linkKey(hash), random)}, nil
 }
 
-// Verify checks the witness over the message's POPLinkRandom. The key is made by a hash; PBKDF2, which a sender may choose too, is not
-// read. Errors are *Error: popFailed with ErrProof, badAlg; and ErrSecret.
+// Verify checks the witness over the message's POPLinkRandom. The key is made by a hash; PBKDF2, which a sender may choose
+// too, is not read. Errors are *Error: popFailed with ErrProof, badAlg; and ErrSecret.
 func (w *POPLinkWitnessV2) Verify(random POPLinkRandom, s *Secret) error {
 	hash, keyed, err := proofHashes(w.KeyGeneration, w.MAC, s)
 	if err != nil {
@@ -133,8 +133,8 @@ func (w *POPLinkWitnessV2) Attribute() (CRMFAttribute, error) {
 	return CRMFAttribute{Type: w.OID(), Value: value}, err
 }
 
-// Verify checks the old witness, HMAC-SHA1 over the random value with the SHA-1 of the secret as key (RFC 5272, Section 6.3.1.2). Only
-// with Legacy. Errors are those of POPLinkWitnessV2.Verify.
+// Verify checks the old witness, HMAC-SHA1 over the random value with the SHA-1 of the secret as key (RFC 5272, Section
+// 6.3.1.2). Only with Legacy. Errors are those of POPLinkWitnessV2.Verify.
 func (w POPLinkWitness) Verify(random POPLinkRandom, s *Secret) error {
 	if err := s.legacy(); err != nil {
 		return err

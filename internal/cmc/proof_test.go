@@ -77,8 +77,8 @@ func TestIdentityProofV2IsOverTheEncodedRequests(t *testing.T) {
 	}
 }
 
-// EST-5272-6.2.1-01: the witness by hand: HMAC under the hash of the secret, and of the identification after it where there is one
-// (RFC 5272, Section 6.2.3).
+// EST-5272-6.2.1-01: the witness by hand: HMAC under the hash of the secret, and of the identification after it where there
+// is one (RFC 5272, Section 6.2.3).
 func TestIdentityProofV2IsWhatTheRFCComputes(t *testing.T) {
 	requests := seq()
 	key := sha256.Sum256([]byte("0123456789abcdefwho"))

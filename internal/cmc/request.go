@@ -188,8 +188,8 @@ func (r *Request) VerifyPOP() error {
 		return fail(FailPOPRequired, fmt.Errorf("%w: the request has no signature of its key", ErrPOP), r.ID)
 	}
 	if r.CRMF != nil {
-		// Subject and key are always present, and POPOSigningKeyInput must not be used (RFC 5272, Section 3.2.1.2.2): a signature over
-		// it would leave the names of the template open.
+		// Subject and key are always present, and POPOSigningKeyInput must not be used (RFC 5272, Section 3.2.1.2.2): a
+		// signature over it would leave the names of the template open.
 		if r.CRMF.pop.input {
 			return fail(FailPOPFailed, fmt.Errorf("%w: POPOSigningKeyInput is not for CMC", ErrPOP), r.ID)
 		}

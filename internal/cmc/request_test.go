@@ -125,8 +125,8 @@ func crmfBytes(template []byte, rest ...[]byte) []byte {
 	return cmstest.Element(0xa1, append([][]byte{seq(id(9), template)}, rest...)...)
 }
 
-// RFC 5272, Section 3.2.1.2.2, forbids POPOSigningKeyInput: here one whose signature is right is refused, because it would leave the names
-// of the template open.
+// RFC 5272, Section 3.2.1.2.2, forbids POPOSigningKeyInput: here one whose signature is right is refused, because it would
+// leave the names of the template open.
 func TestPOPOSigningKeyInputIsRefused(t *testing.T) {
 	key := cmstest.New(t, "Ed25519").Key
 	spki, _ := x509.MarshalPKIXPublicKey(key.Public())
@@ -269,7 +269,8 @@ func TestWeakRequestsAreBadAlg(t *testing.T) {
 func TestTrustAnchorsAreMatchedByHash(t *testing.T) {
 	a, b, c := cmstest.New(t, "P-256").Certificate, cmstest.New(t, "P-256").Certificate, cmstest.New(t, "P-256").Certificate
 	hash := func(c *x509.Certificate) []byte { return cmstest.Digest(crypto.SHA256, c.Raw) }
-	anchors := &cmc.TrustAnchors{Sequence: big.NewInt(1), Hash: cms.AlgorithmIdentifier{OID: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}, Hashes: [][]byte{hash(b), hash(a)}}
+	sha256 := cms.AlgorithmIdentifier{OID: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}}
+	anchors := &cmc.TrustAnchors{Sequence: big.NewInt(1), Hash: sha256, Hashes: [][]byte{hash(b), hash(a)}}
 	got, err := anchors.Match([]*x509.Certificate{a, b, c})
 	if err != nil || len(got) != 2 || got[0] != b || got[1] != a {
 		t.Errorf("Match = %v, %v, want b and a, and not c", got, err)

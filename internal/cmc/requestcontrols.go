@@ -16,8 +16,8 @@ type ChangeSubjectName struct {
 	RawAltName []byte // GeneralNames in DER, with the tag of a SEQUENCE; nil when absent
 }
 
-// POPLink returns the POP link witness in the request (RFC 5272, Section 6.3.1): an attribute of PKCS #10, or a control of CRMF. Either
-// may be nil. Errors are *Error: badRequest for a malformed or second one.
+// POPLink returns the POP link witness in the request (RFC 5272, Section 6.3.1): an attribute of PKCS #10, or a control of
+// CRMF. Either may be nil. Errors are *Error: badRequest for a malformed or second one.
 func (r *Request) POPLink() (*POPLinkWitnessV2, POPLinkWitness, error) {
 	var v2 *POPLinkWitnessV2
 	var v1 POPLinkWitness
@@ -41,8 +41,9 @@ func (r *Request) POPLink() (*POPLinkWitnessV2, POPLinkWitness, error) {
 	return v2, v1, nil
 }
 
-// ChangeSubjectName returns the new names in the request (RFC 6402, Section 2.8): an attribute of PKCS #10, or a control of CRMF; nil
-// when absent. Read are both the encoding of RFC 6402 and that of its erratum 3943, which tags subjectAlt with [1]. Errors are *Error: badRequest.
+// ChangeSubjectName returns the new names in the request (RFC 6402, Section 2.8): an attribute of PKCS #10, or a control of
+// CRMF; nil when absent. Read are both the encoding of RFC 6402 and that of its erratum 3943, which tags subjectAlt with
+// [1]. Errors are *Error: badRequest.
 func (r *Request) ChangeSubjectName() (*ChangeSubjectName, error) {
 	der, err := r.control(arcChangeSubjectName)
 	if der == nil || err != nil {
@@ -51,8 +52,8 @@ func (r *Request) ChangeSubjectName() (*ChangeSubjectName, error) {
 	c := &ChangeSubjectName{}
 	err = decode(der, "change of the subject's name", func(in *input) {
 		body := in.sequence("change of the subject's name")
-		// Name is a SEQUENCE OF SET, GeneralNames a SEQUENCE of context-specific tags and never empty: the first tag inside tells them
-		// apart where RFC 6402 has no tag of its own.
+		// Name is a SEQUENCE OF SET, GeneralNames a SEQUENCE of context-specific tags and never empty: the first tag inside
+		// tells them apart where RFC 6402 has no tag of its own.
 		if body.is(cryptobyte_asn1.SEQUENCE) && !holdsGeneralNames(body.s) {
 			c.RawSubject = body.element(cryptobyte_asn1.SEQUENCE, "new subject")
 		}
@@ -117,7 +118,8 @@ func (r *Request) control(arc int) ([]byte, error) {
 	return value, nil
 }
 
-// attributes returns the controls of CRMF, or the attributes of PKCS #10 below id-cmc, which crypto/x509 hides. Those have one value.
+// attributes returns the controls of CRMF, or the attributes of PKCS #10 below id-cmc, which crypto/x509 hides. Those have
+// one value.
 func (r *Request) attributes() ([]CRMFAttribute, error) {
 	switch {
 	case r.CRMF != nil:

@@ -115,7 +115,8 @@ func TestSimpleResponseIsABagWithoutSigners(t *testing.T) {
 	}
 }
 
-// EST-5272-3.2.1.3.4-02: without a signature the response says internalCAError about body part 0, and a client sees that nobody signed.
+// EST-5272-3.2.1.3.4-02: without a signature the response says internalCAError about body part 0, and a client sees that
+// nobody signed.
 func TestUnsignedResponseSaysInternalCAError(t *testing.T) {
 	id := &cmc.TransactionID{Number: big.NewInt(5)}
 	der, err := cmc.UnsignedResponse(cmc.UnsignedFailure(id, cmc.RecipientNonce("n")))
@@ -127,7 +128,8 @@ func TestUnsignedResponseSaysInternalCAError(t *testing.T) {
 		t.Fatalf("OpenResponse = %+v, %v", r, err)
 	}
 	s := r.Data.Statuses()
-	if len(s) != 1 || s[0].Status != cmc.StatusFailed || s[0].FailInfo == nil || *s[0].FailInfo != cmc.FailInternalCAError || len(s[0].Bodies) != 1 || s[0].Bodies[0][0] != 0 {
+	if len(s) != 1 || s[0].Status != cmc.StatusFailed || s[0].FailInfo == nil || *s[0].FailInfo != cmc.FailInternalCAError ||
+		len(s[0].Bodies) != 1 || s[0].Bodies[0][0] != 0 {
 		t.Errorf("status %+v", s)
 	}
 	if got, at, ok := cmc.Find[*cmc.TransactionID](r.Data.Controls); !ok || at != 2 || got.Number.Cmp(id.Number) != 0 {
@@ -156,7 +158,8 @@ func TestStatusesAndFailuresHaveTheNamesOfTheRFC(t *testing.T) {
 	for got, want := range map[string]string{
 		cmc.StatusSuccess.String(): "success", cmc.StatusFailed.String(): "failed", cmc.StatusPending.String(): "pending", cmc.StatusNoSupport.String(): "noSupport",
 		cmc.StatusConfirmRequired.String(): "confirmRequired", cmc.StatusPOPRequired.String(): "popRequired", cmc.StatusPartial.String(): "partial",
-		cmc.Status(1).String(): "status(1)", cmc.FailBadAlg.String(): "badAlg", cmc.FailAuthDataFail.String(): "authDataFail", cmc.FailInfo(14).String(): "failInfo(14)",
+		cmc.Status(1).String(): "status(1)", cmc.FailBadAlg.String(): "badAlg",
+		cmc.FailAuthDataFail.String(): "authDataFail", cmc.FailInfo(14).String(): "failInfo(14)",
 		cmc.FailInfo(-1).String(): "failInfo(-1)", cmc.FailPOPFailed.String(): "popFailed",
 	} {
 		if got != want {
@@ -176,7 +179,10 @@ func TestMediaTypeNamesTheKindOfMessage(t *testing.T) {
 			t.Errorf("KindOf(%q) = %v, %v, want %v", contentType, got, err, want)
 		}
 	}
-	for _, contentType := range []string{"", "text/plain", "application/pkcs7-mime; smime-type=enveloped-data", "application/pkcs7-mime; smime-type=", "application/pkcs7-mime; smime-type=a; smime-type=b"} {
+	for _, contentType := range []string{
+		"", "text/plain", "application/pkcs7-mime; smime-type=enveloped-data", "application/pkcs7-mime; smime-type=",
+		"application/pkcs7-mime; smime-type=a; smime-type=b",
+	} {
 		if _, err := cmc.KindOf(contentType); !errors.Is(err, cmc.ErrMediaType) {
 			t.Errorf("KindOf(%q) = %v, want ErrMediaType", contentType, err)
 		}

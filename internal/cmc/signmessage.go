@@ -18,11 +18,13 @@ import (
 type Signing struct {
 	// Key signs: RSA, ECDSA on P-256, P-384 or P-521, or Ed25519.
 	Key crypto.Signer
-	// Certificate is the key's; nil to sign with the key that is being certified (RFC 5272, Section 3.2), which needs SubjectKeyID.
+	// Certificate is the key's; nil to sign with the key that is being certified (RFC 5272, Section 3.2), which needs
+	// SubjectKeyID.
 	Certificate *x509.Certificate
 	// SubjectKeyID is the subject key identifier that the request asks for. Only without Certificate.
 	SubjectKeyID []byte
-	// Chain are further certificates to include: the signer's intermediates, and in a response what was issued. Only with Certificate.
+	// Chain are further certificates to include: the signer's intermediates, and in a response what was issued. Only with
+	// Certificate.
 	Chain []*x509.Certificate
 	// CRLs are CRLs to include, DER. Only with Certificate.
 	CRLs [][]byte
@@ -54,8 +56,8 @@ func SignRequest(d *PKIData, s *Signing) ([]byte, error) {
 	return s.sign(cms.OIDPKIData(), der)
 }
 
-// UnsignedRequest returns a Full PKI Request that nobody signs, for a revocation by passphrase (RFC 5272, Section 6.11). Errors: ErrBuild when d
-// is anything else, and those of Marshal.
+// UnsignedRequest returns a Full PKI Request that nobody signs, for a revocation by passphrase (RFC 5272, Section 6.11).
+// Errors: ErrBuild when d is anything else, and those of Marshal.
 func UnsignedRequest(d *PKIData) ([]byte, error) {
 	if !d.revokesByPassphrase() {
 		return nil, fmt.Errorf("%w: only a revocation by passphrase goes unsigned", ErrBuild)
@@ -67,8 +69,9 @@ func UnsignedRequest(d *PKIData) ([]byte, error) {
 	return unsigned(cms.OIDPKIData(), der)
 }
 
-// NewBatch returns the PKIData with which an RA passes on Full PKI Requests of its clients, unchanged (RFC 5272, Sections 6.17 and 7): they are the members of
-// cmsSequence from first+1 on, and a BatchRequests control with the bodyPartID first names them. Errors: ErrBuild.
+// NewBatch returns the PKIData with which an RA passes on Full PKI Requests of its clients, unchanged (RFC 5272, Sections
+// 6.17 and 7): they are the members of cmsSequence from first+1 on, and a BatchRequests control with the bodyPartID first
+// names them. Errors: ErrBuild.
 func NewBatch(first BodyPartID, requests ...[]byte) (*PKIData, error) {
 	if len(requests) == 0 || len(requests) >= MaxBodyParts || first == 0 || first > math.MaxUint32-MaxBodyParts {
 		return nil, fmt.Errorf("%w: a batch has 1 to %d requests and bodyPartIDs above 0", ErrBuild, MaxBodyParts-1)
@@ -84,8 +87,8 @@ func NewBatch(first BodyPartID, requests ...[]byte) (*PKIData, error) {
 	return d, nil
 }
 
-// Envelop puts a Full PKI Request or Response, made by SignRequest or SignResponse, into an envelope for the recipients (RFC 5272,
-// Section 5). With outer set, the envelope is signed too. Errors: ErrBuild, and those of cms.Encrypt and cms.Sign.
+// Envelop puts a Full PKI Request or Response, made by SignRequest or SignResponse, into an envelope for the recipients (RFC
+// 5272, Section 5). With outer set, the envelope is signed too. Errors: ErrBuild, and those of cms.Encrypt and cms.Sign.
 func Envelop(signed []byte, recipients []*x509.Certificate, outer *Signing) ([]byte, error) {
 	inner, err := content(signed)
 	if err != nil {
@@ -101,8 +104,8 @@ func Envelop(signed []byte, recipients []*x509.Certificate, outer *Signing) ([]b
 	return outer.sign(cms.OIDEnvelopedData(), inner)
 }
 
-// SignResponse returns a Full PKI Response: SignedData over the PKIResponse with s.Chain and s.CRLs (RFC 5272, Section 4.2). Errors:
-// ErrBuild, those of Marshal and of cms.Sign.
+// SignResponse returns a Full PKI Response: SignedData over the PKIResponse with s.Chain and s.CRLs (RFC 5272, Section 4.2).
+// Errors: ErrBuild, those of Marshal and of cms.Sign.
 func SignResponse(r *PKIResponse, s *Signing) ([]byte, error) {
 	der, err := r.Marshal()
 	if err != nil {
@@ -112,8 +115,9 @@ func SignResponse(r *PKIResponse, s *Signing) ([]byte, error) {
 }
 
 // UnsignedResponse returns a Full PKI Response without a signer, for the case that no signature can be made: RFC 5272,
-// Section 3.2.1.3.4, has it say internalCAError about body part 0. The RFC's words, a SignedData without content and signers, leave no place for the status; this
-// one has the content. UnsignedFailure is the usual one. Errors: ErrBuild and those of Marshal.
+// Section 3.2.1.3.4, has it say internalCAError about body part 0. The RFC's words, a SignedData without content and
+// signers, leave no place for the status; this one has the content. UnsignedFailure is the usual one. Errors: ErrBuild and
+// those of Marshal.
 func UnsignedResponse(r *PKIResponse) ([]byte, error) {
 	der, err := r.Marshal()
 	if err != nil {
@@ -122,8 +126,8 @@ func UnsignedResponse(r *PKIResponse) ([]byte, error) {
 	return unsigned(cms.OIDPKIResponse(), der)
 }
 
-// UnsignedFailure returns the response that says internalCAError about body part 0. The echoes, such as transaction identifier and nonce,
-// come after the status.
+// UnsignedFailure returns the response that says internalCAError about body part 0. The echoes, such as transaction
+// identifier and nonce, come after the status.
 func UnsignedFailure(echoes ...ControlValue) *PKIResponse {
 	status := fail(FailInternalCAError, ErrBuild).StatusInfo()
 	r := &PKIResponse{Controls: []Control{{ID: 1, Value: status}}}

@@ -133,13 +133,15 @@ func TestControlsOfConstructedMessagesSayWhatTheIndexSays(t *testing.T) {
 	if u := open("neg-cmc-pkidata-unknown-control").Unknown(); !slices.Equal(u, []cmc.BodyPartID{104}) {
 		t.Errorf("Unknown() = %v, want 104", u)
 	}
-	if w, _, ok := cmc.Find[*cmc.LRAPOPWitness](open("cmc-pkidata-rapopwitness").Controls); !ok || w.PKIData != 0 || !slices.Equal(w.Requests, []cmc.BodyPartID{1}) {
+	w, _, ok := cmc.Find[*cmc.LRAPOPWitness](open("cmc-pkidata-rapopwitness").Controls)
+	if !ok || w.PKIData != 0 || !slices.Equal(w.Requests, []cmc.BodyPartID{1}) {
 		t.Errorf("RA POP witness = %+v", w)
 	}
 	if q, _, ok := cmc.Find[cmc.QueryPending](open("cmc-pkidata-querypending").Controls); !ok || string(q) != "token" {
 		t.Errorf("query pending = %q", q)
 	}
-	if r, _, ok := cmc.Find[*cmc.RevokeRequest](open("cmc-pkidata-revokerequest").Controls); !ok || r.SerialNumber.Int64() != 4242 || r.Reason != 4 || r.Passphrase != nil {
+	r, _, ok := cmc.Find[*cmc.RevokeRequest](open("cmc-pkidata-revokerequest").Controls)
+	if !ok || r.SerialNumber.Int64() != 4242 || r.Reason != 4 || r.Passphrase != nil {
 		t.Errorf("revocation request = %+v", r)
 	}
 	if g, at, ok := cmc.Find[*cmc.GetCRL](open("cmc-pkidata-getcrl").Controls); !ok || at != 5 || len(g.RawIssuer) == 0 || g.RawName != nil || !g.Time.IsZero() {
