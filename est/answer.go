@@ -66,12 +66,12 @@ type answer struct {
 }
 
 // readAnswer reads res within bounds: of a refusal the beginning, of a success all.
-func readAnswer(op Operation, res *http.Response, now time.Time) (*answer, error) {
+func readAnswer(q *request, res *http.Response, now time.Time) (*answer, error) {
 	a := &answer{
-		op: op, status: res.StatusCode, contentType: res.Header.Get("Content-Type"),
+		op: q.op, status: res.StatusCode, contentType: res.Header.Get("Content-Type"),
 		retryAfter: parseRetryAfter(res.Header.Get("Retry-After"), now),
 	}
-	if a.status != http.StatusOK {
+	if a.status != http.StatusOK && !q.whole {
 		// What breaks off is shown as far as it came: the status has said it all.
 		a.body, _ = io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
 		return a, nil
@@ -81,7 +81,7 @@ func readAnswer(op Operation, res *http.Response, now time.Time) (*answer, error
 	}
 	var err error
 	if a.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1)); err != nil {
-		return nil, fmt.Errorf("%s: the answer broke off: %w", op, err)
+		return nil, fmt.Errorf("%s: the answer broke off: %w", q.op, err)
 	}
 	if len(a.body) > maxAnswer {
 		return nil, a.invalid(errors.New("larger than 1 MiB"))

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/briskest/briskest/internal/httpauth"
 )
 
 // Client asks an EST server. Fields are read at the first call and must not change after it; a Client is not copied
@@ -37,10 +39,14 @@ type Client struct {
 	Implicit *x509.CertPool
 	// Certificate is what the client authenticates with in the handshake; for a re-enrollment the one to be replaced.
 	Certificate *tls.Certificate
-	// User and Password are HTTP Basic credentials (RFC 7617, Section 2). They are never sent to a server that has not
-	// been authenticated. Both empty: none.
+	// User and Password answer an HTTP challenge: Digest with SHA-256 (RFC 7616) where the server offers it, else Basic
+	// (RFC 7617). Nothing is sent before the server has been authenticated and has asked. Both empty: none.
 	User     string
 	Password Secret
+	// Token answers a Bearer challenge (RFC 6750, Section 2.1), before the others. Empty: none.
+	Token Secret
+	// AllowMD5 answers Digest with MD5, which libest's server offers, rather than to send the password itself.
+	AllowMD5 bool
 	// Redirect is asked before a POST is repeated at another origin (RFC 7030, Section 3.2.1); true sends it, with the
 	// client's credentials. Nil: never. A GET goes there without being asked for, and without the credentials. Wherever
 	// it goes, the server there is authenticated and authorized anew.
@@ -61,6 +67,7 @@ type Client struct {
 	Now func() time.Time
 
 	once   sync.Once
+	auth   *httpauth.Client
 	kept   *http.Transport // connections to the configured origin, for further calls; nil with HTTP
 	do     func(*http.Request) (*http.Response, error)
 	origin *url.URL
@@ -121,6 +128,7 @@ func (c *Client) prepare() {
 	if c.origin, c.base, c.err = clientBase(c.URL, c.Label); c.err != nil {
 		return
 	}
+	c.auth = c.newAuth()
 	if c.HTTP != nil {
 		own := *c.HTTP
 		if own.CheckRedirect == nil {

@@ -78,7 +78,7 @@ func (c *Client) provisionalCACerts(ctx context.Context) ([]*x509.Certificate, e
 		return nil, fmt.Errorf("%s at %s: %w", OpCACerts, c.base, withoutURL(err))
 	}
 	defer res.Body.Close()
-	got, err := readAnswer(OpCACerts, res, c.now())
+	got, err := readAnswer(a.q, res, c.now())
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
+
+	"github.com/briskest/briskest/internal/httpauth"
 )
 
 // request is one question of a client.
@@ -22,10 +23,27 @@ type request struct {
 	content string
 	// accept is sent as such. Empty: not sent.
 	accept string
+	// at is where to ask instead of the operation's own path: a URL of the configured origin. Empty: there.
+	at string
+	// whole reads the body of a refusal as far as that of a success, not its beginning alone.
+	whole bool
 }
 
 // get asks op with GET.
 func get(op Operation) *request { return &request{op: op} }
+
+// where is the URL to ask.
+func (c *Client) where(q *request) (*url.URL, error) {
+	at := q.at
+	if at == "" {
+		at = c.base + string(q.op)
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	return u, nil
+}
 
 // post asks op with POST of der in base64.
 func post(op Operation, content string, der []byte) *request {
@@ -39,7 +57,7 @@ const (
 	maxSends     = 10
 )
 
-// exchange of a client: one call on its way through redirects and challenges.
+// asking is one call on its way through redirects and challenges.
 type asking struct {
 	c  *Client
 	q  *request
@@ -49,8 +67,11 @@ type asking struct {
 	redirects int
 	session   *session // nil: the client's kept connections
 	away      bool     // from the configured origin, or once was
-	trusted   bool     // the credentials may go to this origin
-	body      []byte
+	// auth answers this origin's challenges. Nil: the credentials may not go there.
+	auth     *httpauth.Client
+	answered bool // the request that was sent last had credentials
+	stale    bool // a Digest was answered anew once
+	body     []byte
 }
 
 // call asks and returns the answer, whatever its status; redirects are followed and challenges answered on the way.
@@ -59,16 +80,16 @@ func (c *Client) call(ctx context.Context, q *request) (*answer, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	u, err := url.Parse(c.base + string(q.op))
+	u, err := c.where(q)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, err
 	}
 	if c.HTTP == nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, callTimeout)
 		defer cancel()
 	}
-	a := &asking{c: c, q: q, to: u, names: []string{u.Hostname()}, trusted: true}
+	a := &asking{c: c, q: q, to: u, names: []string{u.Hostname()}, auth: c.auth}
 	defer func() { a.session.close() }()
 	for range maxSends {
 		got, err := a.once(ctx)
@@ -108,12 +129,15 @@ func (a *asking) once(ctx context.Context) (*answer, error) {
 		_, _ = io.CopyN(io.Discard, res.Body, maxErrorBody) // so that the connection can be kept
 		return nil, a.follow(ctx, res, location)
 	}
-	got, err := readAnswer(a.q.op, res, a.c.now())
 	if res.StatusCode == http.StatusUnauthorized {
+		if a.challenged(res) {
+			_, _ = io.CopyN(io.Discard, res.Body, maxErrorBody)
+			return nil, nil
+		}
 		// RFC 7030, Section 3.2.3: a client that cannot answer the challenge closes the connection.
 		defer a.c.CloseIdleConnections()
 	}
-	return got, err
+	return readAnswer(a.q, res, a.c.now())
 }
 
 // ready sees to the connection, where it has to be one of this call's own, and to the body.
@@ -169,9 +193,7 @@ func (a *asking) request(ctx context.Context) (*http.Request, error) {
 		// Not needed since RFC 8951, Section 3; globalsign/est before 1.0.3 and old libest servers want it.
 		r.Header.Set("Content-Transfer-Encoding", "base64")
 	}
-	if a.trusted && (a.c.User != "" || a.c.Password != "") {
-		r.SetBasicAuth(a.c.User, a.c.Password.Reveal())
-	}
+	a.authenticate(r)
 	return r, nil
 }
 
@@ -182,15 +204,4 @@ func withoutURL(err error) error {
 		return outer.Err
 	}
 	return err
-}
-
-// redirected takes the call to another place of the same origin, or of another one.
-func (a *asking) redirected(to *url.URL, consent bool) {
-	if sameOrigin(a.to, to) {
-		a.to = to
-		return
-	}
-	a.leave()
-	a.to, a.away, a.trusted = to, true, consent
-	a.names = append(slices.Clip(a.names), to.Hostname())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -43,7 +44,7 @@ func (a *asking) follow(ctx context.Context, res *http.Response, location string
 		return fmt.Errorf("%w: the answer to a POST is to be got with GET (status %d)", ErrRedirect, res.StatusCode)
 	}
 	if sameOrigin(a.to, to) {
-		a.redirected(to, a.trusted)
+		a.to = to
 		return nil
 	}
 	if a.c.HTTP != nil {
@@ -56,7 +57,12 @@ func (a *asking) follow(ctx context.Context, res *http.Response, location string
 			return fmt.Errorf("%w: another origin, %q, and nobody agreed to send the request there", ErrRedirect, printable(to.Host, 80))
 		}
 	}
-	a.redirected(to, consent)
+	a.leave()
+	a.to, a.away = to, true
+	a.names = append(slices.Clip(a.names), to.Hostname())
+	if a.auth, a.stale = nil, false; consent {
+		a.auth = a.c.newAuth()
+	}
 	return nil
 }
 
