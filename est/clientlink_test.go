@@ -29,6 +29,7 @@ func linkedTo(t testing.TB, key crypto.Signer) func([]byte) ([]byte, error) {
 
 // linkedCSR is what a server saw of a CSR and of the session it came over.
 type linkedCSR struct {
+	csr      *est.CSR
 	password string
 	key      []byte // SubjectPublicKeyInfo
 	subject  []byte
@@ -59,9 +60,9 @@ func readLinked(t testing.TB, r *http.Request) linkedCSR {
 	csr, err := est.ParseCSR(der)
 	if err != nil {
 		t.Error(err)
-		return linkedCSR{}
+		return linkedCSR{csr: new(est.CSR)}
 	}
-	l := linkedCSR{password: csr.ChallengePassword, key: csr.RawSubjectPublicKeyInfo, subject: csr.RawSubject, version: r.TLS.Version, binding: r.TLS.TLSUnique}
+	l := linkedCSR{csr: csr, password: csr.ChallengePassword, key: csr.RawSubjectPublicKeyInfo, subject: csr.RawSubject, version: r.TLS.Version, binding: r.TLS.TLSUnique}
 	if l.version >= tls.VersionTLS13 {
 		// RFC 9266, Section 4.
 		if l.binding, err = r.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32); err != nil {
