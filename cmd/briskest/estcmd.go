@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/cli"
-	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
 )
 
@@ -23,30 +20,66 @@ type estCmd struct {
 	CSRAttrs estCSRAttrsCmd `cmd:"" name:"csrattrs" help:"Get what a CSR should hold (RFC 7030, Section 4.5)."`
 	Enroll   estEnrollCmd   `cmd:"" help:"Get a certificate (RFC 7030, Section 4.2)."`
 	Reenroll estReenrollCmd `cmd:"" help:"Renew or rekey a certificate (RFC 7030, Section 4.2.2)."`
+	PAL      estPALCmd      `cmd:"" name:"pal" help:"List or fetch the packages that the server has for this client (RFC 8295, Section 2)."`
+	CRLs     estCRLsCmd     `cmd:"" name:"crls" help:"Get the revocation lists (RFC 8295, Section 4)."`
+	EECerts  estEECertsCmd  `cmd:"" name:"eecerts" help:"Get end-entity certificates (RFC 8295, Section 3)."`
+}
+
+// estServer says which server.
+type estServer struct {
+	URL         string `required:"" help:"The server, as https://HOST[:PORT], with or without /.well-known/est."`
+	Label       string `help:"The CA label, for servers with several."`
+	CA          string `name:"ca" type:"existingfile" help:"PEM file of explicit trust anchors: the server's certificate must chain to one of them, and name the host or be a registration authority's."`
+	SystemRoots bool   `help:"Also take a server that this machine's roots vouch for, if its certificate names the host."`
 }
 
 // estPeer says which server, and who asks.
 type estPeer struct {
-	URL   string `required:"" help:"The server, as https://HOST[:PORT], with or without /.well-known/est."`
-	Label string `help:"The CA label, for servers with several."`
-	CA    string `name:"ca" required:"" type:"existingfile" help:"PEM file the server's certificate must chain to."`
-	User  string `help:"HTTP Basic user; the password is the first line of --password-file. A file named user:password pairs, such as est-user.txt, is taken by --user-file."`
+	estServer
+	User string `help:"HTTP user; the password is the first line of --password-file. A file named user:password pairs, such as est-user.txt, is taken by --user-file."`
 	// A password on the command line is seen by everybody on the machine.
 	PasswordFile string `type:"existingfile" help:"File whose first line is the password."`
 	UserFile     string `type:"existingfile" help:"File whose first line is user:password."`
+	TokenFile    string `type:"existingfile" help:"File whose first line is a Bearer token."`
+	AllowMD5     bool   `name:"allow-md5" help:"Answer Digest with MD5, for servers that know nothing better."`
 	Cert         string `type:"existingfile" help:"PEM file of the client certificate and its chain."`
 	Key          string `help:"Key of --cert: a file, or a keystore URI."`
+	Follow       bool   `help:"Send the request and the credentials on to another host when the server redirects there and that host passes the same checks."`
 }
 
-// maxSecretFile bounds a password file, in bytes.
-const maxSecretFile = 4096
+// maxSecretFile bounds a file with a password or a token, in bytes.
+const maxSecretFile = 16 << 10
+
+// bare is a client that knows the server and nobody else.
+func (p *estServer) bare() *est.Client {
+	return &est.Client{URL: p.URL, Label: p.Label, UserAgent: "briskest"}
+}
+
+// trusting is a client that authenticates the server.
+func (p *estServer) trusting() (c *est.Client, err error) {
+	c = p.bare()
+	if p.CA == "" && !p.SystemRoots {
+		return nil, cli.Hint(required("--ca or --system-roots"),
+			"\"briskest est cacerts --url %s --fingerprint SHA256 --out ca.pem\" gets the file for --ca from the server, by the fingerprint of its root", p.URL)
+	}
+	if p.CA != "" {
+		if c.Roots, err = pemfile.Pool(p.CA); err != nil {
+			return nil, err
+		}
+	}
+	if p.SystemRoots {
+		if c.Implicit, err = x509.SystemCertPool(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
 
 func (p *estPeer) client(ctx context.Context, s streams) (*est.Client, error) {
-	roots, err := pemfile.Pool(p.CA)
+	c, err := p.trusting()
 	if err != nil {
 		return nil, err
 	}
-	c := &est.Client{URL: p.URL, Label: p.Label, Roots: roots, User: p.User}
 	if p.Cert != "" {
 		if p.Key == "" {
 			return nil, required("--key")
@@ -55,27 +88,47 @@ func (p *estPeer) client(ctx context.Context, s streams) (*est.Client, error) {
 			return nil, err
 		}
 	}
+	c.AllowMD5 = p.AllowMD5
+	c.Redirect = func(_ context.Context, r *est.Redirect) bool {
+		if !p.Follow {
+			cli.Note(s.Err, "the server redirects to %s; --follow sends the request there", r.To.Host)
+		}
+		return p.Follow
+	}
+	return c, p.secrets(s, c)
+}
+
+// secrets reads user, password and token.
+func (p *estPeer) secrets(s streams, c *est.Client) error {
+	if p.TokenFile != "" {
+		token, err := firstLine(s, p.TokenFile)
+		if err != nil {
+			return err
+		}
+		c.Token = est.Secret(token)
+	}
+	c.User = p.User
 	switch {
 	case p.UserFile != "":
 		line, err := firstLine(s, p.UserFile)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		user, password, ok := strings.Cut(line, ":")
 		if !ok {
-			return nil, cli.Usage("%s: its first line is not user:password", p.UserFile)
+			return cli.Usage("%s: its first line is not user:password", p.UserFile)
 		}
 		c.User, c.Password = user, est.Secret(password)
 	case p.PasswordFile != "":
 		line, err := firstLine(s, p.PasswordFile)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.Password = est.Secret(line)
 	case p.User != "":
-		return nil, required("--password-file")
+		return required("--password-file")
 	}
-	return c, nil
+	return nil
 }
 
 func firstLine(s streams, file string) (string, error) {
@@ -95,186 +148,35 @@ func keyURI(key string) string {
 	return "file:" + key
 }
 
-// estFailure turns what the server said into an exit code.
+// estFailure turns what the server said, or that it said nothing, into an exit code.
 func estFailure(err error) error {
 	var pending *est.PendingError
-	if errors.As(err, &pending) {
-		return cli.Pending("the server has not decided", pending.RetryAfter)
-	}
 	var status *est.StatusError
-	if errors.As(err, &status) {
+	switch {
+	case errors.As(err, &pending):
+		return cli.Pending("the server has not decided", pending.RetryAfter)
+	case errors.As(err, &status):
 		return cli.Refused(err)
+	case errors.Is(err, est.ErrURL):
+		return cli.Usage("%w", err)
+	case unreachable(err):
+		return cli.Unreachable(err)
 	}
 	return err
 }
 
-type estCACertsCmd struct {
-	estPeer
-	Out string `help:"Write the PEM certificates to this file instead of standard output."`
+// unreachable reports whether no connection was made, or no answer came on it.
+func unreachable(err error) bool {
+	var op *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &op) && op.Op == "dial", errors.As(err, &timeout) && timeout.Timeout():
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// Run gets the CA certificates.
-func (c *estCACertsCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	certs, err := client.CACerts(ctx)
-	if err != nil {
-		return estFailure(err)
-	}
-	var out []byte
-	for _, cert := range certs {
-		out = append(out, pemfile.Encode(cert.Raw)...)
-	}
-	return writeOut(s, c.Out, out)
-}
-
-type estCSRAttrsCmd struct {
-	estPeer
-	output
-}
-
-type csrAttrsRow struct {
-	OID    string `json:"oid"`
-	Values int    `json:"values"`
-}
-
-// Run gets the CSR attributes and prints their object identifiers.
-func (c *estCSRAttrsCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	der, err := client.CSRAttrs(ctx)
-	if err != nil {
-		return estFailure(err)
-	}
-	var rows []csrAttrsRow
-	if der != nil {
-		attrs, err := est.ParseCSRAttrs(der)
-		if err != nil {
-			return err
-		}
-		for _, a := range attrs.Items {
-			rows = append(rows, csrAttrsRow{OID: a.OID.String(), Values: len(a.Values)})
-		}
-	}
-	return cli.PrintList(s.Out, c.Format, rows)
-}
-
-// estRequest is what both enroll commands need to make a CSR.
-type estRequest struct {
-	CSR     string   `type:"existingfile" help:"Send this CSR (PEM or DER) instead of making one; - for standard input is not taken."`
-	NewKey  string   `help:"Key of the new certificate: a file or keystore URI; made there when it is not there yet." placeholder:"FILE"`
-	KeyType string   `default:"p256" help:"Type of a key that is made: p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519."`
-	Out     string   `required:"" help:"Write the certificate to this file, as PEM; - for standard output."`
-	CN      string   `name:"cn" help:"Common name to ask for."`
-	Serial  string   `name:"serial-number" help:"X520 serialNumber to ask for."`
-	DNS     []string `name:"dns" help:"DNS name to ask for; may be repeated."`
-	IP      []net.IP `name:"ip" help:"IP address to ask for; may be repeated."`
-}
-
-type estEnrollCmd struct {
-	estPeer
-	estRequest
-}
-
-// Run enrolls: one certificate for a new or a given key.
-func (c *estEnrollCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	csr, err := c.request(ctx, s, nil)
-	if err != nil {
-		return err
-	}
-	cert, err := client.SimpleEnroll(ctx, csr)
-	if err != nil {
-		return estFailure(err)
-	}
-	return writeOut(s, c.Out, pemfile.Encode(cert.Raw))
-}
-
-type estReenrollCmd struct {
-	estPeer
-	estRequest
-}
-
-// Run renews --cert, with its own key, or with --new-key.
-func (c *estReenrollCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	var current *x509.Certificate
-	if client.Certificate != nil {
-		current = client.Certificate.Leaf
-		if c.NewKey == "" {
-			c.NewKey = c.Key
-		}
-	}
-	csr, err := c.request(ctx, s, current)
-	if err != nil {
-		return err
-	}
-	cert, err := client.SimpleReenroll(ctx, csr)
-	if err != nil {
-		return estFailure(err)
-	}
-	return writeOut(s, c.Out, pemfile.Encode(cert.Raw))
-}
-
-// request reads or makes the CSR. A renewal keeps the names of the current
-// certificate (RFC 7030, Section 4.2.2).
-func (r *estRequest) request(ctx context.Context, s streams, current *x509.Certificate) ([]byte, error) {
-	if r.CSR != "" {
-		data, err := readBounded(s.In, r.CSR, maxArtifact)
-		if err != nil {
-			return nil, err
-		}
-		if block, _ := pem.Decode(data); block != nil {
-			return block.Bytes, nil
-		}
-		return data, nil
-	}
-	if r.NewKey == "" {
-		return nil, cli.Usage("say which key the certificate is for: --new-key FILE (made when it is not there), or --csr FILE")
-	}
-	template := &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: r.CN, SerialNumber: r.Serial}, DNSNames: r.DNS, IPAddresses: r.IP,
-	}
-	if current != nil {
-		template = &x509.CertificateRequest{
-			RawSubject: current.RawSubject, DNSNames: current.DNSNames, IPAddresses: current.IPAddresses,
-			EmailAddresses: current.EmailAddresses, URIs: current.URIs,
-		}
-	} else if r.CN == "" && r.Serial == "" && len(r.DNS) == 0 && len(r.IP) == 0 {
-		return nil, cli.Usage("say which name to ask for: --cn, --serial-number, --dns or --ip")
-	}
-	key, err := openOrCreate(ctx, keyURI(r.NewKey), keystore.Algorithm(r.KeyType))
-	if err != nil {
-		return nil, err
-	}
-	return x509.CreateCertificateRequest(rand.Reader, template, key)
-}
-
-// openOrCreate opens the key, or makes it when it is a file that is not there.
-func openOrCreate(ctx context.Context, uri string, alg keystore.Algorithm) (crypto.Signer, error) {
-	key, err := keystore.Open(ctx, uri)
-	if errors.Is(err, os.ErrNotExist) {
-		return keystore.Create(ctx, uri, alg)
-	}
-	return key, err
-}
-
-// writeOut writes data to a file at once and whole, or to standard output for
-// "" and "-".
-func writeOut(s streams, file string, data []byte) error {
-	if file == "" || file == "-" {
-		_, err := s.Out.Write(data)
-		return err
-	}
-	return pemfile.Write(file, data, 0o644)
+// estWait is the flag of what may take a decision.
+type estWait struct {
+	Wait time.Duration `help:"How long to repeat the request, in all, while the server has not decided; never earlier than it says. Without, that is exit code 4 at once."`
 }

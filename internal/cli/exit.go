@@ -17,6 +17,8 @@ const (
 	ExitRefused  = 3 // the peer refused
 	ExitPending  = 4 // the peer has not decided; Retry-After is printed
 	ExitNotFound = 5
+	// ExitUnreachable is for an EST server that cannot be connected to, or does not answer in time.
+	ExitUnreachable = 6
 )
 
 // Error is an error with an exit code and a hint about what to do next.
@@ -44,6 +46,9 @@ func NotFound(format string, args ...any) error {
 
 // Refused wraps a peer's refusal.
 func Refused(err error) error { return &Error{Code: ExitRefused, Err: err} }
+
+// Unreachable wraps the error of a connection that could not be made, or on which no answer came.
+func Unreachable(err error) error { return &Error{Code: ExitUnreachable, Err: err} }
 
 // Pending says that the peer wants to be asked again after the given time.
 func Pending(what string, retryAfter time.Duration) error {

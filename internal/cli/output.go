@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 )
 
 // Formats are the values of the -o flag.
@@ -110,10 +111,20 @@ func cell(v reflect.Value, format string) string {
 			text = strings.Trim(string(data), `"`)
 		}
 	}
+	return Printable(text)
+}
+
+// Printable returns s with what a terminal would act on replaced by "?".
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r
-	}, text)
+	}, s)
+}
+
+// Note prints a line for a person beside a command's output; what is in args is made printable.
+func Note(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, Printable(fmt.Sprintf(format, args...)))
 }
