@@ -15,7 +15,7 @@ func libraryRules() []Rule {
 			Why:  "est is a library at the bottom: of this module it imports its codecs and nothing else",
 			From: []string{"./est/..."}, Except: []string{"test-support", "./est/estcoap"},
 			Deny:  []string{"./..."},
-			Allow: []string{"./est/...", "./internal/cms", "./internal/cmc"},
+			Allow: []string{"./est/...", "./internal/cms", "./internal/cmc", "./internal/httpauth"},
 		},
 		{
 			ID:    "estcoap-imports-est",
