@@ -3,6 +3,7 @@ package interop_test
 import (
 	"bufio"
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
@@ -172,6 +173,7 @@ func driveBouncyCastle(c *client) {
 	c.inOrder("cacerts, a label", func(t *testing.T) { b.do(t, "cacerts", "label=ca:1") })
 	c.inOrder("enroll, an RA's certificate", func(t *testing.T) { b.enroll(t, "enroll", "cn=bc ra", "cert="+b.s.file("ra.pem")) })
 	driveBouncyCastleLinking(c, b)
+	driveBouncyCastleKeys(c, b)
 	// est-clients 2.5: a 202 with a body would end in "Stream closed before limit fully read".
 	c.inOrder("enroll, after an operator's approval", func(t *testing.T) {
 		values := b.basic("cn=bc-waits", "label=approve")
@@ -212,4 +214,41 @@ func driveBouncyCastleLinking(c *client, b *bouncyCastle) {
 		b.enroll(t, "enroll", b.basic("cn=bc-links", "save="+b.dir+"/links")...)
 		b.enroll(t, "reenroll", append([]string{"cn=bc-links", "cert=" + b.dir + "/links.pem"}, pop...)...)
 	})
+}
+
+// driveBouncyCastleKeys has the server make keys (RFC 7030, Section 4.4). est-clients 2.14.
+func driveBouncyCastleKeys(c *client, b *bouncyCastle) {
+	for _, way := range [][]string{{"Basic"}, {"BCJSSE and TLS 1.2", "jsse=bc", "tls=TLSv1.2"}, {"an RSA key wished for", "key=rsa"}} {
+		c.inOrder("serverkeygen, "+way[0], func(t *testing.T) {
+			fields := b.do(t, "serverkeygen", append(b.basic("cn=bc keygen "+way[0]), way[1:]...)...)
+			if len(fields["key"]) != 1 {
+				t.Fatalf("no key in %v", fields)
+			}
+			csr, err := x509.ParseCertificateRequest(fields["csr"][0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.s.generated(t, publicOf(t, fields["key"][0]), parseAll(t, fields["cert"]), csr)
+		})
+	}
+	// 1.72 posts this to simpleenroll, which certifies the client's own key.
+	c.inOrder("diverges, serverkeygen linked with tls-unique", func(t *testing.T) {
+		fields := b.enroll(t, "serverkeygen", b.basic("cn=bc keygen linked", "pop=1", "jsse=bc", "tls=TLSv1.2")...)
+		if len(fields["key"]) != 0 {
+			t.Error("there is a key: take this case out, and est-clients 2.14 with it")
+		}
+	})
+}
+
+func publicOf(t *testing.T, pkcs8 []byte) []byte {
+	t.Helper()
+	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.(crypto.Signer).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }

@@ -96,6 +96,7 @@ func driveCurl(c *client) {
 	refusals(c)
 	credentials(c)
 	connections(c)
+	keyGeneration(c)
 }
 
 // curlCase runs one case with a curl of its own.

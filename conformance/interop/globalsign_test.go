@@ -114,6 +114,19 @@ func driveGlobalSign(c *client) {
 		x.est("reenroll", "-certs", "old.pem", "-key", "old.key", "-out", "new.pem")
 		x.s.issued(t, x.certificates(x.read("new.pem")), r.csr)
 	})
+	for way, args := range map[string]func(x *globalsign) []string{
+		"Basic": func(x *globalsign) []string { return x.basic() },
+		"an RA's certificate": func(x *globalsign) []string {
+			return []string{"-certs", x.s.file("ra.pem"), "-key", x.s.file("ra.key")}
+		},
+	} {
+		gs("serverkeygen, "+way, func(t *testing.T, x *globalsign) {
+			r := x.request("gs", "globalsign keygen "+way)
+			x.est("serverkeygen", append(append(x.csr(r), args(x)...), "-out", "made.pem", "-keyout", "made.key")...)
+			public := x.run(x.read("made.key"), "openssl", "pkey", "-pubout", "-outform", "DER")
+			x.s.generated(t, public, x.certificates(x.read("made.pem")), r.csr)
+		})
+	}
 	gs("refused, a wrong password", func(t *testing.T, x *globalsign) {
 		x.refuses("Unauthorized", "enroll", append(x.csr(x.request("gs", "globalsign wrong")), "-user", x.s.user, "-pass", "wrong")...)
 	})

@@ -120,6 +120,14 @@ func driveLibest(c *client) {
 			t.Error("reenroll gave the old certificate again")
 		}
 	})
+	// est-clients 2.14: the key first, then its certificate.
+	le("serverkeygen", func(t *testing.T, x *libest) {
+		r := x.request("key", "libest keygen")
+		printed := x.est(append([]string{"-q", "-x", "key.key", "--common-name", "libest keygen"}, x.basic()...)...)
+		made := x.run(x.wrote("key-0-0.key", printed), "openssl", "base64", "-d", "-A")
+		public := x.run(made, "openssl", "pkey", "-inform", "DER", "-pubout", "-outform", "DER")
+		x.s.generated(t, public, x.certificates(x.wrote("cert-0-0.pem", printed)), r.csr)
+	})
 	le("refused, a wrong password", func(t *testing.T, x *libest) {
 		r := x.request("key", "libest wrong")
 		printed := x.est(x.fresh(r, "-u", x.s.user, "-h", "wrong")...)

@@ -171,15 +171,33 @@ func (s *site) anchors() string { return s.file("ca.pem") }
 // issued checks that certs is one certificate, below the site's CA, for the name and the key of the request.
 func (s *site) issued(t *testing.T, certs []*x509.Certificate, csr *x509.CertificateRequest) {
 	t.Helper()
+	s.certified(t, certs, csr)
+	if !bytes.Equal(certs[0].RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) {
+		t.Error("the certificate holds another key than the request")
+	}
+}
+
+// generated checks that certs is one certificate as above, but for a key that the server made: public, a
+// SubjectPublicKeyInfo in DER.
+func (s *site) generated(t *testing.T, public []byte, certs []*x509.Certificate, csr *x509.CertificateRequest) {
+	t.Helper()
+	s.certified(t, certs, csr)
+	if !bytes.Equal(certs[0].RawSubjectPublicKeyInfo, public) {
+		t.Error("the certificate holds another key than the one that came with it")
+	}
+	if bytes.Equal(public, csr.RawSubjectPublicKeyInfo) {
+		t.Error("the server's key is the one of the request")
+	}
+}
+
+func (s *site) certified(t *testing.T, certs []*x509.Certificate, csr *x509.CertificateRequest) {
+	t.Helper()
 	if len(certs) != 1 {
 		t.Fatalf("the answer holds %d certificates, want the issued one alone", len(certs))
 	}
 	_, err := certs[0].Verify(x509.VerifyOptions{Roots: s.bed.Roots(t), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err != nil {
 		t.Errorf("issued certificate: %v", err)
-	}
-	if !bytes.Equal(certs[0].RawSubjectPublicKeyInfo, csr.RawSubjectPublicKeyInfo) {
-		t.Error("the certificate holds another key than the request")
 	}
 	if certs[0].Subject.String() != csr.Subject.String() {
 		t.Errorf("subject = %s, want %s", certs[0].Subject, csr.Subject)

@@ -93,7 +93,7 @@ func (x *tools) certsOnly(answer []byte) []*x509.Certificate {
 	return x.certificates(x.run(der, "openssl", "pkcs7", "-inform", "DER", "-print_certs"))
 }
 
-// certificates reads PEM.
+// certificates reads those in PEM.
 func (x *tools) certificates(text []byte) []*x509.Certificate {
 	x.t.Helper()
 	var certs []*x509.Certificate
@@ -101,6 +101,9 @@ func (x *tools) certificates(text []byte) []*x509.Certificate {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			return certs
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
