@@ -43,7 +43,10 @@ func (s *Service) FullCMC(ctx context.Context, r *est.CMCRequest) (*est.CMCAnswe
 	if err := v.cmc.probe.ready(v.cmc, s.now()); err != nil {
 		return nil, x.unsigned(ctx, m, err)
 	}
-	if m.failed = x.open(ctx, m); m.failed == nil {
+	if d := s.addressBudget(v, base, true); d != nil {
+		m.failed = refuseParts(d)
+		x.record(ctx, base, m.failed)
+	} else if m.failed = x.open(ctx, m); m.failed == nil {
 		x.act(ctx, m)
 	}
 	return x.reply(ctx, m)

@@ -25,7 +25,7 @@ func (x *cmcExchange) identify(ctx context.Context, m *cmcMessage) {
 	if m.parent != nil { // the connection is the RA's
 		peer = est.Peer{Address: peer.Address}
 	}
-	if cert := m.full.Signers[0].Certificate; cert != nil && len(cert.Raw) > 0 {
+	if cert := signerOf(m.full); cert != nil {
 		x.identifySigner(ctx, m, &peer, cert)
 		if m.denied != nil {
 			return

@@ -2,27 +2,30 @@ package registrar
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 
 	"github.com/briskest/briskest/internal/cmc"
-	"github.com/briskest/briskest/internal/cms"
 )
 
 // open reads the outermost message and all in it, and finds out who asks. It
 // acts on nothing.
 func (x *cmcExchange) open(ctx context.Context, m *cmcMessage) *refused {
 	options := &cmc.OpenOptions{Keys: x.v.cmc.keys}
-	peeked := peek(x.r.Message)
-	if peeked != nil {
-		m.data = peeked // for the echoes of a refusal
-		m.echo(peeked)
-		options.Certificates = x.waitingKeys(ctx, peeked)
-	}
 	var err error
 	m.full, err = cmc.OpenRequest(x.r.Message, options)
+	var wrong *cmc.Error
+	if errors.As(err, &wrong) && wrong.Received != nil {
+		m.echo(wrong.Received)
+		if errors.Is(err, cmc.ErrNoSignerKey) {
+			options.Certificates = x.waitingKeys(ctx, wrong.Received)
+			m.full, err = cmc.OpenRequest(x.r.Message, options)
+		}
+	}
 	if err != nil {
 		f := malformed(err)
 		// What is wrong with the controls is wrong whoever has signed them.
-		if unknown := unknownOf(peeked); len(unknown) > 0 {
+		if unknown := unknownOf(wrong); len(unknown) > 0 {
 			f = refuseParts(denyErr(ReasonCMCControl, "cmc-control", err), unknown...)
 		}
 		x.record(ctx, m.c, f)
@@ -36,28 +39,15 @@ func (x *cmcExchange) open(ctx context.Context, m *cmcMessage) *refused {
 	return f
 }
 
-// peek reads the PKIData of a message that is signed and no more; nil for
-// anything else. Nothing vouches for what it says.
-func peek(message []byte) *cmc.PKIData {
-	sd, err := cms.ParseSignedData(message)
-	if err != nil || sd.Content == nil {
-		return nil
-	}
-	data, err := cmc.ParsePKIData(sd.Content)
-	if err != nil {
-		return nil
-	}
-	return data
-}
-
-func unknownOf(d *cmc.PKIData) []cmc.BodyPartID {
-	if d == nil {
+// unknownOf are the controls of a refused message that are not known.
+func unknownOf(e *cmc.Error) []cmc.BodyPartID {
+	if e == nil || e.Received == nil {
 		return nil
 	}
 	var ids []cmc.BodyPartID
-	for i := range d.Controls {
-		if !d.Controls[i].Known() {
-			ids = append(ids, d.Controls[i].ID)
+	for i := range e.Received.Controls {
+		if !e.Received.Controls[i].Known() {
+			ids = append(ids, e.Received.Controls[i].ID)
 		}
 	}
 	return ids
@@ -114,15 +104,28 @@ func (x *cmcExchange) checkShape(m *cmcMessage) *refused {
 
 // oneSigner wants one signer, and the same around an envelope: anybody can add
 // himself to the signers of a message, or put it into an envelope of his own.
+// Package cmc lets those without a signer through that revoke by a passphrase.
 func oneSigner(full *cmc.FullRequest) *refused {
-	if len(full.Signers) != 1 || len(full.OuterSigners) > 1 {
+	if len(full.Signers) > 1 || len(full.OuterSigners) > 1 {
 		return refuseParts(deny(ReasonCMCSigners, "cmc-signers"))
 	}
 	if len(full.OuterSigners) == 1 {
-		outer, inner := full.OuterSigners[0].Certificate, full.Signers[0].Certificate
+		outer, inner := full.OuterSigners[0].Certificate, signerOf(full)
 		if outer == nil || inner == nil || !outer.Equal(inner) {
 			return refuseParts(deny(ReasonCMCSigners, "cmc-signers"))
 		}
+	}
+	return nil
+}
+
+// signerOf is the certificate that has signed; nil where there is none.
+func signerOf(full *cmc.FullRequest) *x509.Certificate {
+	if len(full.Signers) == 0 {
+		return nil
+	}
+	// A waiting request's key is no certificate, see waitingKeys.
+	if cert := full.Signers[0].Certificate; cert != nil && len(cert.Raw) > 0 {
+		return cert
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (x *cmcExchange) build(m *cmcMessage) ([]byte, error) {
 		response.Messages = append(response.Messages, cmc.Message{ID: inner.id(), ContentInfo: der})
 	}
 	values := append(m.statuses(x.base), m.echoes()...)
-	if m.batch {
+	if m.batch && len(m.nested) > 0 {
 		var ids cmc.BatchResponses
 		for _, inner := range m.nested {
 			ids = append(ids, inner.id())
@@ -173,8 +173,10 @@ func (m *cmcMessage) echoes() []cmc.ControlValue {
 // has a message without a signer say so.
 func (x *cmcExchange) unsigned(ctx context.Context, m *cmcMessage, cause error) error {
 	if m.data == nil {
-		if m.data = peek(x.r.Message); m.data != nil {
-			m.echo(m.data)
+		if sd, err := cms.ParseSignedData(x.r.Message); err == nil {
+			if data, err := cmc.ParsePKIData(sd.Content); err == nil {
+				m.echo(data)
+			}
 		}
 	}
 	d := denyErr(ReasonCMCSigner, "cmc-signer", cause)
