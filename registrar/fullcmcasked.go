@@ -26,17 +26,39 @@ func asked(q *cmc.Request) (*est.CSR, *Decision) {
 	if q.CRMF == nil {
 		return nil, deny(ReasonCMCRequestType, rule)
 	}
+	a, d := templateOf(q)
+	if d != nil {
+		return nil, d
+	}
+	return a.parse()
+}
+
+// templateOf is what a CRMF request asks for.
+func templateOf(q *cmc.Request) (*certificationRequest, *Decision) {
 	a := &certificationRequest{
 		subject: q.CRMF.Template.RawSubject, key: q.CRMF.Template.RawSubjectPublicKeyInfo, extensions: q.CRMF.Template.Extensions,
 	}
 	names, err := q.ChangeSubjectName()
 	if err != nil {
-		return nil, denyErr(ReasonCMCMalformed, rule, err)
+		return nil, denyErr(ReasonCMCMalformed, "cmc-request", err)
 	}
 	if names != nil {
 		a.newNames = append(append([]byte{}, names.RawSubject...), names.RawAltName...)
 	}
-	return a.parse()
+	return a, nil
+}
+
+// crmfEvidence is what is kept of a CRMF request that waits.
+func crmfEvidence(q *cmcRequest) ([]byte, *Decision) {
+	a, d := templateOf(q.request)
+	if d != nil {
+		return nil, d
+	}
+	der, err := a.evidence(q.id)
+	if err != nil {
+		return nil, denyErr(ReasonInternal, "cmc-request", err)
+	}
+	return der, nil
 }
 
 // certificationRequest is what PKCS#10 says of a certificate.
@@ -58,6 +80,7 @@ func (a *certificationRequest) parse() (*est.CSR, *Decision) {
 	if err != nil {
 		return nil, denyAs(err, ReasonCMCMalformed, rule)
 	}
+	csr.Raw = nil // of no use to another CA
 	return csr, nil
 }
 
@@ -83,6 +106,11 @@ func (a *certificationRequest) marshal() ([]byte, error) {
 	return b.Bytes()
 }
 
+// oidChangeSubjectName is id-cmc-changeSubjectName (RFC 6402, Section 2.8).
+func oidChangeSubjectName() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}
+}
+
 func (a *certificationRequest) attributes(b *cryptobyte.Builder) {
 	add := func(oid asn1.ObjectIdentifier, value func(b *cryptobyte.Builder)) {
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
@@ -100,7 +128,7 @@ func (a *certificationRequest) attributes(b *cryptobyte.Builder) {
 		})
 	}
 	if a.newNames != nil {
-		add(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 7, 36}, func(b *cryptobyte.Builder) { b.AddBytes(a.newNames) })
+		add(oidChangeSubjectName(), func(b *cryptobyte.Builder) { b.AddBytes(a.newNames) })
 	}
 }
 

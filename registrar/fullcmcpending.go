@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"crypto/x509"
@@ -41,6 +42,42 @@ func (x *cmcExchange) queried(ctx context.Context, m *cmcMessage, c *Case, token
 	if d := x.s.addressBudget(x.v, c, x.decided > 1); d != nil {
 		return nil, d
 	}
+	w, d := x.waitsAs(ctx, token)
+	if d != nil {
+		return nil, d
+	}
+	csr, d := w.request(m)
+	if d != nil {
+		return nil, d
+	}
+	if m.ra() {
+		own := *m.own.c
+		own.Operation = OpEnroll
+		*c = own
+	}
+	c.Evidence = w.evidence
+	if w.row != nil && !sentBy(c, csr, w.row) {
+		return nil, deny(ReasonCMCTokenOther, rule)
+	}
+	if w.row == nil { // nobody has compared it with the connection
+		if d := x.checkLink(m, c, &cmcRequest{csr: csr}); d != nil {
+			return nil, d
+		}
+	}
+	return x.s.enrollCSR(ctx, x.v, c, csr)
+}
+
+// waited is a request that waits, by its token.
+type waited struct {
+	row      *Pending // nil where the token is the request itself
+	evidence []byte
+}
+
+func (x *cmcExchange) waitsAs(ctx context.Context, token []byte) (*waited, *Decision) {
+	const rule = "cmc-query"
+	if request, ok := bytes.CutPrefix(token, []byte(tokenRepeats)); ok {
+		return &waited{evidence: request}, nil
+	}
 	row, err := found(x.s.store.Pending(ctx, x.v.Domain, string(token)))
 	switch {
 	case err != nil:
@@ -48,42 +85,44 @@ func (x *cmcExchange) queried(ctx context.Context, m *cmcMessage, c *Case, token
 	case row == nil || row.Kind != PendingEnroll:
 		return nil, deny(ReasonCMCToken, rule)
 	}
-	csr, d := waitingRequest(row.Evidence)
-	if d != nil {
-		return nil, d
-	}
-	if c.Evidence = row.Evidence; m.ra() {
-		own := *m.own.c
-		own.Operation, own.Evidence = OpEnroll, row.Evidence
-		*c = own
-	}
-	// Who asks must be who asked: that is part of the row's key.
-	probe := *c
-	probe.CSR = csr.CertificateRequest
-	if d := renamed(&probe); d != nil {
-		return nil, deny(ReasonCMCTokenOther, rule)
-	}
-	if d := decideNames(&probe); d != nil || subtle.ConstantTimeCompare([]byte(probe.pending().Key), []byte(row.Key)) != 1 {
-		return nil, deny(ReasonCMCTokenOther, rule)
-	}
-	return x.s.enrollCSR(ctx, x.v, c, csr)
+	return &waited{row, row.Evidence}, nil
 }
 
-// waitingRequest reads the evidence of a row: a PKCS#10 request, or one that
-// came as CRMF or was changed by an RA.
-func waitingRequest(evidence []byte) (*est.CSR, *Decision) {
+// request reads what was asked for. What a token brings along proves possession
+// anew; what is on record has done so.
+func (w *waited) request(m *cmcMessage) (*est.CSR, *Decision) {
+	csr, q, d := waitingRequest(w.evidence)
+	if d != nil || q == nil || w.row != nil {
+		return csr, d
+	}
+	if d := (&cmcRequest{request: q}).possession(m); d != nil {
+		return nil, d
+	}
+	return csr, nil
+}
+
+// sentBy tells whether who asks is who asked, which is part of the row's key.
+func sentBy(c *Case, csr *est.CSR, row *Pending) bool {
+	probe := *c
+	probe.CSR = csr.CertificateRequest
+	if renamed(&probe) != nil || decideNames(&probe) != nil {
+		return false
+	}
+	return subtle.ConstantTimeCompare([]byte(probe.pending().Key), []byte(row.Key)) == 1
+}
+
+// waitingRequest reads evidence: a PKCS#10 request, or an element of a
+// reqSequence, which it returns too.
+func waitingRequest(evidence []byte) (*est.CSR, *cmc.Request, *Decision) {
 	if csr, err := est.ParseCSR(evidence); err == nil {
-		return csr, nil
+		return csr, nil, nil
 	}
 	q := taggedEvidence(evidence)
 	if q == nil {
-		return nil, deny(ReasonCMCToken, "cmc-query")
+		return nil, nil, deny(ReasonCMCToken, "cmc-query")
 	}
 	csr, d := asked(q)
-	if d == nil && q.CRMF != nil {
-		csr.Raw = nil
-	}
-	return csr, d
+	return csr, q, d
 }
 
 // taggedEvidence reads an element of a reqSequence.
@@ -123,11 +162,11 @@ func (x *cmcExchange) waitingKeys(ctx context.Context, peeked *cmc.PKIData) []*x
 		if !ok || len(keys) == atMost {
 			continue
 		}
-		row, err := x.s.store.Pending(ctx, x.v.Domain, string(token))
-		if err != nil || row.Kind != PendingEnroll {
+		w, d := x.waitsAs(ctx, token)
+		if d != nil {
 			continue
 		}
-		if csr, d := waitingRequest(row.Evidence); d == nil {
+		if csr, _, d := waitingRequest(w.evidence); d == nil {
 			keys = append(keys, &x509.Certificate{PublicKey: csr.PublicKey, SubjectKeyId: subjectKeyID(csr)})
 		}
 	}

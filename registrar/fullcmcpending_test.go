@@ -12,17 +12,6 @@ import (
 
 func approving(h *house) { h.settings.Labels[""].Approval = true }
 
-// waitingRow is the one request that waits.
-func (h *house) waitingRow() *registrar.Pending {
-	h.t.Helper()
-	rows, err := h.service.ListPending(h.t.Context(), "", registrar.StateWaiting, 0)
-	check(h.t, err)
-	if len(rows) != 1 {
-		h.t.Fatalf("%d requests wait, want one", len(rows))
-	}
-	return rows[0]
-}
-
 // EST-5272-6.1-02, EST-5272-6.13-01: what waits has a token, with 202; asked about again, after
 // a restart too, the token is the same; after the operator's word it gets the certificate.
 func TestARequestThatWaitsIsAskedAboutByItsToken(t *testing.T) {
@@ -130,4 +119,23 @@ func TestAnApprovedRequestIsIssuedOnceOnEveryRoad(t *testing.T) {
 	if same := r.mustSend(); !same.Equal(cert) {
 		t.Error("two certificates for one approval")
 	}
+}
+
+// What waits for another system has no row; its token is good nevertheless.
+func TestWhatWaitsForAnotherSystemIsAskedAboutByItsToken(t *testing.T) {
+	o := &oracle{answer: waiting}
+	h := newCMCHouse(t, func(h *house) { h.settings.Labels[""].Ask = o.ask })
+	key := testpki.NewKey(t)
+	token := h.full().basic(group).own(1, "sensor-7", key).send().pending(h)
+	query := func(user string) *fullAnswer {
+		f := h.full().basic(user).with(cmc.QueryPending(token))
+		f.key, f.ski = key, keyID(t, key)
+		return f.send()
+	}
+	if again := query(group).pending(h); !bytes.Equal(again, token) {
+		t.Errorf("asked again the token is %q, it was %q", again, token)
+	}
+	o.answer = allowed
+	query(group).granted(104).certificate(key)
+	query(alone).refused(registrar.ReasonForeignName, cmc.FailBadIdentity, 104)
 }

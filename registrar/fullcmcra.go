@@ -118,13 +118,12 @@ func (q *cmcRequest) change() *Decision {
 	if d != nil {
 		return d
 	}
-	csr.Raw = nil
 	csr.ChallengePassword, csr.IdentityLinking = q.csr.ChallengePassword, q.csr.IdentityLinking
 	evidence, err := a.evidence(q.id)
 	if err != nil {
 		return denyErr(ReasonInternal, "cmc-template", err)
 	}
-	q.csr, q.evidence = csr, evidence
+	q.csr, q.evidence, q.repeat = csr, evidence, evidence
 	return nil
 }
 
@@ -142,12 +141,22 @@ func (a *certificationRequest) apply(c changes) {
 	}
 }
 
-// evidence is the changed request as a CRMF request whose possession the RA has
-// checked, which is what it has become.
+// evidence is what is asked for as a CRMF request whose possession was checked:
+// what an RA has changed, and CRMF without its controls, which may hold secrets.
 func (a *certificationRequest) evidence(id cmc.BodyPartID) ([]byte, error) {
-	q, err := cmc.NewCRMF(&cmc.CRMFRequest{ID: id, RAVerified: true, Template: cmc.CertTemplate{
+	r := &cmc.CRMFRequest{ID: id, RAVerified: true, Template: cmc.CertTemplate{
 		RawSubject: a.subject, RawSubjectPublicKeyInfo: a.key, Extensions: a.extensions,
-	}})
+	}}
+	if a.newNames != nil {
+		var b cryptobyte.Builder
+		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(a.newNames) })
+		value, err := b.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		r.Controls = []cmc.CRMFAttribute{{Type: oidChangeSubjectName(), Value: value}}
+	}
+	q, err := cmc.NewCRMF(r)
 	if err != nil {
 		return nil, err
 	}

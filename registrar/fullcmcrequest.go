@@ -21,8 +21,9 @@ type cmcRequest struct {
 	changes   []changes // of names and extensions
 
 	csr      *est.CSR // what is asked for, after the changes
-	evidence []byte
-	linked   bool // by a POP link witness that verifies
+	evidence []byte   // to be kept while it waits; nil for what simpleenroll keeps
+	repeat   []byte   // what asks for it once more
+	linked   bool     // by a POP link witness that verifies
 	denied   *Decision
 }
 
@@ -34,12 +35,11 @@ func (q *cmcRequest) read(m *cmcMessage) {
 	if q.csr, q.denied = asked(q.request); q.denied != nil {
 		return
 	}
-	q.evidence = q.csr.Raw
-	if q.request.CRMF != nil {
-		q.evidence = q.request.Raw
-		q.csr.Raw = nil // put together here: of no use to another CA
+	if q.repeat = q.csr.Raw; q.request.CRMF != nil {
+		q.repeat = q.request.Raw
+		q.evidence, q.denied = crmfEvidence(q)
 	}
-	if len(q.changes) > 0 {
+	if q.denied == nil && len(q.changes) > 0 {
 		q.denied = q.change()
 	}
 }
@@ -86,7 +86,7 @@ func (x *cmcExchange) request(ctx context.Context, m *cmcMessage, q *cmcRequest)
 	}
 	f := refuseParts(d, q.id)
 	if d.Verdict == Wait {
-		f.token = x.token(ctx, c)
+		f.token = x.token(ctx, c, q.repeat)
 		d.RetryAfter = orDefault(d.RetryAfter, x.v.Limits.PollAfter)
 	}
 	x.refuse(ctx, m, c, f)
@@ -174,19 +174,27 @@ func (x *cmcExchange) checkPOPLink(m *cmcMessage, q *cmcRequest) *Decision {
 	return nil
 }
 
-// token is what a waiting request is asked about with: its row on record. Where
-// it waits for what has no row, it is asked again whole.
-func (x *cmcExchange) token(ctx context.Context, c *Case) []byte {
+// token is what a waiting request is asked about with: the name of its row on
+// record. Where what it waits for has no row, another system's answer say, it is
+// the request itself, as long as a token may be so long.
+func (x *cmcExchange) token(ctx context.Context, c *Case, repeat []byte) []byte {
 	p := c.pending()
 	row, err := x.s.store.PendingByKey(ctx, x.v.Domain, p.Kind, p.Key)
-	if err != nil {
-		return []byte(noToken)
+	switch {
+	case err == nil:
+		return []byte(row.ID)
+	case len(repeat)+len(tokenRepeats) <= cmc.MaxOctets:
+		return append([]byte(tokenRepeats), repeat...)
+	default:
+		return []byte(tokenNone)
 	}
-	return []byte(row.ID)
 }
 
-// noToken stands where there is no row to ask about; nobody has an ID like it.
-const noToken = "repeat-the-request"
+// What a token is that is not the ID of a row.
+const (
+	tokenRepeats = "request:"
+	tokenNone    = "send-the-request-again"
+)
 
 // checkExtensions refuses a request for a critical extension that no profile
 // knows (RFC 5272, Section 3.1): its sender says that a certificate without it
