@@ -107,6 +107,7 @@ type Pending struct {
 	LastAt       time.Time
 	DecidedAt    time.Time
 	DecidedBy    string
+	ExpiresAt    time.Time // when an operator's approval ends; told by Service.ListPending, not stored
 }
 
 // Credential lets devices without a certificate enroll by HTTP Basic.

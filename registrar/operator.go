@@ -104,7 +104,13 @@ func (s *Service) ListPending(ctx context.Context, domain, state string, limit i
 	}
 	switch state {
 	case "", StateWaiting, StateApproved, StateDenied:
-		return s.store.ListPending(ctx, v.Domain, state, listLimit(limit))
+		rows, err := s.store.ListPending(ctx, v.Domain, state, listLimit(limit))
+		for _, p := range rows {
+			if p.State == StateApproved && p.DecidedBy != byWebhook {
+				p.ExpiresAt = p.expiry(v)
+			}
+		}
+		return rows, err
 	default:
 		return nil, invalid("state %q; want waiting, approved or denied", state)
 	}

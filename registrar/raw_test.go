@@ -26,6 +26,12 @@ func base64CSR(t testing.TB, link []byte) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
+	return base64CSRFor(t, key, link)
+}
+
+// base64CSRFor is base64CSR for a key.
+func base64CSRFor(t testing.TB, key *ecdsa.PrivateKey, link []byte) string {
+	t.Helper()
 	plain, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "linked"}}, key)
 	check(t, err)
 	parsed, err := x509.ParseCertificateRequest(plain)

@@ -74,6 +74,7 @@ type Pending struct {
 	LastAt       time.Time  `json:"last_at"`
 	DecidedAt    *time.Time `json:"decided_at,omitempty"`
 	DecidedBy    string     `json:"decided_by,omitempty"`
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"` // of an approval
 }
 
 // Credential is an HTTP credential without its secret.
@@ -139,6 +140,7 @@ func pendingOut(p *registrar.Pending) Pending {
 	return Pending{
 		ID: p.ID, Kind: p.Kind, State: p.State, Manufacturer: p.Manufacturer, SerialNumber: p.SerialNumber, Subject: p.Subject, Address: p.Address,
 		Reason: p.Reason, Seen: p.Seen, FirstAt: p.FirstAt, LastAt: p.LastAt, DecidedAt: moment(p.DecidedAt), DecidedBy: p.DecidedBy,
+		ExpiresAt: moment(p.ExpiresAt),
 	}
 }
 
