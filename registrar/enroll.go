@@ -236,8 +236,18 @@ func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool)
 		}
 		c.Supposed = false
 	}
-	if d := s.loadEnrollment(ctx, v, c); d != nil {
+	// Nothing is issued to a compromised key: the record refuses the intent. So
+	// it is looked for here only where that may not be asked.
+	if d := s.loadEnrollment(ctx, v, c, !suppose); d != nil {
 		return d
+	}
+	d := s.policy(&v.Settings, c)
+	if !suppose || d.Verdict == Deny || d.Verdict == Allow && !d.Again {
+		return d
+	}
+	var err error
+	if c.KeyCompromised, err = s.compromised(ctx, v, c.KeyHash); err != nil {
+		return storeFailed("inventory", err)
 	}
 	return s.policy(&v.Settings, c)
 }

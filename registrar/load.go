@@ -8,8 +8,9 @@ func (c *Case) forgetRecord() {
 	c.loadRepeatable()
 }
 
-// loadEnrollment reads the facts about the device.
-func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case) *Decision {
+// loadEnrollment reads the facts about the device, and with key whether the key
+// is known to be compromised.
+func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case, key bool) *Decision {
 	const rule = "inventory"
 	var err error
 	switch {
@@ -23,7 +24,7 @@ func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case) *Deci
 	if err == nil && c.Device != nil && c.Identity.Kind == IDevID && c.Label.IDevID == IDevIDVouched {
 		c.Voucher, err = found(s.store.LatestVoucher(ctx, v.Domain, c.Device.ID))
 	}
-	if err == nil {
+	if err == nil && key {
 		c.KeyCompromised, err = s.compromised(ctx, v, c.KeyHash)
 	}
 	// A device that never got a certificate has none to look for; a state

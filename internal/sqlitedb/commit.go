@@ -20,6 +20,7 @@ type request struct {
 	done  chan error // one answer; buffered
 	err   error      // of apply, in the batch under way
 	lines []line     // what the trail gets from it
+	after []func()   // once it is durable
 }
 
 // line is an entry together with the rows it covers.
@@ -177,6 +178,9 @@ func answer(batch []*request, err error) {
 			for i := range r.lines {
 				r.lines[i].entry.Seq = r.lines[i].seq
 			}
+			for _, f := range r.after {
+				f()
+			}
 		}
 		r.done <- r.err
 	}
@@ -240,6 +244,7 @@ func (db *DB) rollback() { _, _ = db.write.exec("ROLLBACK") }
 func (tx *Tx) run(r *request) (err error) {
 	tx.wrote, tx.failed, tx.domain = false, false, ""
 	tx.entries, tx.rows = tx.entries[:0], tx.rows[:0]
+	tx.request, r.after = r, nil
 	defer func() {
 		if p := recover(); p != nil {
 			tx.failed = true

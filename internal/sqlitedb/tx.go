@@ -20,6 +20,7 @@ type Tx struct {
 	domain  string         // of the last row covered
 	values  []driver.Value // scratch
 	scratch []byte
+	request *request // whose change this is
 }
 
 // Exec runs a statement and returns the number of rows it changed. A taken key
@@ -31,6 +32,11 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) {
 	tx.failed = tx.failed || err != nil && !errors.Is(err, ErrConstraint)
 	return n, err
 }
+
+// OnCommit has f called once the change is durable, and before Commit returns.
+// Such functions of all changes are called one after the other, in the order in
+// which the changes took effect; they must not block or call Commit.
+func (tx *Tx) OnCommit(f func()) { tx.request.after = append(tx.request.after, f) }
 
 // QueryRow reads a row as this transaction sees it.
 func (tx *Tx) QueryRow(query string, args ...any) *Row {

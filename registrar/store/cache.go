@@ -3,6 +3,7 @@ package store
 import (
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/briskest/briskest/registrar"
 )
@@ -15,8 +16,9 @@ const generations = 256
 
 // cache keeps rows that authenticate peers: a group credential that thousands
 // of devices share, an RA's certificate, a device that renews. One process has
-// the database open, and every change passes [Store.Commit], which forgets what
-// it touched before it returns: what is kept is what is on record.
+// the database open, and every change passes [Store.Commit], which forgets or
+// replaces what it touched, in the order of the changes and before it returns:
+// what is kept is what is on record.
 type cache[V any] struct {
 	seed maphash.Seed
 
@@ -66,6 +68,18 @@ func (c *cache[V]) forget(domain, name string) {
 	delete(c.rows, key)
 }
 
+// put keeps what a change has put on record.
+func (c *cache[V]) put(domain, name string, row V) {
+	key := [2]string{domain, name}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes[c.slot(key)]++
+	if _, ok := c.rows[key]; !ok && len(c.rows) >= maxCached {
+		clear(c.rows)
+	}
+	c.rows[key] = row
+}
+
 // caches are those of a Store. Rows are kept by value, so that a caller who
 // changes what it got changes nothing here; what slices point to never changes.
 type caches struct {
@@ -90,6 +104,32 @@ func (c *caches) forget(change *registrar.Change) {
 		for _, r := range rows {
 			c.certificates.forget(r.Domain, string(r.Serial))
 		}
+	}
+}
+
+// changed takes up what a change has put on record. Certificates that were just
+// issued, and their devices, are kept: most are used at once.
+func (c *caches) changed(change *registrar.Change) {
+	c.forget(change)
+	if len(change.Revoked) > 0 {
+		return
+	}
+	for _, d := range change.PutDevices {
+		row := *d
+		asStored(&row.CreatedAt, &row.SeenAt)
+		c.devices.put(row.Domain, row.ID, row)
+	}
+	for _, r := range change.Issued {
+		row := *r
+		asStored(&row.NotBefore, &row.NotAfter, &row.IntendedAt, &row.IssuedAt, &row.RevokedAt)
+		c.certificates.put(row.Domain, string(row.Serial), row)
+	}
+}
+
+// asStored makes times what they are once read back: UTC, whole microseconds.
+func asStored(times ...*time.Time) {
+	for _, t := range times {
+		*t = t.UTC().Truncate(time.Microsecond)
 	}
 }
 

@@ -11,15 +11,19 @@ import (
 
 // Commit implements registrar.Committer.
 func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
-	defer s.caches.forget(c)
-	return s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
+	err := s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
 		w := writer{tx: tx, t: s.t}
 		if err := w.change(c); err != nil {
 			return err
 		}
 		tx.Record(c.Trail...)
+		tx.OnCommit(func() { s.caches.changed(c) })
 		return nil
 	})
+	if err != nil { // which may leave open what is on record
+		s.caches.forget(c)
+	}
+	return err
 }
 
 // writer applies one Change.
