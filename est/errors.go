@@ -55,8 +55,8 @@ func asError(err error) *Error {
 //
 //   - What is left of the request's body is read first, up to 4 MiB; curl 7.88 otherwise reports a stream error
 //     instead of the answer now and then, and the connection would be lost.
-//   - 401 carries a Basic challenge for realm in a header spelled WWW-Authenticate, because libest compares letter
-//     case, and no body, because Bouncy Castle 1.72 breaks on one.
+//   - 401 carries e's challenges, one in a line, or else a Basic challenge for realm, in a header spelled
+//     WWW-Authenticate, because libest compares letter case, and no body, because Bouncy Castle 1.72 breaks on one.
 //   - 202 carries Retry-After in whole seconds (strongSwan and libest read no dates; RFC 7030, Section 4.2.3), 30 when
 //     e names none, and no body.
 //   - A refusal that is a Full PKI Response too (RFC 7030, Section 4.3.2) has it as body, whatever the status.
@@ -84,7 +84,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, realm string, e *Error) 
 			setRetryAfter(h, e.RetryAfter)
 		}
 	case http.StatusUnauthorized:
-		h["WWW-Authenticate"] = []string{`Basic realm="` + quotable(realm) + `"`}
+		h["WWW-Authenticate"] = e.challenges(realm)
 	}
 	if e.CMC != nil {
 		writeCMC(w, status, e.CMC)

@@ -81,6 +81,10 @@ type Peer struct {
 	// Secret is the HTTP Basic password. It never appears in logs: Peer
 	// prints without it.
 	Secret Secret
+	// Digest is the answer to a Digest challenge; nil for none.
+	Digest *DigestAnswer
+	// Bearer is an HTTP Bearer token; empty for none. It is redacted like Secret.
+	Bearer Secret
 	TLS    *tls.ConnectionState // nil without TLS
 
 	bindingUsed *atomic.Bool // of the connection, see [ConnContext]; nil without
@@ -95,6 +99,9 @@ type Error struct {
 	Reason  string // stable reason id, such as "csr-signature"; lower-case, words joined by "-"
 	Message string // one sentence or two for the person at the device: what happened, what to do; ASCII, at most 400 bytes
 	Section string // what it rests on, such as "RFC 7030, Section 4.2.1"; may be empty
+	// Challenges are what a 401 asks for, each the value of one WWW-Authenticate line, the one that old clients are
+	// to answer first: libest reads no other. Empty: Basic for the handler's realm.
+	Challenges []string
 	// RetryAfter is sent in whole seconds, rounded up, with 202 and 503.
 	RetryAfter time.Duration
 	Err        error // the cause, for the log only

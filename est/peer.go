@@ -16,7 +16,7 @@ const MaxCertificates = 8
 var ErrNoCertificate = errors.New("the peer presented no certificate")
 
 // NewPeer reads from r who asks: the address of the connection, the chain that was presented in the TLS handshake and
-// the HTTP Basic credentials (RFC 7617, Section 2). Headers that claim another address or certificate are ignored: a
+// the HTTP credentials: Basic (RFC 7617, Section 2), Digest (RFC 7616, Section 3.4) or Bearer (RFC 6750, Section 2.1). Headers that claim another address or certificate are ignored: a
 // proxy that should be believed is the caller's own decision. It decides nothing.
 //
 // An empty user with a password is a credential (RFC 7030, Section 3.2.3). Malformed credentials are none.
@@ -29,9 +29,7 @@ func NewPeer(r *http.Request) *Peer {
 	if r.TLS != nil {
 		p.Certificates = r.TLS.PeerCertificates
 	}
-	if user, password, ok := r.BasicAuth(); ok {
-		p.User, p.Secret = user, Secret(password)
-	}
+	p.credentials(r)
 	return p
 }
 
@@ -107,10 +105,16 @@ func (p *Peer) issuers() []*x509.Certificate {
 
 // LogValue implements slog.LogValuer: address, user, and the leaf's subject and serial number. The secret is left out.
 func (p *Peer) LogValue() slog.Value {
-	attrs := make([]slog.Attr, 0, 4)
+	attrs := make([]slog.Attr, 0, 5)
 	attrs = append(attrs, slog.String("address", p.Address.String()))
 	if p.User != "" {
 		attrs = append(attrs, slog.String("user", p.User))
+	}
+	if p.Digest != nil {
+		attrs = append(attrs, slog.String("digest_user", p.Digest.User))
+	}
+	if p.Bearer != "" {
+		attrs = append(attrs, slog.Any("bearer", p.Bearer))
 	}
 	if len(p.Certificates) > 0 {
 		leaf := p.Certificates[0]

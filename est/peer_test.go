@@ -49,7 +49,7 @@ func TestNewPeerReadsCredentialsAndTheConnectionOnly(t *testing.T) {
 		"Basic !!!":                              {},
 		"Bearer abc":                             {},
 		"Digest username=\"device\"":             {},
-		"Basic  " + b64([]byte("device:secret")): {},
+		"Basic  " + b64([]byte("device:secret")): {"device", "secret"}, // RFC 9110, Section 11.4: 1*SP
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", header)
