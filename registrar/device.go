@@ -1,6 +1,10 @@
 package registrar
 
-import "time"
+import (
+	"time"
+
+	"github.com/briskest/briskest/est"
+)
 
 // DefaultDomain is the domain that everything belongs to until there are more.
 const DefaultDomain = "default"
@@ -110,7 +114,8 @@ type Pending struct {
 	ExpiresAt    time.Time // when an operator's approval ends; told by Service.ListPending, not stored
 }
 
-// Credential lets devices without a certificate enroll by HTTP Basic.
+// Credential lets devices without a certificate enroll by HTTP Basic, and by
+// Digest where it has HA1 or HA1MD5.
 type Credential struct {
 	Domain    string
 	User      string
@@ -120,4 +125,40 @@ type Credential struct {
 	Group     bool // may enroll any name its label's profile allows, not just its own
 	Disabled  bool
 	CreatedAt time.Time
+	// Realm is that of HA1 and HA1MD5, which whoever reads them can use like the
+	// password in that realm (RFC 7616, Section 5.13). Empty: none are kept.
+	Realm  string
+	HA1    est.Secret // SHA-256, in hexadecimal
+	HA1MD5 est.Secret
+}
+
+// Code is a one-time enrollment code: whoever has it may enroll the device with
+// that serial number, once.
+type Code struct {
+	Domain       string
+	SerialNumber string // unique with Domain
+	Digest       []byte // SHA-256 of the code, which is random
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+	Revoked      bool
+	SpentAt      time.Time // zero: not yet
+	SpentKey     [32]byte  // KeyHash and NamesHash of the certificate that it was spent for
+	SpentNames   [32]byte
+}
+
+// Spent tells whether a certificate was issued for the code.
+func (k *Code) Spent() bool { return !k.SpentAt.IsZero() }
+
+// For tells whether the code is good for that key and those names: not revoked,
+// and spent for no others. Its end is not looked at.
+func (k *Code) For(key, names [32]byte) bool {
+	return !k.Revoked && (!k.Spent() || k.SpentKey == key && k.SpentNames == names)
+}
+
+// Spending spends a code for a key and names.
+type Spending struct {
+	Domain, SerialNumber string
+	Digest               []byte // of the code that was given
+	KeyHash, NamesHash   [32]byte
+	At                   time.Time
 }

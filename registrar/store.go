@@ -58,6 +58,13 @@ type Change struct {
 	PutPending []*Pending
 	// PutCredentials inserts or replaces by domain and user.
 	PutCredentials []*Credential
+	// PutCodes inserts or replaces by domain and serial number.
+	PutCodes []*Code
+	// Spendable are codes that have to be on record with that digest and good for
+	// that key and those names (Code.For); ErrConflict otherwise. Nothing is written.
+	Spendable []*Spending
+	// Spend does the same and spends them; one that is spent already stays as it is.
+	Spend []*Spending
 	// PutCRL stores a signed list; numbers rise.
 	PutCRL *CRL
 	// Trail is appended last.
@@ -146,6 +153,13 @@ type Credentials interface {
 	ListCredentials(ctx context.Context, domain string) ([]*Credential, error)
 }
 
+// Codes reads one-time enrollment codes. A missing row is ErrNotFound.
+type Codes interface {
+	Code(ctx context.Context, domain, serialNumber string) (*Code, error)
+	// ListCodes returns up to limit codes in order of serial number, after the given one ("" for the start).
+	ListCodes(ctx context.Context, domain, after string, limit int) ([]*Code, error)
+}
+
 // Trail reads the trail.
 type Trail interface {
 	// TrailEntries returns up to limit entries with a sequence number of at
@@ -161,5 +175,6 @@ type Store interface {
 	Vouchers
 	Requests
 	Credentials
+	Codes
 	Trail
 }

@@ -62,10 +62,12 @@ func (w writer) change(c *registrar.Change) error {
 		}
 	}
 	for _, k := range c.PutCredentials {
-		err := w.tx.Put(w.t.credentials, k.Domain, k.User, k.Scheme, k.Salt, k.Digest, k.Group, k.Disabled, k.CreatedAt)
-		if err != nil {
+		if err := w.credential(k); err != nil {
 			return conflict(err, "credential", k.User)
 		}
+	}
+	if err := w.codes(c); err != nil {
+		return err
 	}
 	if c.PutCRL != nil {
 		return w.crl(c.PutCRL)
@@ -96,6 +98,14 @@ func (w writer) voucher(v *registrar.VoucherRecord) error {
 func (w writer) pending(p *registrar.Pending) error {
 	return w.tx.Put(w.t.pending, p.Domain, p.ID, p.Kind, p.Key, p.Manufacturer, p.SerialNumber, p.Subject, p.Address,
 		p.State, p.Reason, p.Seen, p.FirstAt, p.LastAt, p.DecidedAt, p.DecidedBy, p.Evidence)
+}
+
+func (w writer) credential(k *registrar.Credential) error {
+	err := w.tx.Put(w.t.credentials, k.Domain, k.User, k.Scheme, k.Salt, k.Digest, k.Group, k.Disabled, k.CreatedAt)
+	if err != nil {
+		return err
+	}
+	return w.tx.Put(w.t.digests, k.Domain, k.User, k.Realm, k.HA1.Reveal(), k.HA1MD5.Reveal())
 }
 
 func (w writer) crl(l *registrar.CRL) error {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -45,14 +46,18 @@ func (s *Store) CountPending(ctx context.Context, domain string) (int, error) {
 	return n, err
 }
 
-const selectCredential = "SELECT domain, user, scheme, salt, digest, grouped, disabled, created_at FROM credentials "
+// Credentials of before there was Digest have no row in credential_digests.
+const selectCredential = `SELECT domain, user, scheme, salt, digest, grouped, disabled, created_at,
+	coalesce(realm, ''), coalesce(ha1, ''), coalesce(ha1_md5, '') FROM credentials LEFT JOIN credential_digests USING (domain, user) `
 
 func scanCredential(row scanner) (*registrar.Credential, error) {
 	var k registrar.Credential
-	err := row.Scan(&k.Domain, &k.User, &k.Scheme, &k.Salt, &k.Digest, &k.Group, &k.Disabled, &k.CreatedAt)
+	var ha1, md5 string
+	err := row.Scan(&k.Domain, &k.User, &k.Scheme, &k.Salt, &k.Digest, &k.Group, &k.Disabled, &k.CreatedAt, &k.Realm, &ha1, &md5)
 	if err != nil {
 		return nil, notFound(err)
 	}
+	k.HA1, k.HA1MD5 = est.Secret(ha1), est.Secret(md5)
 	return &k, nil
 }
 

@@ -12,6 +12,8 @@ type tables struct {
 	vouchers    *sqlitedb.Table
 	pending     *sqlitedb.Table
 	credentials *sqlitedb.Table
+	digests     *sqlitedb.Table
+	codes       *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -40,9 +42,13 @@ func newTables() *tables {
 		credentials: sqlitedb.NewTable("credentials", []string{"domain", "user"}, []string{
 			"scheme", "salt", "digest", "grouped", "disabled", "created_at",
 		}),
+		digests: sqlitedb.NewTable("credential_digests", []string{"domain", "user"}, []string{"realm", "ha1", "ha1_md5"}),
+		codes: sqlitedb.NewTable("codes", []string{"domain", "serial_number"}, []string{
+			"digest", "created_at", "expires_at", "revoked", "spent_at", "spent_key", "spent_names",
+		}),
 	}
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.pending, t.credentials}
+	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.pending, t.credentials, t.digests, t.codes}
 }

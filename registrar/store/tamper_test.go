@@ -40,8 +40,11 @@ func filled(t *testing.T) string {
 		changes = append(changes, &registrar.Change{
 			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
 			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
-			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}}},
-			Trail:          []*trail.Entry{{At: now, Domain: domain, Kind: "test", Device: id}},
+			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}, Realm: "est", HA1: "x", HA1MD5: "y"}},
+			PutCodes: []*registrar.Code{{
+				Domain: domain, SerialNumber: id, Digest: []byte{5}, CreatedAt: now, ExpiresAt: now, SpentAt: now, SpentKey: [32]byte{6}, SpentNames: [32]byte{7},
+			}},
+			Trail: []*trail.Entry{{At: now, Domain: domain, Kind: "test", Device: id}},
 		})
 		for _, c := range changes {
 			if err := s.Commit(t.Context(), c); err != nil {

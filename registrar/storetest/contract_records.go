@@ -171,6 +171,7 @@ func testMissing(t *testing.T, s registrar.Store) {
 		"Pending":              second(s.Pending(ctx, domain, "x")),
 		"PendingByKey":         second(s.PendingByKey(ctx, domain, "x", "y")),
 		"Credential":           second(s.Credential(ctx, domain, "x")),
+		"Code":                 second(s.Code(ctx, domain, "x")),
 	} {
 		if !errors.Is(err, registrar.ErrNotFound) {
 			t.Errorf("%s: error %v, want ErrNotFound", call, err)
@@ -184,6 +185,7 @@ func testMissing(t *testing.T, s registrar.Store) {
 		"UnansweredVouchers": second(s.UnansweredVouchers(ctx)),
 		"ListPending":        second(s.ListPending(ctx, domain, "", 1)),
 		"ListCredentials":    second(s.ListCredentials(ctx, domain)),
+		"ListCodes":          second(s.ListCodes(ctx, domain, "", 1)),
 		"TrailEntries":       second(s.TrailEntries(ctx, domain, "", 0, 1)),
 	} {
 		if err != nil {

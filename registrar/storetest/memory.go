@@ -88,6 +88,7 @@ type state struct {
 	vouchers     map[name]*registrar.VoucherRecord
 	pending      map[name]*registrar.Pending
 	credentials  map[name]*registrar.Credential // by user
+	codes        map[name]*registrar.Code       // by serial number
 	crls         map[string]*registrar.CRL      // the latest, by domain
 	trail        []*trail.Entry
 }
@@ -99,6 +100,7 @@ func newState() *state {
 		vouchers:     map[name]*registrar.VoucherRecord{},
 		pending:      map[name]*registrar.Pending{},
 		credentials:  map[name]*registrar.Credential{},
+		codes:        map[name]*registrar.Code{},
 		crls:         map[string]*registrar.CRL{},
 	}
 }
@@ -110,6 +112,7 @@ func (s *state) clone() *state {
 		vouchers:     maps.Clone(s.vouchers),
 		pending:      maps.Clone(s.pending),
 		credentials:  maps.Clone(s.credentials),
+		codes:        maps.Clone(s.codes),
 		crls:         maps.Clone(s.crls),
 		trail:        slices.Clone(s.trail),
 	}
@@ -154,6 +157,9 @@ func (s *state) apply(c *registrar.Change) error {
 	}
 	for _, k := range c.PutCredentials {
 		s.credentials[name{k.Domain, k.User}] = copyCredential(k)
+	}
+	if err := s.applyCodes(c); err != nil {
+		return err
 	}
 	if l := c.PutCRL; l != nil {
 		if old := s.crls[l.Domain]; old != nil && old.Number >= l.Number {
