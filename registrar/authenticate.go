@@ -14,50 +14,9 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// identify finds out who asks for an enrollment and fills in c.Identity, or
-// refuses. Every fact is checked anew for each request, on kept connections
-// and resumed sessions too.
-//
-// A renewal is authenticated by the certificate alone. An enrollment with HTTP
-// credentials, where the label takes them, is decided by them; a certificate
-// that comes along is looked at only for being one of ours that is revoked
-// (RFC 7030, Section 3.7 lets a server take both into account).
-func (s *Service) identify(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
-	presented, credentials := len(p.Certificates) > 0, p.User != "" || p.Secret != ""
-	switch {
-	case !presented && !credentials:
-		return deny(ReasonNoCredentials, "authenticate")
-	case c.Operation == OpRenew && !presented:
-		return denyText(ReasonNoCertificate, "authenticate", "a renewal is authenticated by the TLS client certificate that is to be renewed")
-	case c.Operation == OpRenew || !credentials || presented && !c.Label.Basic:
-		d := s.identifyCertificate(ctx, v, c, p)
-		if d != nil && c.Label.Basic && c.Operation == OpEnroll && (d.Reason == ReasonUntrusted || d.Reason == ReasonExpired) {
-			d.Message = Explain(d.Reason).Message + "; HTTP Basic credentials would help"
-			d.Err = errors.Join(errors.New(d.Reason), d.Err)
-			d.Reason = ReasonNoCredentials
-		}
-		return d
-	}
-	if !c.Label.Basic {
-		return denyText(ReasonMethodNotAllowed, "authenticate", "HTTP credentials are not taken at this label")
-	}
-	if presented {
-		other := *c
-		if d := s.identifyCertificate(ctx, v, &other, p); d != nil && d.Reason != ReasonUntrusted && d.Reason != ReasonExpired {
-			*c = other
-			return d
-		}
-	}
-	k, d := s.checkCredentials(ctx, v, p)
-	if d != nil {
-		return d
-	}
-	c.Identity = Identity{Kind: Basic, Credential: "basic:" + k.User, User: k.User, Group: k.Group, salt: k.Salt}
-	return nil
-}
-
 // identifyCertificate authenticates the peer by its certificate: a
-// manufacturer's, or one of ours that is on record, whole, and not revoked.
+// manufacturer's, one of ours that is on record, whole, and not revoked, or one
+// of the label's client anchors.
 func (s *Service) identifyCertificate(ctx context.Context, v *version, c *Case, p *est.Peer) *Decision {
 	const rule = "certificate"
 	leaf := p.Certificates[0]
@@ -65,6 +24,11 @@ func (s *Service) identifyCertificate(ctx context.Context, v *version, c *Case, 
 	chain, err := s.chains.verify(v, p, hash, c.At)
 	if err != nil && c.inGrace(p) {
 		chain, err = v.verifyExpired(p)
+	}
+	if err != nil && c.Label != nil && c.Label.ClientAnchors != nil {
+		if d := s.identifyClient(v, c, p, leaf, hash); d == nil || d.Reason != ReasonUntrusted {
+			return d
+		}
 	}
 	var expired *expiredError
 	switch {
@@ -165,8 +129,19 @@ func (s *Service) goodStatus(c *Case, row *Certificate, device *Device) *Decisio
 // that after its return nothing is issued to a device's own certificate. An
 // RA's certificate and a credential are looked at here for the last time.
 func (s *Service) stillGood(ctx context.Context, v *version, c *Case) *Decision {
+	if d := s.identityStill(ctx, v, c, &c.Identity); d != nil {
+		return d
+	}
+	for n := range c.Also {
+		if d := s.identityStill(ctx, v, c, &c.Also[n]); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *Service) identityStill(ctx context.Context, v *version, c *Case, i *Identity) *Decision {
 	const rule = "authenticated-still"
-	i := &c.Identity
 	switch i.Kind {
 	case LDevID, RA:
 		row, err := s.store.Certificate(ctx, v.Domain, i.Record.Serial)
@@ -179,15 +154,11 @@ func (s *Service) stillGood(ctx context.Context, v *version, c *Case) *Decision 
 		}
 		i.Record, i.Device = row, device
 		return s.goodStatus(c, row, device)
-	case Basic:
-		k, err := found(s.store.Credential(ctx, v.Domain, i.User))
-		switch {
-		case err != nil:
-			return storeFailed(rule, err)
-		case k == nil || k.Disabled || !bytes.Equal(k.Salt, i.salt) || k.Group != i.Group:
-			return deny(ReasonBadCredentials, rule)
-		}
-	case IDevID, SharedSecret, Operator:
+	case Basic, Digest:
+		return s.credentialStill(ctx, v, i, rule)
+	case OneTimeCode:
+		return s.codeStill(ctx, v, i, rule)
+	case IDevID, Client, Bearer, SharedSecret, Operator:
 		// None is on record as a credential.
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -29,6 +30,8 @@ const (
 	KindDeviceState        = "device-state"
 	KindCredentialAdded    = "credential-added"
 	KindCredentialDisabled = "credential-disabled"
+	KindCodeAdded          = "code-added"
+	KindCodeRevoked        = "code-revoked"
 	KindCRLSigned          = "crl-signed"
 	KindKeyReceipt         = "key-receipt" // of a client, for a generated key (RFC 8295, Section 8)
 )
@@ -156,5 +159,16 @@ func (c *Case) facts(v *version) *body {
 	if c.Address.IsValid() {
 		b.str("address", c.Address.Addr().String())
 	}
-	return b.str("credential", c.Identity.Credential).str("serial_number", c.SerialNumber)
+	b.str("credential", c.Identity.Credential)
+	others := make([]string, len(c.Also))
+	for n := range c.Also {
+		others[n] = c.Also[n].Credential
+	}
+	b.str("with", strings.Join(others, " "))
+	for _, i := range append([]Identity{c.Identity}, c.Also...) {
+		if t := i.token; t != nil {
+			b.str("token_issuer", t.Issuer).str("token_subject", t.Subject).str("token_id", t.ID)
+		}
+	}
+	return b.str("serial_number", c.SerialNumber)
 }

@@ -95,8 +95,9 @@ func (s *Service) deviceBudget(v *version, c *Case, key string, count bool) *Dec
 // device's own, unless somebody else enrolls the name, who has one for each
 // name and must not be able to use up what the device or others have.
 func (c *Case) spender(key string) string {
+	_, named := c.Identity.Named()
 	switch {
-	case c.aboutItself(), c.Identity.Kind == IDevID, (c.Identity.Kind == Basic || c.Identity.Kind == SharedSecret) && !c.Identity.Group:
+	case c.aboutItself(), c.Identity.Kind == IDevID, c.Identity.Kind == Client, named:
 		return key
 	default:
 		return key + "\x00" + c.Identity.Credential

@@ -48,8 +48,9 @@ func (n *newest[V]) put(key [sha256.Size]byte, value V) {
 // chained is a verified chain.
 type chained struct {
 	version             *version
-	manufacturer        *Manufacturer // nil: one of our CA's
-	notBefore, notAfter time.Time     // of the chain as a whole
+	manufacturer        *Manufacturer       // nil: one of our CA's
+	notBefore, notAfter time.Time           // of the chain as a whole
+	chain               []*x509.Certificate // of a label's client anchors only
 }
 
 // unchained is a chain that could not be verified.

@@ -29,7 +29,8 @@ const minPassword = 8
 
 // AddCredential puts a credential on record and returns its secret, which is
 // not kept: only a salted SHA-256 of a generated one, an argon2id digest of a
-// password. A user that exists is ErrConflict unless r.Replace.
+// password; and, where a label takes Digest, its HA1, which is as good as the
+// password for the realm. A user that exists is ErrConflict unless r.Replace.
 func (s *Service) AddCredential(ctx context.Context, r *NewCredential) (est.Secret, error) {
 	v, err := s.inDomain(r.Domain)
 	if err != nil {
@@ -60,7 +61,8 @@ func (s *Service) AddCredential(ctx context.Context, r *NewCredential) (est.Secr
 	} else {
 		k.Scheme, k.Digest = schemePassword, passwordDigest(k.Salt, secret.Reveal())
 	}
-	b := newBody().str("user", k.User).str("scheme", k.Scheme).yes("group", k.Group).yes("replaced", old != nil)
+	v.digests(k, secret)
+	b := newBody().str("user", k.User).str("scheme", k.Scheme).yes("digest", k.Realm != "").yes("group", k.Group).yes("replaced", old != nil)
 	err = s.store.Commit(ctx, &Change{PutCredentials: []*Credential{k}, Trail: []*trail.Entry{s.act(v, r.Actor, KindCredentialAdded, "", b)}})
 	if err != nil {
 		return "", err
@@ -97,7 +99,7 @@ func (s *Service) ListCredentials(ctx context.Context, domain string) ([]*Creden
 		return nil, err
 	}
 	for _, k := range all {
-		k.Salt, k.Digest = nil, nil
+		k.Salt, k.Digest, k.HA1, k.HA1MD5 = nil, nil, "", ""
 	}
 	return all, nil
 }

@@ -93,11 +93,14 @@ type Case struct {
 	Posted    string // of a renewal: the operation it was posted to, where that may differ
 	// Replayable says that the request proves who made it and not that he sends
 	// it: a signed message that others may have a copy of.
-	Replayable   bool
-	Label        *Label // of an EST request
-	At           time.Time
-	Address      netip.AddrPort
-	Identity     Identity
+	Replayable bool
+	Label      *Label // of an EST request
+	At         time.Time
+	Address    netip.AddrPort
+	Identity   Identity
+	// Also are the other credentials of the request that were verified. Where the
+	// label requires several together each of them must be good for the names.
+	Also         []Identity
 	Manufacturer *Manufacturer // of the IDevID
 
 	// SerialNumber is that of the IDevID, or the name the request enrolls.
@@ -136,7 +139,8 @@ type Case struct {
 	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
 
-	answer *Decision // of Ask; nil until it was asked
+	answer *Decision  // of Ask; nil until it was asked
+	otp    est.Secret // of the CSR (RFC 7894, Section 2.1)
 }
 
 // IdentityKind is how a peer has authenticated.
@@ -144,27 +148,33 @@ type IdentityKind string
 
 // The kinds. The zero value is a peer that has not.
 const (
-	Basic IdentityKind = "basic" // HTTP Basic
+	Basic       IdentityKind = "basic"  // HTTP Basic
+	Digest      IdentityKind = "digest" // HTTP Digest, of the same credentials
+	Bearer      IdentityKind = "bearer" // HTTP Bearer
+	OneTimeCode IdentityKind = "code"   // a one-time enrollment code
 	// SharedSecret is knowledge of a secret of Settings.CMC, proven by
 	// Identity Proof V2 (RFC 5272, Section 6.2.1).
 	SharedSecret IdentityKind = "shared-secret"
 	IDevID       IdentityKind = "idevid"   // a manufacturer's certificate
 	LDevID       IdentityKind = "ldevid"   // a certificate of ours
 	RA           IdentityKind = "ra"       // a certificate of ours with id-kp-cmcRA
+	Client       IdentityKind = "client"   // a certificate of the label's client anchors
 	Operator     IdentityKind = "operator" // the operator's interface
 )
 
 // Identity is who asks, authenticated.
 type Identity struct {
 	Kind        IdentityKind
-	Credential  string            // "basic:USER", "secret:NAME", "cert:SHA256HEX", or the operator's name
-	User        string            // of Basic and SharedSecret
-	Group       bool              // of Basic and SharedSecret: may enroll any name the profile allows
+	Credential  string            // "basic:USER", "digest:USER", "bearer:NAME", "code:SERIAL", "secret:NAME", "cert:SHA256HEX", or the operator's name
+	User        string            // of Basic, Digest and SharedSecret; of Bearer and OneTimeCode the device that they are for
+	Group       bool              // of Basic, Digest and SharedSecret: may enroll any name the profile allows
 	Certificate *x509.Certificate // of the others
 	Record      *Certificate      // of LDevID and RA
 	Device      *Device           // of LDevID and RA: whose certificate it is
 
-	salt []byte // of Basic: tells the credential on record from one that replaced it
+	salt  []byte // of Basic and Digest: tells the credential on record from one that replaced it
+	token *Token // of Bearer
+	code  *Code  // of OneTimeCode
 }
 
 // deny returns a refusal with the text of its reason.

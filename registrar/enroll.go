@@ -16,8 +16,9 @@ import (
 // Enroll implements est.Backend (RFC 7030, Section 4.2).
 //
 // What a peer may enroll: a device with HTTP credentials its user name, or any
-// name the profile allows where they are a group's; a manufacturer's IDevID
-// its own serial number; a certificate of ours exactly the names it has, in
+// name the profile allows where they are a group's; with a Bearer token or a
+// one-time code the device that it is for; a manufacturer's IDevID
+// its own serial number; a third party's certificate the names it has; a certificate of ours exactly the names it has, in
 // both operations, which are both its renewal; an RA anything the profile
 // allows, where the label says so.
 func (s *Service) Enroll(ctx context.Context, r *est.EnrollRequest) ([]byte, error) {
@@ -37,6 +38,7 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 	if d := s.addressBudget(v, c, true); d != nil {
 		return nil, d
 	}
+	c.CSR, c.otp = r.CSR.CertificateRequest, r.CSR.OTPChallenge
 	if d := s.identify(ctx, v, c, r.Peer); d != nil {
 		return nil, d
 	}
@@ -148,8 +150,12 @@ func (c *Case) knownFacts() *Facts {
 	case c.aboutItself():
 		d := c.Identity.Device
 		f.DeviceID, f.Manufacturer, f.SerialNumber = d.ID, d.Manufacturer, d.SerialNumber
-	case (c.Identity.Kind == Basic || c.Identity.Kind == SharedSecret) && !c.Identity.Group:
-		f.SerialNumber = c.Identity.User
+	case c.Identity.Kind == Client:
+		if subject, names, err := certificateNames(c.Identity.Certificate); err == nil {
+			f.SerialNumber = enrolledName(subject, names)
+		}
+	default:
+		f.SerialNumber, _ = c.Identity.Named()
 	}
 	return f
 }
@@ -182,6 +188,13 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 		return nil, d
 	}
 	defer unlock()
+	if code := c.code(); code != nil { // always after the device's lock, so that nobody waits for each other
+		unlockCode, err := s.devices.lock(ctx, codeKey(code.User))
+		if err != nil {
+			return nil, &Decision{Reason: ReasonOverload, Rule: "code-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+		}
+		defer unlockCode()
+	}
 	leave, d := s.admit(ctx, v, c)
 	if d != nil {
 		return nil, d
@@ -193,6 +206,11 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 	// The record may say something else when it is written than when it was
 	// read, or supposed; the second round sees what it says.
 	for round := 0; ; round++ {
+		if round > 0 && c.code() != nil { // it may be the code that is not as it was
+			if d := s.stillGood(ctx, v, c); d != nil {
+				return nil, d
+			}
+		}
 		d := s.decide(ctx, v, c, round == 0)
 		if d.Verdict != Deny {
 			if bad := s.protectKey(ctx, v, c); bad != nil {

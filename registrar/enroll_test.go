@@ -115,7 +115,7 @@ func TestEnrollmentIsRefused(t *testing.T) {
 		{"stranger's certificate where credentials do not help", h.enroll("a").cert(stranger).label("nobasic"), registrar.ReasonUntrusted, 403},
 		{"credentials where they are not taken", h.enroll("a").basic(group).label("nobasic"), registrar.ReasonMethodNotAllowed, 403},
 		{"renewal by password", h.enroll("a").basic(group).renewing(), registrar.ReasonNoCertificate, 403},
-		{"renewal with nothing", h.enroll("a").renewing(), registrar.ReasonNoCredentials, 401},
+		{"renewal with nothing", h.enroll("a").renewing(), registrar.ReasonNoCertificate, 403},
 		{"somebody else's name", h.enroll("dev-2").basic(alone), registrar.ReasonForeignName, 403},
 		{"somebody else's DNS name", h.enroll(alone).basic(alone).dns("dev-2.example.com"), registrar.ReasonForeignName, 403},
 		{"somebody else's serial number", h.enroll("").basic(alone).subject(pkix.Name{CommonName: alone, SerialNumber: "dev-2"}), registrar.ReasonForeignName, 403},

@@ -43,6 +43,7 @@ type house struct {
 	reads     *faultyStore
 	clock     atomic.Int64 // unix nanoseconds
 	passwords map[string]est.Secret
+	idevids   map[string]*testpki.Identity // by serial number
 }
 
 const (
@@ -59,6 +60,7 @@ func newHouse(t testing.TB, change func(h *house)) *house {
 	h.idevidCA = h.vendor.NewIntermediate(t, "vendor devices")
 	h.clock.Store(time.Now().Truncate(time.Second).UnixNano())
 	h.store = storetest.NewMemory()
+	h.idevids = map[string]*testpki.Identity{}
 	h.reads = &faultyStore{Store: h.store}
 	h.masa = &fakeMASA{house: h, signer: h.vouchers.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "vouchers"}}, testpki.NewKey(t))}
 	h.issuer = h.newIssuer(profile.Device(), profile.LDevID(), raProfile())
@@ -155,6 +157,7 @@ type request struct {
 	key  crypto.Signer
 	link string
 	name string // label
+	otp  est.Secret
 }
 
 func (h *house) enroll(commonName string) *request {
@@ -191,7 +194,7 @@ func (r *request) send() (*x509.Certificate, error) {
 	if err != nil {
 		r.h.t.Fatalf("ParseCSR: %v", err)
 	}
-	csr.ChallengePassword = r.link
+	csr.ChallengePassword, csr.OTPChallenge = r.link, r.otp
 	raw, err := r.h.service.Enroll(r.h.t.Context(), &est.EnrollRequest{
 		Request: est.Request{ID: "q", Operation: r.op, Label: r.name, Peer: r.peer, At: r.h.now()}, CSR: csr,
 	})

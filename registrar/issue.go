@@ -72,7 +72,7 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 		Operation: c.rowOperation(), Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
 		Credential: c.Identity.Credential, NotBefore: in.NotBefore, NotAfter: in.NotAfter, IntendedAt: c.At.UTC(),
 	}
-	change := &Change{Intents: []*Certificate{row}}
+	change := &Change{Intents: []*Certificate{row}, Spendable: c.spending()}
 	if i.made {
 		change.PutDevices = []*Device{i.device}
 	}
@@ -99,7 +99,7 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	now := i.s.now().UTC()
 	row := *i.row
 	row.Raw, row.IssuedAt, row.Status = cert.Raw, now, Issued
-	change := &Change{Issued: []*Certificate{&row}}
+	change := &Change{Issued: []*Certificate{&row}, Spend: i.c.spending()}
 	problem := checkIssued(i.c, cert.Raw)
 	if problem == nil && !bytes.Equal(cert.Serial, row.Serial) {
 		problem = errors.New("the certificate has another serial number than the intent")
@@ -114,6 +114,11 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
 	i.c.retireRepeatable(change, &row)
 	if err := i.s.store.Commit(ctx, change); err != nil {
+		if errors.Is(err, ErrConflict) && change.Spend != nil {
+			// Another registrar spent the code meanwhile: nobody gets this certificate.
+			_ = i.disown(ctx, &Change{Issued: change.Issued}, &row, err)
+			return nil, denyErr(ReasonCodeSpent, "code", err)
+		}
 		if !errors.Is(err, ErrConflict) {
 			i.s.settleLater(change)
 		}

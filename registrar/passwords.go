@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -44,6 +45,7 @@ const (
 // is bounded; beyond it the answer is 503, whoever asks.
 type passwords struct {
 	key   [32]byte
+	noHA1 est.Secret    // of users that do not exist
 	turns chan struct{} // a value for each computation that may run
 	queue chan struct{} // a value for each request waiting
 
@@ -62,6 +64,7 @@ func newPasswords(size int) *passwords {
 		turns: make(chan struct{}, argonAtOnce), queue: make(chan struct{}, argonWaiting),
 	}
 	rand.Read(p.key[:]) // never fails (crypto/rand)
+	p.noHA1 = est.Secret(hex.EncodeToString(p.key[:]))
 	return p
 }
 

@@ -21,6 +21,14 @@ const (
 	// Who is it?
 	ReasonNoCredentials       = "no-credentials"
 	ReasonBadCredentials      = "bad-credentials"
+	ReasonStaleDigest         = "digest-stale" // right, but its nonce is not, or was used before
+	ReasonBadToken            = "bad-token"
+	ReasonTokenUnknown        = "token-unknown" // whether it is good cannot be told now
+	ReasonCodeExpired         = "code-expired"
+	ReasonCodeRevoked         = "code-revoked"
+	ReasonCodeSpent           = "code-spent"
+	ReasonGuesses             = "code-budget"
+	ReasonRevocationUnknown   = "revocation-unknown"
 	ReasonNoCertificate       = "no-client-certificate"
 	ReasonUntrusted           = "certificate-untrusted"
 	ReasonExpired             = "certificate-expired"
@@ -137,8 +145,16 @@ func generalReasons() []ReasonText {
 
 func identityReasons() []ReasonText {
 	return []ReasonText{
-		{ReasonNoCredentials, http.StatusUnauthorized, "RFC 7030, Section 3.2.3", "authenticate with a client certificate or HTTP Basic"},
+		{ReasonNoCredentials, http.StatusUnauthorized, "RFC 7030, Section 3.2.3", "authenticate with a client certificate or HTTP credentials"},
 		{ReasonBadCredentials, http.StatusUnauthorized, "RFC 7030, Section 3.2.3", "user name or password is wrong"},
+		{ReasonStaleDigest, http.StatusUnauthorized, "RFC 7616, Section 3.3", "the nonce of the digest is too old or was used before; answer the new challenge"},
+		{ReasonBadToken, http.StatusUnauthorized, "RFC 6750, Section 3.1", "the Bearer token is not good here; get a new one"},
+		{ReasonTokenUnknown, http.StatusServiceUnavailable, "", "the keys of the tokens' issuer cannot be had; try again later"},
+		{ReasonCodeExpired, http.StatusForbidden, "RFC 7030, Section 3.7", "the enrollment code has expired; ask the operator of this network for a new one"},
+		{ReasonCodeRevoked, http.StatusForbidden, "RFC 7030, Section 3.7", "the enrollment code was revoked; ask the operator of this network for a new one"},
+		{ReasonCodeSpent, http.StatusForbidden, "RFC 7030, Section 3.7", "the enrollment code was used already, for another key or other names; ask the operator of this network for a new one"},
+		{ReasonGuesses, http.StatusServiceUnavailable, "", "too many wrong enrollment codes; try again later"},
+		{ReasonRevocationUnknown, http.StatusForbidden, "RFC 5280, Section 6.3", "nobody says whether the client certificate is revoked; ask the operator of this network"},
 		{ReasonNoCertificate, http.StatusForbidden, "RFC 7030, Section 3.3.2", "this operation needs a TLS client certificate"},
 		{ReasonUntrusted, http.StatusForbidden, "RFC 7030, Section 3.3.2", "the client certificate is from a CA that this registrar does not trust"},
 		{ReasonExpired, http.StatusForbidden, "RFC 5280, Section 6.1.3", "the client certificate is expired or not valid yet; enroll anew"},

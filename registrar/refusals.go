@@ -20,6 +20,7 @@ import (
 // of others goes there through [Service.Refused], which the handler calls.
 func (s *Service) refuse(ctx context.Context, c *Case, d *Decision) error {
 	e := d.answer(c)
+	s.challenge(s.current.Load(), c, e)
 	if c.Identity.Kind == "" || d.Verdict == Wait {
 		return e
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/httpauth"
 	"github.com/briskest/briskest/internal/trail"
 )
 
@@ -51,8 +52,10 @@ type Service struct {
 	byAddress *budget
 	refusals  *refusals
 	repeats   *repeats
-	reports   *budget // of telemetry, by device and kind
-	questions *budget // of csrattrs and telemetry, by address
+	reports   *budget  // of telemetry, by device and kind
+	questions *budget  // of csrattrs and telemetry, by address
+	guesses   *guesses // of one-time codes
+	nonces    *httpauth.Nonces
 	waiting   *waiting
 	confirmed *seenSet // serials of renewed certificates seen in use
 
@@ -78,6 +81,9 @@ var (
 	_ est.KeyReceiver  = (*Service)(nil)
 )
 
+// nonceLifetime is how long the nonce of a Digest challenge is good.
+const nonceLifetime = 5 * time.Minute
+
 // New returns a service that answers requests at once; [Service.Start] begins
 // its work in the background.
 func New(c Config) (*Service, error) {
@@ -89,6 +95,7 @@ func New(c Config) (*Service, error) {
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reports: newBudget(time.Hour, 1<<16),
+		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
 		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
 		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}

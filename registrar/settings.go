@@ -59,6 +59,11 @@ type Settings struct {
 	// that are made for them.
 	KeyEncryptionKeys []*KeyEncryptionKey
 
+	// Realm is what HTTP challenges are for; empty for DefaultRealm. What Digest
+	// needs of a credential is kept for one realm: after a change credentials have
+	// to be made anew.
+	Realm string
+
 	Limits Limits
 	// CRLLifetime is how long a CRL is current; zero for seven days.
 	CRLLifetime time.Duration
@@ -70,6 +75,27 @@ type Label struct {
 	Profile Profile
 	// Basic lets devices enroll with an HTTP credential.
 	Basic bool
+	// Digest takes the same credentials by HTTP Digest with SHA-256 (RFC 7616).
+	// Those that were made when no label took Digest do not have what it needs.
+	Digest bool
+	// DigestMD5 takes Digest with MD5, for libest and Bouncy Castle.
+	DigestMD5 bool
+	// Tokens verifies Bearer tokens (RFC 6750); nil takes none.
+	Tokens VerifyToken
+	// Codes takes one-time enrollment codes: by HTTP Basic, with the serial number
+	// for the user, or as otpChallenge in the CSR (RFC 7894, Section 2.1).
+	Codes bool
+	// ClientAnchors are CAs of others whose certificates may enroll the names they
+	// have; nil for none. None of their certificates is an RA's.
+	ClientAnchors *x509.CertPool
+	// ClientCRLs are the revocation lists of those CAs.
+	ClientCRLs []*x509.RevocationList
+	// AllowClientRevocationUnknown takes their certificates although no current
+	// list says that they are not revoked.
+	AllowClientRevocationUnknown bool
+	// Require names the methods that must come together for an enrollment. Empty:
+	// one that the label takes is enough. Renewals need the certificate only.
+	Require []Method
 	// IDevID says when a manufacturer's certificate may enroll.
 	IDevID IDevIDRule
 	// RA lets certificates of ours with id-kp-cmcRA enroll others (RFC 7030, Section 3.7).

@@ -54,6 +54,9 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 			v.anchors.AddCert(c)
 		}
 	}
+	if v.Realm == "" {
+		v.Realm = DefaultRealm
+	}
 	if v.Limits, err = s.Limits.checked(); err != nil {
 		return nil, err
 	}
@@ -83,6 +86,9 @@ func (v *version) checkLabels() error {
 		case IDevIDNever, IDevIDVouched, IDevIDInventory:
 		default:
 			return fmt.Errorf("label %q: the IDevID rule is %q; want voucher or inventory", name, l.IDevID)
+		}
+		if err := l.checkMethods(); err != nil {
+			return fmt.Errorf("label %q: %w", name, err)
 		}
 		c := *l
 		c.Name = name

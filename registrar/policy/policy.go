@@ -49,9 +49,9 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 	switch c.Operation {
 	case registrar.OpEnroll:
 		return []rule{
-			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"idevid-serial-number", idevidSerialNumber},
-			{"reserved-names", reserved}, {"own-names", ownNames}, {"key-compromised", compromised},
-			{"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"required", required}, {"idevid-serial-number", idevidSerialNumber},
+			{"reserved-names", reserved}, {"own-names", ownNames}, {"together", together}, {"key-compromised", compromised},
+			{"code", spendable}, {"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
 	case registrar.OpRenew:
@@ -117,6 +117,25 @@ func method(c *registrar.Case) *registrar.Decision {
 		if c.Label.SharedSecret && !renews {
 			return nil
 		}
+	case registrar.Digest:
+		if (c.Label.Digest || c.Label.DigestMD5) && !renews {
+			return nil
+		}
+	case registrar.Bearer:
+		if c.Label.Tokens != nil && !renews {
+			return nil
+		}
+	case registrar.OneTimeCode:
+		if c.Label.Codes && !renews {
+			return nil
+		}
+	case registrar.Client:
+		if renews {
+			return denyText(registrar.ReasonRenewalNotAllowed, "certificates of other CAs are not renewed here; use simpleenroll")
+		}
+		if c.Label.ClientAnchors != nil {
+			return nil
+		}
 	case registrar.IDevID:
 		if renews {
 			// strongSwan's pki posts to simplereenroll with any certificate.
@@ -165,15 +184,75 @@ func ownNames(c *registrar.Case) *registrar.Decision {
 		if !free && !registrar.OwnNames(c.SerialNumber, c.Subject, &c.Names) {
 			return denyText(registrar.ReasonForeignName, "the names in the request must be the serial number of the device's certificate")
 		}
-	case registrar.Basic, registrar.SharedSecret:
-		if !c.Identity.Group && !free && !registrar.OwnNames(c.Identity.User, c.Subject, &c.Names) {
-			return denyText(registrar.ReasonForeignName, "the names in the request must be the user name of the credential")
+	case registrar.Basic, registrar.SharedSecret, registrar.Digest, registrar.Bearer, registrar.OneTimeCode:
+		if d := namedOnly(c, &c.Identity); d != nil {
+			return d
+		}
+		return provenOwner(c)
+	case registrar.Client:
+		if !registrar.BearsNames(c.Identity.Certificate, c.Subject, &c.Names) {
+			return denyText(registrar.ReasonForeignName, "the names in the request must be names of the client certificate")
 		}
 		return provenOwner(c)
 	case registrar.RA:
 		return provenOwner(c)
 	case registrar.LDevID, registrar.Operator:
 		// LDevID: compared with the certificate before; the operator speaks for all.
+	}
+	return nil
+}
+
+// namedOnly refuses other names than the one that the identity is for. A token
+// or code is for one device whatever the label says.
+func namedOnly(c *registrar.Case, i *registrar.Identity) *registrar.Decision {
+	name, only := i.Named()
+	bound := i.Kind == registrar.Bearer || i.Kind == registrar.OneTimeCode
+	if !only || c.Label.AllowForeignNames && !bound || registrar.OwnNames(name, c.Subject, &c.Names) {
+		return nil
+	}
+	what := "user name of the credential"
+	switch i.Kind {
+	case registrar.Bearer:
+		what = "device that the token is for"
+	case registrar.OneTimeCode:
+		what = "serial number that the enrollment code is for"
+	}
+	return denyText(registrar.ReasonForeignName, "the names in the request must be the "+what)
+}
+
+// required refuses an enrollment that lacks a method which the label requires
+// together with others, whatever road it came.
+func required(c *registrar.Case) *registrar.Decision {
+	if c.Identity.Kind == registrar.Operator || c.Proves(c.Label.Require...) {
+		return nil
+	}
+	return denyText(registrar.ReasonMethodNotAllowed, "this label requires several ways to authenticate together, which this request does not have")
+}
+
+// together holds the names against the other credentials, where the label
+// requires several, and against a code, wherever it comes with another.
+func together(c *registrar.Case) *registrar.Decision {
+	for n := range c.Also {
+		i := &c.Also[n]
+		if len(c.Label.Require) == 0 && i.Kind != registrar.OneTimeCode {
+			continue
+		}
+		if d := namedOnly(c, i); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// spendable refuses a code that was spent for another key or other names. For
+// the same it answers with the certificate that it was spent for, and issues none.
+func spendable(c *registrar.Case) *registrar.Decision {
+	code := c.Code()
+	if code == nil || !code.Spent() {
+		return nil
+	}
+	if !code.For(c.KeyHash, c.NamesHash) || !answersAgain(c) {
+		return deny(registrar.ReasonCodeSpent)
 	}
 	return nil
 }
@@ -241,10 +320,15 @@ func askedAgain(c *registrar.Case) *registrar.Decision {
 	if c.Operation == registrar.OpRenew && c.Posted != registrar.OpEnroll {
 		return nil
 	}
-	if c.Current == nil || c.Current.Profile != c.Label.Profile.Name() || !c.At.Before(c.Current.NotAfter) {
+	if !answersAgain(c) {
 		return nil
 	}
 	return again()
+}
+
+// answersAgain tells whether there is a certificate to answer a repetition with.
+func answersAgain(c *registrar.Case) bool {
+	return c.Current != nil && c.Current.Profile == c.Label.Profile.Name() && c.At.Before(c.Current.NotAfter)
 }
 
 // repeatedRenewal answers a renewal whose answer may have been lost: the same
@@ -269,8 +353,8 @@ func again() *registrar.Decision {
 // is the one that has the name, an IDevID after a reset say, may have another key.
 func nameTaken(c *registrar.Case) *registrar.Decision {
 	switch c.Identity.Kind {
-	case registrar.LDevID, registrar.IDevID, registrar.Operator:
-		return nil
+	case registrar.LDevID, registrar.IDevID, registrar.Operator, registrar.OneTimeCode:
+		return nil // of a code: an operator made it for this device, and for one key
 	}
 	if c.Label.Profile.Rules().AllowSameNameOtherKey {
 		return nil

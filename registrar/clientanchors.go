@@ -1,0 +1,149 @@
+package registrar
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/est"
+)
+
+// identifyClient authenticates the peer by a certificate of a third party's
+// CA (Label.ClientAnchors). It names what it may enroll; whatever extended key
+// usage it has besides clientAuth, it is no RA (RFC 7030, Section 3.3.2: those
+// anchors are not ours).
+func (s *Service) identifyClient(v *version, c *Case, p *est.Peer, leaf *x509.Certificate, hash [32]byte) *Decision {
+	const rule = "client-anchors"
+	chain, err := s.chains.verifyClient(v, c, p, hash)
+	var expired *expiredError
+	var revoked *revokedError
+	switch {
+	case errors.As(err, &revoked) && revoked.unknown:
+		return denyErr(ReasonRevocationUnknown, rule, err)
+	case errors.As(err, &revoked):
+		return denyErr(ReasonRevoked, rule, err)
+	case errors.As(err, &expired):
+		return denyErr(ReasonExpired, rule, err)
+	case err != nil:
+		return denyErr(ReasonUntrusted, rule, err)
+	}
+	if err := c.Label.clientRevocation(chain, c.At); err != nil {
+		if errors.As(err, &revoked) && revoked.unknown {
+			return denyErr(ReasonRevocationUnknown, rule, err)
+		}
+		return denyErr(ReasonRevoked, rule, err)
+	}
+	c.Identity = Identity{Kind: Client, Credential: credentialName(hash), Certificate: leaf}
+	return nil
+}
+
+// verifyClient builds a chain to the label's anchors, or remembers it.
+func (k *chainCache) verifyClient(v *version, c *Case, p *est.Peer, leaf [32]byte) ([]*x509.Certificate, error) {
+	key := clientKey(c.Label, leaf)
+	if e := k.lookup(v, key, c.At); e != nil {
+		return e.chain, nil
+	}
+	sent := clientKey(c.Label, presented(p))
+	if err := k.failure(v, sent, c.At); err != nil {
+		return nil, err
+	}
+	chain, err := p.Verify(x509.VerifyOptions{
+		Roots: c.Label.ClientAnchors, CurrentTime: c.At, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		if isExpired(err) {
+			err = &expiredError{err}
+		}
+		k.storeFailure(sent, &unchained{v, c.At, err})
+		return nil, err
+	}
+	e := newChained(v, nil, chain)
+	e.chain = chain
+	k.store(key, e)
+	return chain, nil
+}
+
+func clientKey(l *Label, leaf [32]byte) [32]byte {
+	return sha256.Sum256(append(leaf[:], "client of "+l.Name...))
+}
+
+// revokedError says that a certificate of a chain is revoked, or that nobody says whether it is.
+type revokedError struct {
+	unknown bool
+	what    string
+}
+
+func (e *revokedError) Error() string { return e.what }
+
+// clientRevocation looks for every certificate of the chain but its anchor in
+// the label's lists. Without a current list of its issuer the answer is
+// unknown, which refuses unless the label says otherwise by name.
+func (l *Label) clientRevocation(chain []*x509.Certificate, at time.Time) error {
+	for i, cert := range chain[:len(chain)-1] {
+		known := false
+		for _, list := range l.ClientCRLs {
+			if !bytes.Equal(list.RawIssuer, cert.RawIssuer) || list.CheckSignatureFrom(chain[i+1]) != nil {
+				continue
+			}
+			if slices.ContainsFunc(list.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool {
+				return e.SerialNumber.Cmp(cert.SerialNumber) == 0 && e.ReasonCode != removeFromCRL
+			}) {
+				return &revokedError{what: fmt.Sprintf("certificate %x is on its issuer's revocation list", cert.SerialNumber)}
+			}
+			known = known || !at.Before(list.ThisUpdate) && at.Before(list.NextUpdate)
+		}
+		if !known && !l.AllowClientRevocationUnknown {
+			return &revokedError{true, fmt.Sprintf("there is no current revocation list of the issuer of certificate %x", cert.SerialNumber)}
+		}
+	}
+	return nil
+}
+
+// removeFromCRL is in delta lists only (RFC 5280, Section 5.3.1).
+const removeFromCRL = 8
+
+// BearsNames tells whether the certificate has every name there is: each common
+// name and serial number is one of its own, or one of its DNS names, and so is
+// each name of the SubjectAltName by its kind. At least one must be there.
+func BearsNames(cert *x509.Certificate, subject pkix.RDNSequence, names *ca.Names) bool {
+	ownSubject, ownNames, err := certificateNames(cert)
+	if err != nil {
+		return false
+	}
+	var own []string
+	for _, rdn := range ownSubject {
+		for _, a := range rdn {
+			if isCommonName(a.Type) || isSerialNumber(a.Type) {
+				own = append(own, folded(text(a.Value)))
+			}
+		}
+	}
+	for _, name := range ownNames.DNS {
+		own = append(own, folded(strings.TrimSuffix(name, ".")))
+	}
+	asked := 0
+	for _, rdn := range subject {
+		for _, a := range rdn {
+			if !isCommonName(a.Type) && !isSerialNumber(a.Type) {
+				continue
+			}
+			if asked++; !slices.Contains(own, folded(text(a.Value))) {
+				return false
+			}
+		}
+	}
+	ownParts := sanParts(ownNames)
+	for _, part := range sanParts(names) {
+		if asked++; !slices.Contains(ownParts, part) {
+			return false
+		}
+	}
+	return asked > 0
+}
