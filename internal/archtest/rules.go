@@ -124,7 +124,7 @@ func programRules() []Rule {
 		{
 			ID:    "codecs-are-leaves",
 			Why:   "a codec knows bytes and nothing of this module",
-			From:  []string{"./internal/cms", "./internal/cmc", "./internal/cose"},
+			From:  []string{"./internal/cms", "./internal/cmc", "./internal/cose", "./internal/httpauth"},
 			Deny:  []string{"./..."},
 			Allow: []string{"./internal/cms"},
 		},
@@ -209,6 +209,12 @@ func thirdPartyRules() []Rule {
 			Why:  "internal/config is the one strict reader of configuration files",
 			From: []string{"./..."}, Except: []string{"./internal/config"},
 			Deny: []string{"github.com/goccy/go-yaml/..."},
+		},
+		{
+			ID:   "jwx-is-for-tokens",
+			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0007-http-authentication.md)",
+			From: []string{"./..."}, Except: []string{"./registrar/bearer", "./voucher/voucherjws"},
+			Deny: []string{"github.com/lestrrat-go/..."},
 		},
 		{
 			ID:   "sqlite-is-for-sqlitedb",
