@@ -35,6 +35,19 @@ func message(t testing.TB, content []byte, signers ...cmstest.Signer) []byte {
 	return m.Bytes(t)
 }
 
+// contentOf is the content of a ContentInfo.
+func contentOf(t testing.TB, der []byte) []byte {
+	t.Helper()
+	var info struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue
+	}
+	if _, err := asn1.Unmarshal(der, &info); err != nil {
+		t.Fatal(err)
+	}
+	return info.Content.Bytes
+}
+
 // EST-5272-5-01: signed only, enveloped, and signed again outside of the envelope are opened, with the same result.
 func TestThreeFormsOfEnvelopeOpenToTheSame(t *testing.T) {
 	ra := cmstest.New(t, "P-256")
@@ -74,6 +87,11 @@ func TestThreeFormsOfEnvelopeOpenToTheSame(t *testing.T) {
 		changed[len(changed)-1] ^= 1
 		_, err = cmc.OpenRequest(changed, o)
 		failure(t, err, cmc.FailBadMessageCheck)
+		nobody := &cmstest.Message{Version: 3, ContentType: cms.OIDEnvelopedData(), Content: contentOf(t, enveloped)}
+		_, err = cmc.OpenRequest(nobody.Bytes(t), o)
+		if e := failure(t, err, cmc.FailBadMessageCheck); !errors.Is(e, cmc.ErrUnsigned) {
+			t.Errorf("an outer SignedData that nobody signed: %v", err)
+		}
 	}
 }
 
@@ -97,16 +115,7 @@ func TestOtherNestingIsNoRequest(t *testing.T) {
 	}
 	d := marshal(t, &cmc.PKIData{})
 	signed := sign(t, &cmc.PKIData{}, server)
-	body := func(der []byte) []byte { // of a ContentInfo
-		var info struct {
-			Type    asn1.ObjectIdentifier
-			Content asn1.RawValue
-		}
-		if _, err := asn1.Unmarshal(der, &info); err != nil {
-			t.Fatal(err)
-		}
-		return info.Content.Bytes
-	}
+	body := func(der []byte) []byte { return contentOf(t, der) }
 	open(t, envelop(cms.OIDSignedData(), body(signed)), o) // AuthEnvelopedData opens
 	signedEnvelope := signAs(cms.OIDAuthEnvelopedData(), body(envelop(cms.OIDSignedData(), body(signed))))
 	for title, der := range map[string][]byte{
