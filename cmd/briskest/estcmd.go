@@ -23,6 +23,8 @@ type estCmd struct {
 	PAL      estPALCmd      `cmd:"" name:"pal" help:"List or fetch the packages that the server has for this client (RFC 8295, Section 2)."`
 	CRLs     estCRLsCmd     `cmd:"" name:"crls" help:"Get the revocation lists (RFC 8295, Section 4)."`
 	EECerts  estEECertsCmd  `cmd:"" name:"eecerts" help:"Get end-entity certificates (RFC 8295, Section 3)."`
+
+	ServerKeyGen estKeyGenCmd `cmd:"" name:"serverkeygen" help:"Have the server make the key and its certificate (RFC 7030, Section 4.4)."`
 }
 
 // estServer says which server.
