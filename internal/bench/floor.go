@@ -143,6 +143,17 @@ func (f *floor) enroll(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *floor) issue(r *http.Request) ([]byte, error) {
+	csr, err := readCSR(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := csr.CheckSignature(); err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	return f.sign(csr, csr.PublicKey)
+}
+
+func readCSR(r *http.Request) (*x509.CertificateRequest, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	if err != nil {
 		return nil, err
@@ -151,13 +162,11 @@ func (f *floor) issue(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	csr, err := x509.ParseCertificateRequest(body[:n])
-	if err != nil {
-		return nil, err
-	}
-	if err := csr.CheckSignature(); err != nil {
-		return nil, fmt.Errorf("signature: %w", err)
-	}
+	return x509.ParseCertificateRequest(body[:n])
+}
+
+// sign issues for key what the request asks for.
+func (f *floor) sign(csr *x509.CertificateRequest, key crypto.PublicKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, err
@@ -168,5 +177,5 @@ func (f *floor) issue(r *http.Request) ([]byte, error) {
 		NotBefore: now.Add(-time.Minute), NotAfter: now.Add(24 * time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}, f.ca, csr.PublicKey, f.key)
+	}, f.ca, key, f.key)
 }
