@@ -154,7 +154,7 @@ func certsOnly(t testing.TB, certs ...*x509.Certificate) []byte {
 	return der
 }
 
-// RFC 7030, Section 4.2.3, RFC 8951, Section 3.
+// EST-7030-4.1.3-02; RFC 7030, Section 4.2.3, RFC 8951, Section 3.
 func TestClientTakesOnlyTheCertificateItAskedFor(t *testing.T) {
 	root := testpki.NewRoot(t, "root")
 	key := testpki.NewKey(t)

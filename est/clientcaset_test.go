@@ -1,17 +1,22 @@
 package est_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
 	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/cms"
+	"github.com/briskest/briskest/internal/cmstest"
 	"github.com/briskest/briskest/internal/testpki"
 )
 
@@ -127,5 +132,33 @@ func TestNothingIsTrustedThatTheAcceptedAnchorDoesNotVouchFor(t *testing.T) {
 	}
 	if _, err := est.JudgeCACerts(slices.Repeat(certs, 9), r.oldRoot, now); !errors.Is(err, est.ErrNoAnchor) {
 		t.Errorf("JudgeCACerts of 90 certificates: %v, want ErrNoAnchor", err)
+	}
+}
+
+// EST-5652-5.1-02: a crls field that is empty is taken as one that is not there.
+func TestAnEmptyFieldOfRevocationListsIsTaken(t *testing.T) {
+	root := testpki.NewRoot(t, "root")
+	for what, crls := range map[string][][]byte{"no field": nil, "an empty field": {}} {
+		m := &cmstest.Message{ContentType: cms.OIDData(), Certificates: [][]byte{root.Certificate.Raw}, CRLs: crls}
+		der := m.Bytes(t)
+		if bytes.Contains(der, []byte{0xa1, 0x00}) != (crls != nil) {
+			t.Fatalf("%s: %x", what, der)
+		}
+		for form, body := range map[string][]byte{"DER": der, "BER": cmstest.Indefinite(der, 0)} {
+			certs, err := reply{status: 200, contentType: "application/pkcs7-mime", body: b64(body)}.client().CACerts(t.Context())
+			if err != nil || len(certs) != 1 {
+				t.Errorf("CACerts with %s in %s: %v", what, form, err)
+			}
+		}
+	}
+	// RFC 7030, Appendix A.1, as it is printed: four certificates and an empty field, where the vectors are at hand.
+	if dir := os.Getenv("BRISKEST_VECTORS"); dir != "" {
+		body, err := os.ReadFile(filepath.Join(dir, "est", "rfc7030", "a1-cacerts-response.b64"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if certs, err := (reply{status: 200, contentType: "application/pkcs7-mime", body: string(body)}).client().CACerts(t.Context()); err != nil || len(certs) != 4 {
+			t.Errorf("CACerts of the published answer: %d, %v", len(certs), err)
+		}
 	}
 }
