@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"log"
@@ -50,36 +51,49 @@ func ExampleHandler() {
 	// Output: serving /.well-known/est on 127.0.0.1:8443
 }
 
-// enroll asks until the server has decided.
-func enroll(ctx context.Context, c *est.Client, csr []byte) (*x509.Certificate, error) {
-	for {
-		cert, err := c.SimpleEnroll(ctx, csr)
-		var pending *est.PendingError
-		if !errors.As(err, &pending) {
-			return cert, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(max(pending.RetryAfter, time.Second)):
-		}
+// A device that knows the fingerprint of the CA and a password gets a certificate: the kind of key, the CSR and the wait
+// are as the server asks.
+func ExampleClient_Enroll() {
+	ctx, server := context.Background(), "https://est.example:8443"
+	confirm, err := est.Fingerprint("5E:3A:...") // of the CA's root, from its operator
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
+	set, err := (&est.Client{URL: server}).Bootstrap(ctx, confirm) // keep set.Anchors for later
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c := &est.Client{URL: server, Roots: set.Pool(), User: "device-7", Password: "correct horse"}
+	defer c.CloseIdleConnections()
+	names := &x509.CertificateRequest{Subject: pkix.Name{CommonName: "device-7"}}
+	got, err := c.Enroll(ctx, &est.Enrollment{Names: names, MaxWait: time.Hour})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("valid until", got.Certificate.NotAfter)
+
+	// Output: a SHA-256 fingerprint has 64 hexadecimal digits; "openssl x509 -in ca.pem -noout -fingerprint -sha256" prints it
 }
 
-// A client that has the CA's root and a password enrolls with a CSR from crypto/x509.
+// A CSR that was made elsewhere is sent as it is.
 func ExampleClient_SimpleEnroll() {
 	roots := x509.NewCertPool() // the CA's root, from a file
 	c := &est.Client{URL: "https://est.example:8443", Roots: roots, User: "device-7", Password: "correct horse"}
 	defer c.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
 	var csr []byte // from x509.CreateCertificateRequest
-	cert, err := enroll(ctx, c, csr)
-	if err != nil {
+	cert, err := c.SimpleEnroll(context.Background(), csr)
+	var pending *est.PendingError
+	switch {
+	case errors.As(err, &pending):
+		log.Println("ask again in", pending.RetryAfter)
+	case err != nil:
 		log.Println(err)
-		return
+	default:
+		fmt.Println("valid until", cert.NotAfter)
 	}
-	fmt.Println("valid until", cert.NotAfter)
 }
 
 // A password that is printed by accident stays secret.
