@@ -97,6 +97,7 @@ func driveCurl(c *client) {
 	credentials(c)
 	connections(c)
 	keyGeneration(c)
+	encryptedKeys(c)
 }
 
 // curlCase runs one case with a curl of its own.

@@ -66,6 +66,14 @@ const labels = `
     idevid: inventory
 `
 
+// keys are shared with the group credential's user (RFC 7030, Section 4.4.1.1).
+const keys = `
+key_encryption_keys:
+  - id: ` + kekID + `
+    secret: kek.txt
+    users: [line-1]
+`
+
 // newSite makes a quickstart's folder and starts its registrar with more labels.
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -74,9 +82,14 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{bed: testbed.OnceIn(t, briskest, filepath.Join(t.TempDir(), "q"))}
+	if err := os.WriteFile(s.file("kek.txt"), []byte(kek), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// EC keys that keys are encrypted to have keyAgreement (RFC 7030, Section 4.4.1.2).
+	s.edit(t, "registrar/profiles/device.yaml", "registrar/profiles/device.yaml", "  - p256\n", "  - p256\n  key_usage:\n  - key_agreement\n")
 	s.edit(t, "registrar/profiles/device.yaml", "registrar/profiles/linked.yaml", "name: device", "name: linked",
 		"allow_same_name_other_key:", "proof_of_possession_linking: required\nallow_same_name_other_key:")
-	s.edit(t, "registrar.yaml", "registrar.yaml", "\nlabels:\n", "\nlabels:"+labels,
+	s.edit(t, "registrar.yaml", "registrar.yaml", "\nlabels:\n", "\n"+keys+"\nlabels:"+labels,
 		"  - registrar/profiles/device.yaml", "  - registrar/profiles/device.yaml\n  - registrar/profiles/linked.yaml")
 	s.start(t)
 	s.user, s.password = s.bed.User(t)
