@@ -15,7 +15,8 @@ type CSR struct {
 	OTPChallenge        Secret // a one-time password (RFC 7894, Section 2.1); nobody has read it
 	RevocationChallenge Secret // what is to be shown to have the certificate revoked (RFC 7894, Section 2.2); nobody has read it
 	IdentityLinking     string // the channel binding, in place of challengePassword (RFC 7894, Section 2.3)
-	ChangeSubjectName   bool   // the attribute is present (RFC 6402, Section 2.8); nobody has read it
+	// ChangeSubjectName are the names that a renewal wants instead (RFC 6402, Section 2.8); nil for none.
+	ChangeSubjectName *NameChange
 }
 
 // Bounds on a CSR. The largest RSA key keeps one verification under a millisecond.
@@ -35,9 +36,10 @@ const sectionCSR = "RFC 2986, Section 4"
 // afterwards.
 //
 // Refused, each with a reason id of its own: more than 96 KiB, more than 64 parts of the subject or 256 alternative
-// names, trailing bytes, BER, another version than 0, two
-// extensionRequest attributes, an extension twice, an odd challengePassword or attribute of RFC 7894, Section 2, control characters in names, keys of
-// unknown type, RSA below 1024 or above 8192 bits, and signatures with MD5 or SHA-1. Go's parser takes most of these.
+// names, trailing bytes, BER, another version than 0, no attributes at all (RFC 2986, Section 4.1, has the field
+// even when it is empty), two extensionRequest attributes, an extension twice, an odd challengePassword, ChangeSubjectName
+// or attribute of RFC 7894, Section 2, control characters in names, keys of unknown type, RSA below 1024 or above 8192
+// bits, and signatures with MD5 or SHA-1. Go's parser takes most of these.
 // What a profile may decide is not looked at: smaller RSA keys, curves, CA:TRUE, an empty subject.
 //
 // Errors: always an [*Error] with status 400.
@@ -91,7 +93,7 @@ func parseCSR(der []byte) (*CSR, *Error) {
 func (s *csrScan) csr(parsed *x509.CertificateRequest) *CSR {
 	return &CSR{
 		CertificateRequest: parsed, ChallengePassword: s.challenges.password, OTPChallenge: Secret(s.challenges.otp),
-		RevocationChallenge: Secret(s.challenges.revocation), IdentityLinking: s.challenges.linking, ChangeSubjectName: s.changeSubject,
+		RevocationChallenge: Secret(s.challenges.revocation), IdentityLinking: s.challenges.linking, ChangeSubjectName: s.nameChange,
 	}
 }
 

@@ -26,9 +26,9 @@ const maxChallenge = 255
 // csrScan is what crypto/x509 hides or does not check: Attributes leaves out whatever is not shaped like an
 // extensionRequest, and two of those are merged.
 type csrScan struct {
-	challenges    challenges
-	changeSubject bool
-	extensions    bool // an extensionRequest was seen
+	challenges challenges
+	nameChange *NameChange // of a ChangeSubjectName
+	extensions bool        // an extensionRequest was seen
 }
 
 // challenges are the values of challengePassword and of the attributes that divide its uses (RFC 7894, Section 2); empty
@@ -112,7 +112,7 @@ func (s *csrScan) attribute(oid string, values cryptobyte.String) *Error {
 	case oidIdentityLinking:
 		return scanChallenge(&s.challenges.linking, values, "RFC 7894, Section 2.3", "estIdentityLinking")
 	case oidChangeSubjectName:
-		s.changeSubject = true
+		return s.readNameChange(values)
 	}
 	return nil
 }

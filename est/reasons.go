@@ -50,7 +50,8 @@ const (
 	ReasonLinkUsed              = "link-used"                // another request on this connection has used its channel binding
 	ReasonReenrollSubject       = "reenroll-subject"         // (403) another subject than the certificate's
 	ReasonReenrollSAN           = "reenroll-san"             // (403) other alternative names than the certificate's
-	ReasonReenrollChangeSubject = "reenroll-change-subject"  // (403) a ChangeSubjectName attribute
+	ReasonCSRChangeSubjectName  = "csr-change-subject-name"  // two ChangeSubjectName, or one without a name or that cannot be read
+	ReasonReenrollChangeSubject = "reenroll-change-subject"  // (403) a ChangeSubjectName attribute where names do not change
 	ReasonReenrollCertificate   = "reenroll-bad-certificate" // (403) the certificate's own names cannot be read
 
 	// serverkeygen; (400) unless another status is given.

@@ -6,9 +6,6 @@ import (
 	"crypto/x509/pkix"
 	"net/http"
 	"slices"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 const sectionReenroll = "RFC 7030, Section 4.2.2"
@@ -16,17 +13,13 @@ const sectionReenroll = "RFC 7030, Section 4.2.2"
 // SameNames checks what RFC 7030, Section 4.2.2, asks of a re-enrollment: subject and subjectAltName of csr are those
 // of cert, the certificate to be replaced. Subjects are compared by RFC 5280, Section 7.1 (letter case, white space and
 // string type do not count, order does), alternative names as a set by RFC 5280, Sections 7.2 to 7.5; whether the
-// extension is critical does not count. globalsign/est compares bytes and refuses CSRs that another library built. A
-// ChangeSubjectName attribute is refused by name. Names that differ only in Unicode normalization are different: that
+// extension is critical does not count. globalsign/est compares bytes and refuses CSRs that another library built. It is so
+// with a ChangeSubjectName too, which [ReadNameChange] reads (RFC 6402, Section 2.8). Names that differ only in Unicode normalization are different: that
 // refuses too much, never too little.
 //
 // Errors: an [*Error] with status 403 and one of [ReasonReenrollSubject], [ReasonReenrollSAN],
-// [ReasonReenrollChangeSubject], [ReasonReenrollCertificate].
+// [ReasonReenrollCertificate].
 func SameNames(csr *x509.CertificateRequest, cert *x509.Certificate) error {
-	if asksForOtherName(csr) {
-		return refuse(http.StatusForbidden, ReasonReenrollChangeSubject, sectionReenroll,
-			"The CSR has a ChangeSubjectName attribute, which is not supported. Names come from the server's policy; leave the attribute out.")
-	}
 	if e := sameSubject(csr, cert); e != nil {
 		return e
 	}
@@ -34,17 +27,6 @@ func SameNames(csr *x509.CertificateRequest, cert *x509.Certificate) error {
 		return e
 	}
 	return nil
-}
-
-// asksForOtherName fails closed: a request that cannot be read counts as asking.
-func asksForOtherName(csr *x509.CertificateRequest) bool {
-	tbs := cryptobyte.String(csr.RawTBSCertificateRequest)
-	var info cryptobyte.String
-	if !tbs.ReadASN1(&info, asn1.SEQUENCE) {
-		return true
-	}
-	scan, e := scanInfo(info)
-	return e != nil || scan.changeSubject
 }
 
 func sameSubject(csr *x509.CertificateRequest, cert *x509.Certificate) *Error {

@@ -32,7 +32,7 @@ func csrWith(t *testing.T, subject []byte, attributes ...[]byte) *x509.Certifica
 	return csr.CertificateRequest
 }
 
-// RFC 7030, Section 4.2.2; RFC 5280, Section 7.1.
+// EST-7030-4.2.2-03: RFC 5280, Section 7.1.
 func TestSameNamesComparesSubjectsAsNamesNotAsBytes(t *testing.T) {
 	const utf8, printable, ia5, octets = cbasn1.UTF8String, cbasn1.PrintableString, cbasn1.IA5String, cbasn1.OCTET_STRING
 	cn := func(tag cbasn1.Tag, s string) []byte { return name(atv(oidCommonName, tag, s)) }
@@ -71,7 +71,7 @@ func TestSameNamesComparesSubjectsAsNamesNotAsBytes(t *testing.T) {
 	}
 }
 
-// RFC 7030, Section 4.2.2; RFC 5280, Sections 7.2 to 7.5.
+// EST-7030-4.2.2-03: RFC 5280, Sections 7.2 to 7.5.
 func TestSameNamesComparesAlternativeNamesAsASet(t *testing.T) {
 	subject := name(atv(oidCommonName, cbasn1.UTF8String, "device"))
 	dns, ip, mail, uri := general(2, "a.example"), general(7, "\x7f\x00\x00\x01"), general(1, "Bob@example.org"), general(6, "https://a.example/Path")
@@ -119,22 +119,6 @@ func TestSameNamesComparesAlternativeNamesAsASet(t *testing.T) {
 		if got := reasonOf(err); got != c.want {
 			t.Errorf("SameNames with %s: %q, want %q", what, got, c.want)
 		}
-	}
-}
-
-// RFC 6402, Section 2.8.
-func TestSameNamesRefusesChangeSubjectNameByName(t *testing.T) {
-	subject := name(atv(oidCommonName, cbasn1.UTF8String, "device"))
-	cert := certWith(t, subject, nil)
-	for what, value := range map[string][]byte{"a value": sequence(subject), "an empty value": sequence()} {
-		err := est.SameNames(csrWith(t, subject, attribute(oidChangeSubjectName, value)), cert)
-		if got := reasonOf(err); got != est.ReasonReenrollChangeSubject {
-			t.Errorf("SameNames with %s: %q", what, got)
-		}
-	}
-	unread := &x509.CertificateRequest{RawSubject: cert.RawSubject}
-	if est.SameNames(unread, cert) == nil {
-		t.Error("SameNames took a CSR whose attributes nobody can read")
 	}
 }
 

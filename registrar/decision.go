@@ -116,9 +116,12 @@ type Case struct {
 	// case is decided.
 	Generate *Generation
 
-	CSR       *x509.CertificateRequest
-	Subject   pkix.RDNSequence // as the profile decided
-	Names     ca.Names
+	CSR     *x509.CertificateRequest
+	Subject pkix.RDNSequence // as the profile decided
+	Names   ca.Names
+	// NewNames are those of a ChangeSubjectName, which a renewal asks for where its
+	// profile allows that (RFC 6402, Section 2.8); nil for none.
+	NewNames  *est.NameChange
 	KeyHash   [32]byte
 	NamesHash [32]byte
 	// KeyCompromised says that a certificate of the same key was revoked because

@@ -5,10 +5,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"errors"
-	"slices"
 
 	"github.com/briskest/briskest/est"
 )
@@ -73,25 +70,14 @@ func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.C
 	return s.enrollAsking(ctx, v, c)
 }
 
-// renamed refuses a request by a certificate of ours for other names than the
-// certificate's (RFC 7030, Section 4.2.2).
-func renamed(c *Case) *Decision {
-	if !c.aboutItself() {
-		return nil
-	}
-	if err := est.SameNames(c.CSR, c.Identity.Certificate); err != nil {
-		d := denyAs(err, ReasonNamesChanged, "same-names")
-		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
-		return d
-	}
-	return nil
-}
-
 // decideNames has the profile decide key and names, and finds out which device
 // the request is about.
 func decideNames(c *Case) *Decision {
 	p := c.Label.Profile
 	if d := checkExtensions(c.CSR); d != nil {
+		return d
+	}
+	if d := checkUsage(c); d != nil {
 		return d
 	}
 	if c.Generate == nil { // otherwise there is none yet
@@ -109,7 +95,7 @@ func decideNames(c *Case) *Decision {
 	case c.aboutItself():
 		c.SerialNumber = c.Identity.Device.SerialNumber
 	case c.Identity.Kind != IDevID:
-		if c.SerialNumber = enrolledName(c.Subject, &c.Names); c.SerialNumber == "" {
+		if c.SerialNumber = EnrolledName(c.Subject, &c.Names); c.SerialNumber == "" {
 			return deny(ReasonNoName, "name")
 		}
 	}
@@ -117,25 +103,6 @@ func decideNames(c *Case) *Decision {
 		return denyText(ReasonNamesRefused, "name", "the device's name is too long")
 	}
 	return nil
-}
-
-// asked is the request whose names the profile sees. A certificate of ours
-// keeps its names letter by letter: where the request spells them otherwise
-// (names are compared regardless of case and spaces, RFC 5280, Section 7.1),
-// those of the certificate count.
-func (c *Case) asked() *x509.CertificateRequest {
-	if !c.aboutItself() {
-		return c.CSR
-	}
-	kept, cert := *c.CSR, c.Identity.Certificate
-	kept.Subject, kept.RawSubject = cert.Subject, cert.RawSubject
-	isSAN := func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 17}) }
-	kept.Extensions = slices.DeleteFunc(slices.Clone(kept.Extensions), isSAN)
-	if i := slices.IndexFunc(cert.Extensions, isSAN); i >= 0 {
-		kept.Extensions = append(kept.Extensions, cert.Extensions[i])
-	}
-	kept.DNSNames, kept.IPAddresses, kept.EmailAddresses, kept.URIs = cert.DNSNames, cert.IPAddresses, cert.EmailAddresses, cert.URIs
-	return &kept
 }
 
 // sentence is the reason's text with the profile's explanation after it.

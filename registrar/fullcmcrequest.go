@@ -210,11 +210,9 @@ func checkExtensions(csr *x509.CertificateRequest) *Decision {
 
 // knownExtension tells whether it is one of RFC 5280, Section 4.2.
 func knownExtension(id asn1.ObjectIdentifier) bool {
-	if len(id) != 4 || id[0] != 2 || id[1] != 5 || id[2] != 29 {
-		return false
-	}
-	switch id[3] {
-	case 14, 15, 17, 19, 31, 32, 35, 37, 46, 54:
+	switch id.String() {
+	case "2.5.29.9", "2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.18", "2.5.29.19", "2.5.29.30", "2.5.29.31", "2.5.29.32",
+		"2.5.29.33", "2.5.29.35", "2.5.29.36", "2.5.29.37", "2.5.29.46", "2.5.29.54", "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.1.11":
 		return true
 	}
 	return false

@@ -15,7 +15,9 @@ func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case, key b
 	var err error
 	switch {
 	case c.aboutItself():
-		c.Device, err = s.store.Device(ctx, v.Domain, c.Identity.Device.ID)
+		if c.Device, err = s.store.Device(ctx, v.Domain, c.Identity.Device.ID); err == nil && c.NewNames != nil {
+			err = s.loadOwner(ctx, v, c)
+		}
 	case c.Identity.Kind == IDevID:
 		c.Device, err = found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber))
 	default:
@@ -55,6 +57,26 @@ func (s *Service) loadNamed(ctx context.Context, v *version, c *Case) error {
 		if devices, err = s.store.FindIDevIDs(ctx, v.Domain, name); len(devices) > 0 {
 			c.NameOwner = devices[0]
 		}
+	}
+	return err
+}
+
+// loadOwner finds another device that the new names of a renewal are of: the
+// one known by the name that counts, or one with an IDevID.
+func (s *Service) loadOwner(ctx context.Context, v *version, c *Case) error {
+	devices, err := s.store.FindDevices(ctx, v.Domain, EnrolledName(c.Subject, &c.Names))
+	names := c.foreignNames()
+	for i := 0; err == nil; i++ {
+		for _, d := range devices {
+			if d.ID != c.Identity.Device.ID {
+				c.NameOwner = d
+				return nil
+			}
+		}
+		if i == len(names) {
+			return nil
+		}
+		devices, err = s.store.FindIDevIDs(ctx, v.Domain, names[i])
 	}
 	return err
 }

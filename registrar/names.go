@@ -101,10 +101,10 @@ func subjectValue(subject pkix.RDNSequence, is func(asn1.ObjectIdentifier) bool)
 	return ""
 }
 
-// enrolledName is what a device without an IDevID is known by: the common
+// EnrolledName is what a device without an IDevID is known by: the common
 // name, else the serial number, else the first DNS name, address, URI or
 // e-mail address that was decided. Empty for none.
-func enrolledName(subject pkix.RDNSequence, names *ca.Names) string {
+func EnrolledName(subject pkix.RDNSequence, names *ca.Names) string {
 	if name := subjectValue(subject, isCommonName); name != "" {
 		return name
 	}

@@ -35,16 +35,17 @@ func (h *house) revoke(cert *x509.Certificate) {
 	}
 }
 
-// RFC 7030, Section 4.2.2.
+// EST-7030-4.2.2-05, EST-7030-4.2.2-06: the same key is a renewal, another one a rekey.
 func TestACertificateRenewsItselfWithTheSameOrAnotherKey(t *testing.T) {
 	h := newHouse(t, nil)
 	cert, key := h.enrolled("sensor-7")
 	same := h.renew(cert).withKey(key).mustSend()
-	if same.Equal(cert) || !key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(same.PublicKey) {
+	if same.SerialNumber.Cmp(cert.SerialNumber) == 0 || !key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(same.PublicKey) {
 		t.Error("renewal with the same key gave no new certificate for it")
 	}
-	other := h.renew(cert).mustSend()
-	if other.Equal(cert) || other.Equal(same) {
+	rekey := h.renew(cert)
+	other := rekey.mustSend()
+	if other.Equal(cert) || other.Equal(same) || !rekey.key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(other.PublicKey) {
 		t.Error("rekey gave no new certificate")
 	}
 }
@@ -77,7 +78,7 @@ func TestTheOldCertificateIsRetiredWhenTheNewOneIsSeenInUse(t *testing.T) {
 	}
 }
 
-// R9, R10, R11: only the certificate itself renews, compared as a whole.
+// EST-7030-4.2.2-02; R9, R10, R11: only the certificate itself renews, compared as a whole.
 func TestOnlyTheCertificateOnRecordRenews(t *testing.T) {
 	h := newHouse(t, func(h *house) {
 		h.settings.Labels["other"] = &registrar.Label{Profile: h.profile("ldevid"), Renewal: true}
@@ -132,7 +133,7 @@ func TestACertificateOfOursEnrollsItsOwnNamesOnly(t *testing.T) {
 }
 
 // EST-9325-7.5-01.
-// R1: revocation of the authenticating certificate counts on every operation
+// EST-7030-4.2.2-07; R1: revocation of the authenticating certificate counts on every operation
 // and at once, on a connection that was good a moment ago.
 func TestARevokedCertificateAuthenticatesNothing(t *testing.T) {
 	h := newHouse(t, nil)

@@ -250,4 +250,8 @@ type Renewal struct {
 	Window string `yaml:"window,omitempty" json:"window,omitempty"`
 	// SameKey is allow (the default) or refuse: whether the key may stay.
 	SameKey string `yaml:"same_key,omitempty" json:"same_key,omitempty"`
+	// ChangeNames lets a renewal ask for other names by a ChangeSubjectName (RFC
+	// 6402, Section 2.8): those that this profile takes and that are the device's
+	// own. Otherwise a renewal keeps its names.
+	ChangeNames bool `yaml:"change_names,omitempty" json:"change_names,omitempty"`
 }

@@ -30,6 +30,8 @@ var (
 var (
 	// ErrKeyType says that the profile takes no key of this kind or curve.
 	ErrKeyType = errors.New("the profile takes no such key")
+	// ErrKeyUsage says that certificates get none of the key usages asked for.
+	ErrKeyUsage = errors.New("the key usage is not allowed")
 	// ErrKeySize says that an RSA modulus is too short or too long.
 	ErrKeySize = errors.New("the key's size is not allowed")
 	// ErrKeyWeak says that the key is known to be breakable or malformed.

@@ -1,8 +1,10 @@
 package profile
 
 import (
+	"crypto/x509"
 	"encoding/asn1"
 	"math/bits"
+	"strings"
 )
 
 // keyUsage holds the bits of the KeyUsage extension: 1<<n is bit n of RFC
@@ -83,4 +85,41 @@ func extendedKeyUsageByWord(word string) (asn1.ObjectIdentifier, bool) {
 	default:
 		return parseOID(word)
 	}
+}
+
+// CheckUsage refuses a CSR that asks for key usages of which the certificate
+// would get none: who asks for keyAgreement is not served with
+// digitalSignature (RFC 5272, Section 3.1). Those that it asks for in vain
+// beside others, and those that it gets unasked, are no reason. The error wraps
+// [ErrKeyUsage] and [ca.ErrRejected].
+func (p *Profile) CheckUsage(csr *x509.CertificateRequest) error {
+	rule := p.kindRule(csr.PublicKey)
+	for _, e := range csr.Extensions {
+		if !e.Id.Equal(oidCE(15)) || rule == nil {
+			continue
+		}
+		var b asn1.BitString
+		if rest, err := asn1.Unmarshal(e.Value, &b); err != nil || len(rest) > 0 {
+			return rejected(ErrKeyUsage, "keyUsage of the request cannot be read")
+		}
+		var asked keyUsage
+		for i := range min(b.BitLength, 9) {
+			asked |= keyUsage(b.At(i)) << i
+		}
+		if asked&rule.usage == 0 {
+			return rejected(ErrKeyUsage, "certificates for such a key are for %s, and for nothing that the request asks for", rule.usage.words())
+		}
+	}
+	return nil
+}
+
+// words lists the usages as the document writes them.
+func (u keyUsage) words() string {
+	var words []string
+	for i, word := range keyUsageWords() {
+		if u&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, ", ")
 }

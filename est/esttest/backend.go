@@ -181,6 +181,9 @@ func (b *Backend) authenticate(r *est.EnrollRequest) error {
 func (b *Backend) checkCertificate(r *est.EnrollRequest) error {
 	own := x509.VerifyOptions{Roots: b.Root(), Intermediates: b.CA.Pool(), CurrentTime: r.At}
 	if _, err := r.Peer.Verify(own); err == nil {
+		if r.CSR.ChangeSubjectName != nil {
+			return &est.Error{Status: http.StatusForbidden, Reason: est.ReasonReenrollChangeSubject, Message: "Names do not change here."}
+		}
 		if r.Operation == est.OpSimpleReenroll {
 			return est.SameNames(r.CSR.CertificateRequest, r.Peer.Certificates[0])
 		}

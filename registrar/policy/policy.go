@@ -57,7 +57,7 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 	case registrar.OpRenew:
 		return []rule{
 			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"reserved-names", reserved},
-			{"same-names", sameNames}, {"key-compromised", compromised},
+			{"same-names", sameNames}, {"new-names", newNames}, {"key-compromised", compromised},
 			{"asked-again", askedAgain}, {"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
 		}
 	case registrar.OpVoucher:
@@ -308,7 +308,7 @@ func itself(c *registrar.Case) bool {
 // sameNames refuses a renewal for which the profile, as it is now, decides
 // other names than those on record (RFC 7030, Section 4.2.2).
 func sameNames(c *registrar.Case) *registrar.Decision {
-	if c.NamesHash != c.Identity.Record.NamesHash {
+	if c.NewNames == nil && c.NamesHash != c.Identity.Record.NamesHash {
 		return denyText(registrar.ReasonNamesChanged, "the profile gives other names by now; enroll anew")
 	}
 	return nil
@@ -392,15 +392,18 @@ func renewalLimits(c *registrar.Case) *registrar.Decision {
 // those of the device with the same names since it last enrolled otherwise,
 // replaced ones included.
 func renewals(c *registrar.Case) int {
+	// Where names change, those of before count too: there is no way around the limit.
+	changing := c.Label.Profile.Rules().ChangeNames
+	counts := func(held *registrar.Certificate) bool { return changing || held.NamesHash == c.NamesHash }
 	var enrolled time.Time
 	for _, held := range c.Held {
-		if held.NamesHash == c.NamesHash && held.Operation != registrar.OpRenew && held.IssuedAt.After(enrolled) {
+		if counts(held) && held.Operation == registrar.OpEnroll && held.IssuedAt.After(enrolled) {
 			enrolled = held.IssuedAt
 		}
 	}
 	n := 0
 	for _, held := range c.Held {
-		if held.NamesHash == c.NamesHash && held.Raw != nil && held.Operation == registrar.OpRenew && held.IssuedAt.After(enrolled) {
+		if counts(held) && held.Raw != nil && held.Operation == registrar.OpRenew && held.IssuedAt.After(enrolled) {
 			n++
 		}
 	}

@@ -25,7 +25,8 @@ func Profile(p *profile.Profile) registrar.Profile {
 		ServerKeys: mode, ServerKeyType: rules.ServerKeyAlgorithm, ServerKeyWishes: rules.ServerKeyWishes,
 		Linking: rules.Linking, AllowSameNameOtherKey: rules.AllowSameNameOtherKey, ExpiredGrace: rules.ExpiredGrace,
 		MaxRenewals: rules.MaxRenewals, RenewalWindow: rules.RenewalWindow, RefuseSameKey: rules.RefuseSameKey,
-		CSR: plan,
+		ChangeNames: rules.ChangeNames,
+		CSR:         plan,
 	}}
 }
 
@@ -56,3 +57,6 @@ func (p *profiled) CheckKey(key crypto.PublicKey) error { return p.p.CheckKey(ke
 
 // Rules returns the profile's rules about requests.
 func (p *profiled) Rules() registrar.ProfileRules { return p.rules }
+
+// CheckUsage refuses key usages that certificates do not get; see profile.Profile.CheckUsage.
+func (p *profiled) CheckUsage(csr *x509.CertificateRequest) error { return p.p.CheckUsage(csr) }

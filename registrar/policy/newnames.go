@@ -1,0 +1,25 @@
+package policy
+
+import "github.com/briskest/briskest/registrar"
+
+// newNames decides about the names that a renewal asks for instead of those it
+// has (RFC 6402, Section 2.8). A device stays who it is: the names must be its
+// own, as at its enrollment, and the one that the record knows it by stays. Where
+// the label lets devices choose names it may take any that is nobody else's.
+func newNames(c *registrar.Case) *registrar.Decision {
+	if c.NewNames == nil {
+		return nil
+	}
+	switch {
+	case !c.Label.Profile.Rules().ChangeNames || c.Device == nil:
+		return deny(registrar.ReasonNamesChanged)
+	case c.NameOwner != nil:
+		return denyText(registrar.ReasonNameTaken, "a name that the renewal asks for is another device's")
+	case c.Label.AllowForeignNames:
+		return nil
+	case c.Device.Manufacturer != "" && !registrar.OwnNames(c.Device.SerialNumber, c.Subject, &c.Names),
+		c.Device.Manufacturer == "" && registrar.EnrolledName(c.Subject, &c.Names) != c.Device.SerialNumber:
+		return denyText(registrar.ReasonForeignName, "the new names must name the device as the record does: "+c.Device.SerialNumber)
+	}
+	return nil
+}
