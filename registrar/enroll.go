@@ -119,7 +119,7 @@ func (c *Case) knownFacts() *Facts {
 		f.DeviceID, f.Manufacturer, f.SerialNumber = d.ID, d.Manufacturer, d.SerialNumber
 	case c.Identity.Kind == Client:
 		if subject, names, err := certificateNames(c.Identity.Certificate); err == nil {
-			f.SerialNumber = enrolledName(subject, names)
+			f.SerialNumber = EnrolledName(subject, names)
 		}
 	default:
 		f.SerialNumber, _ = c.Identity.Named()
