@@ -2,6 +2,8 @@ package registrar
 
 import (
 	"context"
+	"encoding/asn1"
+	"slices"
 
 	"github.com/briskest/briskest/est"
 )
@@ -26,6 +28,13 @@ func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) 
 	return c.Label.csrAttrs, nil
 }
 
+// identityLinking is the identifier of estIdentityLinking (RFC 7894, Section
+// 2.3), which is wanted where requests have to be linked; clients that do not
+// know it find challengePassword.
+func identityLinking() asn1.ObjectIdentifier {
+	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 58}
+}
+
 // makeCSRAttrs makes the label's CsrAttrs of what its profile wants to find in
 // a CSR and of how the label links requests (RFC 7030, Section 4.5.2). It is the
 // same for all who ask, who need not have authenticated. Nil for none.
@@ -35,6 +44,10 @@ func (l *Label) makeCSRAttrs() ([]byte, error) {
 		plan = *p
 	}
 	plan.Link = l.linking() == LinkRequired
-	plan.Wanted = append(plan.Wanted[:len(plan.Wanted):len(plan.Wanted)], l.Wanted...)
+	wanted := l.Wanted
+	if plan.Link && !slices.ContainsFunc(wanted, identityLinking().Equal) {
+		wanted = append(wanted[:len(wanted):len(wanted)], identityLinking())
+	}
+	plan.Wanted = append(plan.Wanted[:len(plan.Wanted):len(plan.Wanted)], wanted...)
 	return plan.Marshal()
 }

@@ -10,9 +10,11 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/briskest/briskest/ca/profile"
@@ -126,6 +128,40 @@ func TestACSRMadeByTheListIsTaken(t *testing.T) {
 	}
 	if _, err := enroll(&est.CSRRequest{Own: own}); err == nil { // it has a country
 		t.Error("a CSR that ignores the list is taken too: the test shows nothing")
+	}
+}
+
+// EST-7894-3-01: each of the attributes that is wanted is in each answer: estIdentityLinking where requests have to be
+// linked, the others as configured, and none that is not wanted.
+func TestCSRAttrsNamesTheAttributesOfRFC7894ThatAreWanted(t *testing.T) {
+	oid := func(n int) asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, n} }
+	for linking, c := range map[string]struct {
+		wanted []asn1.ObjectIdentifier
+		want   string
+	}{
+		registrar.LinkIfPresent: {nil, "[]"}, registrar.LinkRequired: {nil, "[58]"}, registrar.LinkOff: {nil, "[]"},
+		"": {[]asn1.ObjectIdentifier{oid(56), oid(57)}, "[56 57]"},
+	} {
+		h := newHouse(t, func(h *house) {
+			h.settings.Labels[""].Linking, h.settings.Labels[""].Wanted = linking, c.wanted
+		})
+		url := h.serve()
+		for range 2 {
+			_, der := h.csrAttrs(url)
+			attrs, err := est.ParseCSRAttrs(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := []int{}
+			for n := 56; n <= 58; n++ {
+				if slices.ContainsFunc(attrs.Items, func(a est.Attribute) bool { return a.OID.Equal(oid(n)) }) {
+					found = append(found, n)
+				}
+			}
+			if got := fmt.Sprint(found); got != c.want {
+				t.Errorf("linking %q, wanted %v: csrattrs names %s, want %s", linking, c.wanted, got, c.want)
+			}
+		}
 	}
 }
 

@@ -75,6 +75,9 @@ type labelConfig struct {
 	RA bool `yaml:"ra"`
 	// Approval makes each first enrollment wait for an operator.
 	Approval bool `yaml:"approval"`
+	// WantedAttributes are object identifiers that csrattrs names beside what the
+	// profile wants, such as 1.2.840.113549.1.9.16.2.56 (otpChallenge, RFC 7894, Section 2.1).
+	WantedAttributes []string `yaml:"wanted_attributes"`
 	// Linking says how requests are linked to their connection.
 	Linking linkingConfig `yaml:"linking"`
 	// Webhook is another system that decides about enrollments and renewals.

@@ -223,8 +223,12 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 		if err != nil {
 			return fmt.Errorf("label %q: %w", l.Name, err)
 		}
+		wanted, err := objectIdentifiers(l.WantedAttributes)
+		if err != nil {
+			return fmt.Errorf("label %q: wanted_attributes: %w", l.Name, err)
+		}
 		s.Labels[l.Name] = &registrar.Label{
-			Linking: l.Linking.Mode, Link: link, Ask: ask,
+			Wanted: wanted, Linking: l.Linking.Mode, Link: link, Ask: ask,
 			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
 		}
 	}

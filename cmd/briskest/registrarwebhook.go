@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/briskest/briskest/est"
@@ -27,6 +31,11 @@ type linkingConfig struct {
 
 func (l *linkingConfig) policy() (est.LinkPolicy, error) {
 	p := est.LinkPolicy{KeepConnection: l.KeepConnection}
+	switch l.Mode {
+	case "", registrar.LinkIfPresent, registrar.LinkRequired, registrar.LinkOff:
+	default:
+		return p, fmt.Errorf("linking.mode is %q; it may be if-present, required or off", l.Mode)
+	}
 	switch l.TLS12 {
 	case "", "tls-unique":
 	case "tls-exporter":
@@ -77,4 +86,25 @@ func (c *registrarConfig) ask(w *webhookConfig) (registrar.Ask, error) {
 		return nil, err
 	}
 	return client.Ask, nil
+}
+
+// objectIdentifiers reads dotted numbers.
+func objectIdentifiers(texts []string) ([]asn1.ObjectIdentifier, error) {
+	out := make([]asn1.ObjectIdentifier, 0, len(texts))
+	for _, text := range texts {
+		oid, err := x509.ParseOID(text)
+		if err != nil {
+			return nil, fmt.Errorf("%.100q is no object identifier, such as 1.2.840.113549.1.9.16.2.56", text)
+		}
+		var id asn1.ObjectIdentifier
+		for arc := range strings.SplitSeq(oid.String(), ".") {
+			n, err := strconv.Atoi(arc)
+			if err != nil {
+				return nil, fmt.Errorf("%.100q has a number that is too large", text)
+			}
+			id = append(id, n)
+		}
+		out = append(out, id)
+	}
+	return out, nil
 }
