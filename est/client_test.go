@@ -489,6 +489,16 @@ func FuzzClientResponse(f *testing.F) {
 		if certs, err := a.client().CACerts(t.Context()); err == nil && (status != 200 || len(certs) == 0) {
 			t.Errorf("CACerts took %d %q", status, body)
 		}
+		if set, err := a.client().TrustedCACerts(t.Context()); err == nil {
+			for _, c := range append(set.Anchors, set.Intermediates...) {
+				if !c.IsCA {
+					t.Errorf("TrustedCACerts trusts %v, which is no CA", c.Subject)
+				}
+			}
+		}
+		if lists, err := a.client().CRLs(t.Context(), &est.CASet{}); err == nil && len(lists) > 0 {
+			t.Error("CRLs took a list that nobody vouches for")
+		}
 		if der, err := a.client().CSRAttrs(t.Context()); err == nil && der != nil && status != 200 {
 			t.Errorf("CSRAttrs took %d %q", status, body)
 		}

@@ -60,16 +60,16 @@ func TestABootstrapTakesTheConfirmedAnchorAndNothingElse(t *testing.T) {
 	if i := slices.IndexFunc(s.peers, func(c *x509.Certificate) bool { return c != nil }); i >= 0 {
 		t.Error("the client's certificate was shown on a provisional connection")
 	}
-	if s.connections != 3 {
-		t.Errorf("3 bootstraps took %d connections", s.connections)
+	if n := s.connected(); n != 3 {
+		t.Errorf("3 bootstraps took %d connections", n)
 	}
 	c := w.net.client(t, s, set.Pool())
 	c.User, c.Password = "device", "secret"
 	if _, err := c.SimpleEnroll(t.Context(), goodCSR(t, "device")); err != nil {
 		t.Errorf("SimpleEnroll with the stored anchor: %v", err)
 	}
-	if s.connections != 4 || c.Server().Store != est.StoreExplicit || !c.Server().Chain[len(c.Server().Chain)-1].Equal(root) {
-		t.Errorf("the enrollment came on connection %d, verified by %+v", s.connections, c.Server())
+	if s.connected() != 4 || c.Server().Store != est.StoreExplicit || !c.Server().Chain[len(c.Server().Chain)-1].Equal(root) {
+		t.Errorf("the enrollment came on connection %d, verified by %+v", s.connected(), c.Server())
 	}
 }
 

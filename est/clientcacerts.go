@@ -37,6 +37,10 @@ func (c *Client) CSRAttrs(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.csrAttrs()
+}
+
+func (a *answer) csrAttrs() ([]byte, error) {
 	switch a.status {
 	case http.StatusOK:
 	case http.StatusNoContent, http.StatusNotFound:

@@ -89,7 +89,8 @@ func (c *Client) own() (*x509.Certificate, crypto.Signer, error) {
 }
 
 func (c *Client) enrollAs(ctx context.Context, e *Enrollment, op Operation) (*Enrolled, error) {
-	plan, err := c.plan(ctx)
+	start := time.Now()
+	plan, err := c.plan(ctx, e.MaxWait)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (c *Client) enrollAs(ctx context.Context, e *Enrollment, op Operation) (*En
 		return nil, fmt.Errorf("the key: %w", err)
 	}
 	identity := slices.ContainsFunc(plan.Wanted, linkingOID().Equal)
-	r := &CertRequest{Operation: op, Link: e.Link || plan.Link || identity, MaxWait: e.MaxWait}
+	r := &CertRequest{Operation: op, Link: e.Link || plan.Link || identity, MaxWait: max(0, e.MaxWait-time.Since(start))}
 	r.CSR = func(binding []byte) ([]byte, error) {
 		csr := &CSRRequest{Own: e.Names, Plan: plan, KeepNames: op == OpSimpleReenroll, Attributes: slices.Clone(e.Attributes)}
 		link := base64.StdEncoding.EncodeToString(binding)
@@ -122,8 +123,12 @@ func (c *Client) enrollAs(ctx context.Context, e *Enrollment, op Operation) (*En
 }
 
 // plan gets the server's wishes. A server that does not know csrattrs has none, whichever way it says so.
-func (c *Client) plan(ctx context.Context) (*CSRPlan, error) {
-	der, err := c.CSRAttrs(ctx)
+func (c *Client) plan(ctx context.Context, maxWait time.Duration) (*CSRPlan, error) {
+	a, err := c.callPatiently(ctx, get(OpCSRAttrs), maxWait)
+	if err != nil {
+		return nil, err
+	}
+	der, err := a.csrAttrs()
 	var status *StatusError
 	if errors.As(err, &status) && (status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusNotImplemented) {
 		return new(CSRPlan), nil

@@ -41,11 +41,8 @@ func (n *network) serve(t testing.TB, name string, id *testpki.Identity, h http.
 	}), ConnState: func(_ net.Conn, state http.ConnState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		switch state {
-		case http.StateNew:
+		if state == http.StateNew {
 			s.connections++
-		case http.StateClosed:
-			s.closed++
 		}
 	}}
 	done := make(chan struct{})
@@ -88,7 +85,6 @@ type server struct {
 	requests    []string            // method, path and who authenticated how; guarded by mu
 	peers       []*x509.Certificate // the client's leaf, nil for none; guarded by mu
 	connections int                 // guarded by mu
-	closed      int                 // guarded by mu
 }
 
 func (s *server) note(r *http.Request) {
@@ -113,6 +109,13 @@ func (s *server) asked() []string {
 	taken := s.requests
 	s.requests = nil
 	return taken
+}
+
+// connected returns how many connections were made so far.
+func (s *server) connected() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connections
 }
 
 // named issues a TLS server's certificate for names below ca.

@@ -177,3 +177,21 @@ func TestALinkedCSRIsMadeAgainAfterAWait(t *testing.T) {
 		})
 	}
 }
+
+// RFC 9110, Section 10.2.3: no room for csrattrs is waited for like no room for the request, within one maximum.
+func TestEnrollWaitsForRoomFromItsFirstQuestionOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			n++
+			return reply{status: 503, retryAfter: "20"}.RoundTrip(r)
+		})
+		c := &est.Client{URL: "https://est.example", HTTP: &http.Client{Transport: transport}}
+		start := time.Now()
+		_, err := c.Enroll(t.Context(), &est.Enrollment{Names: someNames(), MaxWait: 50 * time.Second})
+		var status *est.StatusError
+		if !errors.As(err, &status) || status.Status != 503 || n != 3 || time.Since(start) != 40*time.Second {
+			t.Errorf("Enroll: %v after %d requests and %v", err, n, time.Since(start))
+		}
+	})
+}
