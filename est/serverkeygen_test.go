@@ -391,7 +391,7 @@ func TestPKCS12IsSentToWhoAcceptsIt(t *testing.T) {
 	} {
 		w := s.generate(t, bad, "Accept: "+accept+"\r\n")
 		if got, _, _ := strings.Cut(w.header.Get("Content-Type"), ";"); got != want {
-			t.Errorf("Accept: %q gives %q, want %q", accept, got, want)
+			t.Errorf("Accept: %q gives %q, want %q: %d %s", accept, got, want, w.status, w.body)
 		}
 	}
 	ski := attr(certKeyID, octets(string(s.rsa.Certificate.SubjectKeyId)))
