@@ -387,7 +387,7 @@ func TestPKCS12IsSentToWhoAcceptsIt(t *testing.T) {
 	}
 	for accept, want := range map[string]string{
 		"multipart/mixed, application/pkcs12;q=0.5": "multipart/mixed", "*/*": "multipart/mixed", "": "multipart/mixed",
-		"application/pkcs12;q=0": "multipart/mixed", "multipart/mixed;q=0.1, application/pkcs12": "application/pkcs12",
+		"application/pkcs12;q=0, */*": "multipart/mixed", "multipart/mixed;q=0.1, application/pkcs12": "application/pkcs12",
 	} {
 		w := s.generate(t, bad, "Accept: "+accept+"\r\n")
 		if got, _, _ := strings.Cut(w.header.Get("Content-Type"), ";"); got != want {
