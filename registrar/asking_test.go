@@ -297,7 +297,6 @@ func TestARequestWithASecretIsNotKept(t *testing.T) {
 		t.Error("a CSR without a secret is not kept")
 	}
 	for what, change := range map[string]func(csr *est.CSR){
-		"otpChallenge":        func(csr *est.CSR) { csr.OTPChallenge = "123456" },
 		"revocationChallenge": func(csr *est.CSR) { csr.RevocationChallenge = "123456" },
 		"a shared secret":     func(csr *est.CSR) { csr.ChallengePassword = "123456" },
 	} {
@@ -305,4 +304,37 @@ func TestARequestWithASecretIsNotKept(t *testing.T) {
 			t.Errorf("a CSR with %s is kept whole", what)
 		}
 	}
+}
+
+// EST-7894-2-04: an otpChallenge has to hold where it is present; where nobody evaluates codes it does not.
+// A revocationChallenge holds in every form it may have: it is for later.
+func TestAChallengeThatNobodyEvaluatesIsRefused(t *testing.T) {
+	h := newHouse(t, nil)
+	send := func(change func(csr *est.CSR)) error {
+		r := h.enroll("sensor-7").basic(group)
+		csr, err := est.ParseCSR(testpki.CSR(t, r.csr, r.key))
+		check(t, err)
+		change(csr)
+		_, err = h.service.Enroll(t.Context(), &est.EnrollRequest{Request: est.Request{ID: "q", Operation: r.op, Peer: r.peer, At: h.now()}, CSR: csr})
+		return err
+	}
+	refusal(t, send(func(csr *est.CSR) { csr.OTPChallenge = "123456" }), registrar.ReasonMethodNotAllowed, 403)
+	if n := len(h.certificates("")); n != 0 {
+		t.Errorf("%d issuances", n)
+	}
+	check(t, send(func(csr *est.CSR) { csr.RevocationChallenge = "123456" }))
+}
+
+// An approval is for who asked: another peer with the same key and names waits itself.
+func TestAnApprovalIsOfNoUseToAnotherPeer(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Labels[""].Approval = true })
+	h.passwords["other"] = h.credential("other", true, "")
+	r := h.enroll("sensor-7").basic(group)
+	r.refusedAs(registrar.ReasonApproval, 202)
+	_, err := h.service.Approve(t.Context(), &registrar.Verdicting{ID: h.waitingRow().ID})
+	check(t, err)
+	h.enroll("sensor-7").withKey(r.key).basic("other").refusedAs(registrar.ReasonApproval, 202)
+	h.enroll("sensor-7").basic(group).refusedAs(registrar.ReasonApproval, 202) // nor with another key
+	h.enroll("sensor-8").withKey(r.key).basic(group).refusedAs(registrar.ReasonApproval, 202)
+	r.mustSend()
 }
