@@ -79,57 +79,63 @@ func judge(certs []*x509.Certificate, anchors *x509.CertPool, anchor *x509.Certi
 	if len(certs) > maxCASet {
 		return nil, fmt.Errorf("%w: more than %d certificates", ErrNoAnchor, maxCASet)
 	}
-	roots := x509.NewCertPool()
+	j := &judging{set: new(CASet), now: now, opts: x509.VerifyOptions{
+		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}}
 	if anchors != nil {
-		roots = anchors.Clone()
+		j.opts.Roots = anchors.Clone()
 	}
-	opts := x509.VerifyOptions{
-		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	}
-	set := new(CASet)
-	rest := []*x509.Certificate{}
+	rest := slices.Clone(certs)
 	for _, c := range certs {
-		if hugeKey(c) {
-			set.Untrusted = append(set.Untrusted, c)
-			continue
+		if !hugeKey(c) {
+			j.opts.Intermediates.AddCert(c)
 		}
-		opts.Intermediates.AddCert(c)
-		rest = append(rest, c)
-	}
-	trust := func(c *x509.Certificate) {
-		roots.AddCert(c)
-		set.Anchors = append(set.Anchors, c)
 	}
 	if anchor != nil && isAnchor(anchor, now) {
-		trust(anchor)
+		j.trust(anchor)
 		rest = slices.DeleteFunc(rest, anchor.Equal)
 	}
 	// Each round knows more to build on than the one before.
-	for again := true; again; {
-		again = false
-		rest = slices.DeleteFunc(rest, func(c *x509.Certificate) bool {
-			switch {
-			case isSelfSigned(c):
-				if !isAnchor(c, now) || !follows(c, set.Intermediates, &opts) {
-					return false
-				}
-				trust(c)
-				again = true
-			case !c.IsCA || !validates(c, &opts):
-				return false
-			default:
-				set.Intermediates = append(set.Intermediates, c)
-				again = true
-			}
-			return true
-		})
+	for n := -1; n != len(rest); {
+		n = len(rest)
+		rest = slices.DeleteFunc(rest, j.admit)
 	}
-	set.Untrusted = append(set.Untrusted, rest...)
-	if len(set.Anchors) == 0 {
+	j.set.Untrusted = rest
+	if len(j.set.Anchors) == 0 {
 		return nil, ErrNoAnchor
 	}
-	slices.SortStableFunc(set.Anchors, expiresLast)
-	return set, nil
+	slices.SortStableFunc(j.set.Anchors, expiresLast)
+	return j.set, nil
+}
+
+// judging is a set in the making.
+type judging struct {
+	set  *CASet
+	opts x509.VerifyOptions
+	now  time.Time
+}
+
+func (j *judging) trust(anchor *x509.Certificate) {
+	j.opts.Roots.AddCert(anchor)
+	j.set.Anchors = append(j.set.Anchors, anchor)
+}
+
+// admit puts c where it belongs, if what is trusted so far vouches for it.
+func (j *judging) admit(c *x509.Certificate) bool {
+	switch {
+	case hugeKey(c) || !c.IsCA:
+		return false
+	case isSelfSigned(c):
+		if !isAnchor(c, j.now) || !follows(c, j.set.Intermediates, &j.opts) {
+			return false
+		}
+		j.trust(c)
+	case !validates(c, &j.opts):
+		return false
+	default:
+		j.set.Intermediates = append(j.set.Intermediates, c)
+	}
+	return true
 }
 
 // follows reports whether the self-signed c is an anchor itself, or one of trusted is for its name and key.
