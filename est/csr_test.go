@@ -214,6 +214,7 @@ func FuzzParseCSR(f *testing.F) {
 		attribute(oidChallengePassword, tlv(tagBMP, bmp("x"))), attribute(oidChangeSubjectName, sequence()),
 		extensionRequest(san(true, general(2, "a"), general(7, "\x7f\x00\x00\x01"))),
 	}}.der(f))
+	f.Add(forged{attributes: [][]byte{attribute(oidChangeSubjectName, sequence(sequence(), tagged(1, general(2, "a"))))}}.der(f))
 	for _, s := range []string{"\x1f\x80", "\x1f\x05", "\x30\x81", "\x30\x84\x01", "\x30\x82\x06", "\x5f\x4d", strings.Repeat("\x30\x80", 80)} {
 		f.Add([]byte(s)) // R6 of the incidents that are kept as tests
 	}

@@ -34,10 +34,11 @@ type Registrar struct {
 	refuseEnroll  error                           // for CSRs
 	issue         func(*est.EnrollRequest) []byte // in place of issuing
 	caCerts       []*x509.Certificate             // in place of the domain's
-	requests      [][]byte                        // voucher-requests as they came
-	vouchers      map[[32]byte]*brski.Voucher     // by voucher-request
-	certificates  map[[32]byte][]byte             // by public key
-	enrollments   []*est.EnrollRequest            // as they came
+	csrAttrs      []byte
+	requests      [][]byte                    // voucher-requests as they came
+	vouchers      map[[32]byte]*brski.Voucher // by voucher-request
+	certificates  map[[32]byte][]byte         // by public key
+	enrollments   []*est.EnrollRequest        // as they came
 	voucherStatus []*brski.StatusReport
 	enrollStatus  []*brski.StatusReport
 }
@@ -80,6 +81,9 @@ func (r *Registrar) IssueWith(f func(*est.EnrollRequest) []byte) { set(r, &r.iss
 
 // SetCACerts replaces the CA certificates; nil ends that.
 func (r *Registrar) SetCACerts(certs []*x509.Certificate) { set(r, &r.caCerts, certs) }
+
+// SetCSRAttrs makes csrattrs answer with der (RFC 7030, Section 4.5.2).
+func (r *Registrar) SetCSRAttrs(der []byte) { set(r, &r.csrAttrs, der) }
 
 // Requests returns the voucher-requests that came, in order.
 func (r *Registrar) Requests() [][]byte { return get(r, &r.requests) }
@@ -172,6 +176,11 @@ func (r *Registrar) EnrollStatus(_ context.Context, s *brski.StatusReport) error
 type estBackend struct{ *Registrar }
 
 var _ est.Backend = estBackend{}
+
+// CSRAttrs implements [est.CSRAttrser].
+func (r estBackend) CSRAttrs(context.Context, *est.Request) ([]byte, error) {
+	return get(r.Registrar, &r.csrAttrs), nil
+}
 
 // CACerts implements [est.Backend].
 func (r estBackend) CACerts(context.Context, *est.Request) ([]*x509.Certificate, error) {
