@@ -67,15 +67,10 @@ func openRequest(f voucher.Format, body []byte, peer *est.Peer) (*voucher.Reques
 // correctly is 403 (RFC 8995, Section 5.6), signed content of another kind is
 // 406 (RFC 8995, Section 5.3: a voucher-request in an unknown format), all else 400.
 func unreadable(f voucher.Format, err error) *est.Error {
-	for _, target := range []error{
-		vouchercms.ErrSignature, vouchercms.ErrDigestMismatch, vouchercms.ErrContentTypeMismatch,
-		vouchercms.ErrNoSignedAttributes, vouchercms.ErrWeakAlgorithm,
-	} {
-		if errors.Is(err, target) {
-			return &est.Error{
-				Status: http.StatusForbidden, Reason: ReasonVoucherSignature, Section: "RFC 8995, Section 5.6",
-				Message: "The voucher-request is not signed correctly: " + bounded(err.Error(), 200) + ".", Err: err,
-			}
+	if errors.Is(err, voucher.ErrSigned) {
+		return &est.Error{
+			Status: http.StatusForbidden, Reason: ReasonVoucherSignature, Section: "RFC 8995, Section 5.6",
+			Message: "The voucher-request is not signed correctly: " + bounded(err.Error(), 200) + ".", Err: err,
 		}
 	}
 	if errors.Is(err, voucher.ErrRoot) {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/voucher"
-	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
 // MaxRequest is the most bytes a registrar's voucher-request may have.
@@ -156,7 +155,7 @@ func (x *exchange) open(raw []byte) error {
 	if err != nil {
 		e := refuse(http.StatusBadRequest, ReasonRequestForm, "RFC 8995, Section 5.5",
 			"The voucher-request cannot be read: it must be one signed voucher-request, in binary, with serial-number.")
-		if isSignature(err) {
+		if errors.Is(err, voucher.ErrSigned) {
 			e = forbid(ReasonRequestSigned, "RFC 8995, Section 5.5.3", "The signature of the voucher-request does not hold.")
 		}
 		e.Err = err
@@ -178,7 +177,7 @@ func (x *exchange) openPrior() error {
 	if err != nil {
 		e := refuse(http.StatusBadRequest, ReasonPriorForm, "RFC 8995, Section 5.5.5",
 			"The prior-signed-voucher-request cannot be read.")
-		if isSignature(err) {
+		if errors.Is(err, voucher.ErrSigned) {
 			e = forbid(ReasonPriorSigned, "RFC 8995, Section 5.5.5", "The signature of the prior-signed-voucher-request does not hold.")
 		}
 		e.Err = err
@@ -191,19 +190,4 @@ func (x *exchange) openPrior() error {
 		return e
 	}
 	return nil
-}
-
-// isSignature tells an artifact that is well formed and not signed as it says
-// from one that cannot be read.
-func isSignature(err error) bool {
-	for _, sentinel := range []error{
-		vouchercms.ErrSignature, vouchercms.ErrDigestMismatch, vouchercms.ErrNoSignedAttributes,
-		vouchercms.ErrNoSignerCertificate, vouchercms.ErrAmbiguousSigner, vouchercms.ErrSigners,
-		vouchercms.ErrWeakAlgorithm, vouchercms.ErrContentTypeMismatch,
-	} {
-		if errors.Is(err, sentinel) {
-			return true
-		}
-	}
-	return false
 }

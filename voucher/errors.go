@@ -4,23 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/briskest/briskest/internal/strictjson"
 )
 
 // Errors of reading and writing the content, to be told apart with errors.Is.
 // Those about one leaf come inside a [LeafError].
 var (
 	// ErrSyntax: not a JSON text (RFC 8259, Section 2), or text that is not UTF-8.
-	ErrSyntax = errors.New("not well-formed JSON")
+	ErrSyntax = strictjson.ErrSyntax
 	// ErrTrailingData: bytes follow the JSON object.
-	ErrTrailingData = errors.New("bytes follow the JSON object")
+	ErrTrailingData = strictjson.ErrTrailingData
 	// ErrTooLarge: more bytes than MaxPayload or more members than MaxMembers.
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge = strictjson.ErrTooLarge
 	// ErrTooDeep: nested deeper than MaxDepth.
-	ErrTooDeep = errors.New("nested too deep")
+	ErrTooDeep = strictjson.ErrTooDeep
 	// ErrRoot: the outer object is not exactly one container of the expected name.
 	ErrRoot = errors.New("wrong container")
 	// ErrDuplicateLeaf: a member name occurs twice in one object.
-	ErrDuplicateLeaf = errors.New("occurs twice")
+	ErrDuplicateLeaf = strictjson.ErrDuplicate
 	// ErrMissingLeaf: a mandatory leaf is absent. For a voucher without any pin the leaf named is pinned-domain-cert.
 	ErrMissingLeaf = errors.New("mandatory leaf is absent")
 	// ErrLeafType: a leaf of another JSON type than its definition has.
@@ -38,6 +40,11 @@ var (
 	// ErrUnknownLeaf: a leaf that no module we know defines.
 	ErrUnknownLeaf = errors.New("unknown leaf")
 )
+
+// ErrSigned: the artifact can be read and is not signed as it must be: the
+// signature does not hold, the signer's certificate is not there, the algorithm
+// is too weak. Every [Format] wraps it, besides its own sentinel that says which.
+var ErrSigned = errors.New("not signed correctly")
 
 // Errors about certificates.
 var (

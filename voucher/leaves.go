@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/briskest/briskest/internal/strictjson"
 )
 
 const extensionPrefix = "extension:"
@@ -98,7 +100,7 @@ func (l *leaves) text(name string, into *string) {
 		l.fail(name, fmt.Errorf("%w: a string was expected", ErrLeafType))
 		return
 	}
-	text, err := decodeText(m.value)
+	text, err := strictjson.Text(m.value)
 	if err != nil {
 		l.fail(name, err)
 		return

@@ -8,7 +8,7 @@ func libraryRules() []Rule {
 			Why:  "voucher is a library at the bottom: of this module it imports its codecs and nothing else",
 			From: []string{"./voucher/..."}, Except: []string{"test-support"},
 			Deny:  []string{"./..."},
-			Allow: []string{"./voucher/...", "./internal/cms", "./internal/cose"},
+			Allow: []string{"./voucher/...", "./internal/cms", "./internal/cose", "./internal/jws", "./internal/strictjson"},
 		},
 		{
 			ID:   "est-imports-its-codecs",

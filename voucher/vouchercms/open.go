@@ -55,7 +55,7 @@ func (f Format) open(data []byte) (*voucher.Artifact, error) {
 	}
 	si := sd.Signers[0]
 	if a.Signer, err = f.signer(sd, si, a); err != nil {
-		return nil, err
+		return nil, signed(err)
 	}
 	for _, u := range sd.UnreadableCertificates {
 		if !bytes.Equal(u.Raw, a.Signer.Raw) {
@@ -67,10 +67,19 @@ func (f Format) open(data []byte) (*voucher.Artifact, error) {
 		verify = func() error { return verifySecp256k1(sd, si, a.Signer.PublicKey) }
 	}
 	if err := verify(); err != nil {
-		return nil, err
+		return nil, signed(err)
 	}
 	a.SigningTime = si.SigningTime
 	return a, nil
+}
+
+// signed marks an error as one of an artifact that is not signed as it must be.
+// What we do not know how to check is not marked: it says nothing about the signature.
+func signed(err error) error {
+	if errors.Is(err, ErrUnsupportedAlgorithm) || errors.Is(err, ErrKeySize) || errors.Is(err, ErrSyntax) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", voucher.ErrSigned, err)
 }
 
 // checkForm refuses what a voucher's SignedData must not be (RFC 8366, Section
@@ -80,13 +89,13 @@ func (f Format) checkForm(sd *cms.SignedData, a *voucher.Artifact) error {
 		return ErrNoContent
 	}
 	if len(sd.Signers) != 1 {
-		return fmt.Errorf("%w: %d signers", ErrSigners, len(sd.Signers))
+		return signed(fmt.Errorf("%w: %d signers", ErrSigners, len(sd.Signers)))
 	}
 	si := sd.Signers[0]
 	// Always, id-data included: without them, the attributes of any other
 	// message by the same key could be passed off as content.
 	if !si.HasSignedAttributes {
-		return ErrNoSignedAttributes
+		return signed(ErrNoSignedAttributes)
 	}
 	isIDData := sd.ContentType.Equal(cms.OIDData())
 	switch {
