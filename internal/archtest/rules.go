@@ -212,7 +212,7 @@ func thirdPartyRules() []Rule {
 		},
 		{
 			ID:   "jwx-is-for-tokens",
-			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0007-http-authentication.md)",
+			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0008-http-authentication.md)",
 			From: []string{"./..."}, Except: []string{"./registrar/bearer", "./voucher/voucherjws"},
 			Deny: []string{"github.com/lestrrat-go/..."},
 		},
