@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/est/esttest"
 	"github.com/briskest/briskest/internal/httpauth"
 )
 
@@ -63,6 +64,20 @@ func TestADigestIsGoodForTheRequestItWasMadeFor(t *testing.T) {
 	}
 	if (&est.DigestAnswer{User: "device"}).Matches(ha1) {
 		t.Error("an answer that nobody sent matches")
+	}
+}
+
+// EST-7030-3.2.3-02: credentials that came without TLS get nothing, not even a challenge.
+func TestCredentialsWithoutTLSAreNotTaken(t *testing.T) {
+	b := esttest.New(t)
+	for _, authorization := range []string{"", httpauth.Basic("device", "secret"), `Digest username="device"`, "Bearer a.b.c"} {
+		r := httptest.NewRequest("POST", "/.well-known/est/simpleenroll", strings.NewReader("body"))
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		(&est.Handler{Backend: b}).ServeHTTP(w, r)
+		if w.Code != 403 || w.Header()["WWW-Authenticate"] != nil {
+			t.Errorf("%q without TLS: %d, challenges %q", authorization, w.Code, w.Header()["WWW-Authenticate"])
+		}
 	}
 }
 

@@ -67,6 +67,9 @@ func (s *Service) AddCode(ctx context.Context, r *NewCode) (est.Secret, *Code, e
 	return secret, k, err
 }
 
+// Now is the service's time, by which codes end.
+func (s *Service) Now() time.Time { return s.now() }
+
 // RevokeCode ends a code's use at once.
 func (s *Service) RevokeCode(ctx context.Context, domain, actor, serialNumber string) error {
 	v, err := s.inDomain(domain)

@@ -372,3 +372,10 @@ func (s *faultyStore) PendingByKey(ctx context.Context, domain, kind, key string
 	}
 	return s.Store.PendingByKey(ctx, domain, kind, key)
 }
+
+func (s *faultyStore) Code(ctx context.Context, domain, serial string) (*registrar.Code, error) {
+	if err := s.check("Code"); err != nil {
+		return nil, err
+	}
+	return s.Store.Code(ctx, domain, serial)
+}

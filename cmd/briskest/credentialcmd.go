@@ -11,6 +11,10 @@ type credentialCmd struct {
 	Add     credentialAddCmd     `cmd:"" help:"Add a credential and print its secret, this once."`
 	List    credentialListCmd    `cmd:"" help:"List credentials, without secrets."`
 	Disable credentialDisableCmd `cmd:"" help:"End a credential's use."`
+
+	Code       codeAddCmd    `cmd:"" help:"Make a one-time enrollment code for a serial number and print it, this once."`
+	Codes      codeListCmd   `cmd:"" help:"List enrollment codes, without what they are."`
+	RevokeCode codeRevokeCmd `cmd:"" help:"End the use of a serial number's enrollment code."`
 }
 
 type credentialAddCmd struct {

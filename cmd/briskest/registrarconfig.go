@@ -78,6 +78,8 @@ type labelConfig struct {
 	// WantedAttributes are object identifiers that csrattrs names beside what the
 	// profile wants, such as 1.2.840.113549.1.9.16.2.56 (otpChallenge, RFC 7894, Section 2.1).
 	WantedAttributes []string `yaml:"wanted_attributes"`
+	// Further ways to authenticate.
+	Auth labelAuthConfig `yaml:",inline"`
 	// Linking says how requests are linked to their connection.
 	Linking linkingConfig `yaml:"linking"`
 	// Webhook is another system that decides about enrollments and renewals.

@@ -231,6 +231,9 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 			Wanted: wanted, Linking: l.Linking.Mode, Link: link, Ask: ask,
 			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
 		}
+		if err := c.authenticate(s.Labels[l.Name], &l.Auth); err != nil {
+			return fmt.Errorf("label %q: %w", l.Name, err)
+		}
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func serverHello(t *testing.T, body []byte) reply {
 	return r
 }
 
-// EST-7030-3.3-02, EST-9325-3.1.1-01, EST-9325-3.1.1-02: TLS 1.2 and 1.3, and
+// EST-7030-3.2.3-02, EST-7030-3.3-02, EST-9325-3.1.1-01, EST-9325-3.1.1-02: TLS 1.2 and 1.3, and
 // nothing before.
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	_, address := startTLS(t)
