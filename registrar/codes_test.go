@@ -283,6 +283,21 @@ func TestAnRAWithAPersonsPasswordEnrollsWhatThePersonMay(t *testing.T) {
 	h.enroll("sensor-7").cert(ra).label("both").basic(group).mustSend()
 }
 
+// An HTTP credential and a code: the code comes in the CSR, and Digest may be the HTTP scheme.
+func TestACodeTogetherWithAPasswordComesInTheCSR(t *testing.T) {
+	h := newHouse(t, func(h *house) {
+		h.settings.Labels["codes"] = &registrar.Label{
+			Profile: h.profile("device"), Basic: true, Codes: true, Require: []registrar.Method{registrar.ByBasic, registrar.ByCode},
+		}
+	})
+	code := h.code("dev-9")
+	h.coded("dev-9", "dev-9", code, false).refusedAs(registrar.ReasonNoCredentials, 401)
+	h.coded("dev-9", "", code, true).refusedAs(registrar.ReasonNoCredentials, 401)
+	h.coded("dev-9", "", "", true).basic(group).refusedAs(registrar.ReasonMethodNotAllowed, 403)
+	h.coded("dev-9", "", code, true).basic(alone).refusedAs(registrar.ReasonForeignName, 403)
+	h.coded("dev-9", "", code, true).basic(group).mustSend()
+}
+
 func TestACodeTogetherWithAnIDevIDIsForThatDevice(t *testing.T) {
 	h := both(t, registrar.ByCertificate, registrar.ByCode)
 	h.importSerials("SN-1", "SN-2")

@@ -129,6 +129,8 @@ func (c *Case) together(who *identities) *Decision {
 			return who.untrusted
 		case m == ByCertificate:
 			return deny(ReasonNoCertificate, rule)
+		case !c.Label.asks(m):
+			return denyText(ReasonMethodNotAllowed, rule, "this label requires "+c.Label.required()+" together; the code comes as otpChallenge in the CSR")
 		default:
 			return denyText(ReasonNoCredentials, rule, "this label requires "+c.Label.required()+" together")
 		}

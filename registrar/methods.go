@@ -83,14 +83,12 @@ func (l *Label) asks(m Method) bool {
 	if !l.takes(m) {
 		return false
 	}
-	others := false
 	for _, r := range l.Require {
-		if r == m {
-			return true
+		if r == ByBasic || r == ByDigest || r == ByBearer {
+			return r == m // where a code is required too it comes in the CSR
 		}
-		others = others || r == ByBasic || r == ByDigest || r == ByBearer
 	}
-	return !others
+	return true
 }
 
 // asksHTTP tells whether HTTP credentials would help.
@@ -116,6 +114,9 @@ func (l *Label) checkMethods() error {
 	}
 	if http > 1 {
 		return fmt.Errorf("require names %d HTTP schemes; a request has one Authorization header", http)
+	}
+	if l.Codes && l.takes(ByDigest) && !slices.Contains(l.Require, ByDigest) {
+		return fmt.Errorf("a code comes as a Basic password, and clients prefer Digest where it is offered: give codes a label without digest")
 	}
 	if l.ClientAnchors == nil && (len(l.ClientCRLs) > 0 || l.AllowClientRevocationUnknown) {
 		return fmt.Errorf("there are rules for the revocation of clients' certificates and no client anchors")

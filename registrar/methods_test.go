@@ -379,6 +379,7 @@ func TestSettingsThatNobodyCouldFulfilAreRefused(t *testing.T) {
 		"a method that is not taken":      {Require: []registrar.Method{registrar.ByBasic}},
 		"an unknown method":               {Require: []registrar.Method{"operator"}},
 		"a method twice":                  {Basic: true, Require: []registrar.Method{registrar.ByBasic, registrar.ByBasic}},
+		"codes beside Digest":             {Codes: true, Digest: true},
 		"two HTTP schemes":                {Basic: true, Digest: true, Require: []registrar.Method{registrar.ByBasic, registrar.ByDigest}},
 		"certificates and none is taken":  {Basic: true, Require: []registrar.Method{registrar.ByCertificate}},
 		"revocation rules and no anchors": {AllowClientRevocationUnknown: true},
