@@ -59,6 +59,9 @@ type Request struct {
 	Label     string    // the additional path segment (RFC 7030, Section 3.2.2); empty for none
 	Peer      *Peer
 	At        time.Time // when the request arrived; read once, used for every decision
+	// NoBody tells that the body is known to be empty. curl --digest, like everything on libcurl that expects to be
+	// challenged, asks so first: an [Admitter] answers 401 where credentials would help.
+	NoBody bool
 }
 
 // EnrollRequest is a simpleenroll or simplereenroll.

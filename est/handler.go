@@ -39,6 +39,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{h: h, w: w, r: r}
 	x.req.ID = NewRequestID()
 	x.req.Peer = NewPeer(r)
+	x.req.NoBody = r.ContentLength == 0
 	if h.Now != nil {
 		x.req.At = h.Now()
 	} else {

@@ -169,8 +169,9 @@ func (s *Service) questionBudget(v *version, c *Case) *Decision {
 }
 
 // Admit implements est.Admitter: unknown labels and addresses over their
-// budget are refused before a body is read.
-func (s *Service) Admit(_ context.Context, r *est.Request) error {
+// budget are refused before a body is read, and a request that has neither body
+// nor HTTP credentials is challenged: so curl 7.88 --digest begins.
+func (s *Service) Admit(ctx context.Context, r *est.Request) error {
 	v := s.current.Load()
 	c := s.estCase(v, r)
 	if c.Label == nil {
@@ -182,7 +183,24 @@ func (s *Service) Admit(_ context.Context, r *est.Request) error {
 	if d := s.addressBudget(v, c, false); d != nil {
 		return d.answer(c)
 	}
+	if r.NoBody && s.awaitsChallenge(v, c, r) {
+		return s.refuse(ctx, c, deny(ReasonNoCredentials, "authenticate"))
+	}
 	return nil
+}
+
+// awaitsChallenge tells whether the peer of a request without a body may be
+// waiting for a challenge: it has shown no HTTP credentials, and some are taken.
+func (s *Service) awaitsChallenge(v *version, c *Case, r *est.Request) bool {
+	p := r.Peer
+	if p.User != "" || p.Secret != "" || p.Bearer != "" || p.Digest != nil {
+		return false
+	}
+	switch r.Operation {
+	case est.OpSimpleEnroll, est.OpServerKeyGen:
+		return len(s.challenges(v, c.Label, ReasonNoCredentials, c.At)) > 0
+	}
+	return false
 }
 
 func (s *Service) estCase(v *version, r *est.Request) *Case {
