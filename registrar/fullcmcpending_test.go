@@ -2,9 +2,13 @@ package registrar_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"testing"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/internal/cmc"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
@@ -121,7 +125,7 @@ func TestAnApprovedRequestIsIssuedOnceOnEveryRoad(t *testing.T) {
 	}
 }
 
-// What waits for another system has no row; its token is good nevertheless.
+// What waits for another system is asked about as what waits for an operator.
 func TestWhatWaitsForAnotherSystemIsAskedAboutByItsToken(t *testing.T) {
 	o := &oracle{answer: waiting}
 	h := newCMCHouse(t, func(h *house) { h.settings.Labels[""].Ask = o.ask })
@@ -137,5 +141,49 @@ func TestWhatWaitsForAnotherSystemIsAskedAboutByItsToken(t *testing.T) {
 	}
 	o.answer = allowed
 	query(group).granted(104).certificate(key)
+	query(alone).refused(registrar.ReasonCMCTokenOther, cmc.FailBadIdentity, 104)
+}
+
+// What waits for the CA has no row on record; its token is good nevertheless.
+func TestWhatWaitsForTheCAIsAskedAboutByItsToken(t *testing.T) {
+	slow := &slowIssuer{}
+	h := newCMCHouse(t, func(h *house) { slow.Issuer, h.settings.Issuer = h.issuer, slow })
+	slow.pending = true
+	key := testpki.NewKey(t)
+	token := h.full().basic(group).own(1, "sensor-7", key).send().pending(h)
+	query := func(user string) *fullAnswer {
+		f := h.full().basic(user).with(cmc.QueryPending(token))
+		f.key, f.ski = key, keyID(t, key)
+		return f.send()
+	}
+	if again := query(group).pending(h); !bytes.Equal(again, token) {
+		t.Errorf("asked again the token is %q, it was %q", again, token)
+	}
+	slow.pending = false
 	query(alone).refused(registrar.ReasonForeignName, cmc.FailBadIdentity, 104)
+	query(group).granted(104).certificate(key)
+	// A token that somebody made up is decided as the request in it would be.
+	forged := append([]byte("request:"), testpki.CSR(t, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "sensor-9"}}, key)...)
+	f := h.full().basic(alone).with(cmc.QueryPending(forged))
+	f.signed(selfSigned(t, key), key).send().refused(registrar.ReasonForeignName, cmc.FailBadIdentity, 104)
+	der, err := (&cmc.PKIData{Requests: []cmc.Request{crmf(t, 1, "dev-1", key, nil, true)}}).MarshalRequests()
+	check(t, err)
+	var element asn1.RawValue
+	_, err = asn1.Unmarshal(der, &element)
+	check(t, err)
+	f = h.full().basic(alone).with(cmc.QueryPending(append([]byte("request:"), element.Bytes...)))
+	f.signed(selfSigned(t, key), key).send().refused(registrar.ReasonCMCPOPRequired, cmc.FailPOPRequired, 104)
+}
+
+// slowIssuer answers later.
+type slowIssuer struct {
+	ca.Issuer
+	pending bool
+}
+
+func (i *slowIssuer) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+	if i.pending {
+		return nil, ca.ErrPending
+	}
+	return i.Issuer.Issue(ctx, r)
 }
