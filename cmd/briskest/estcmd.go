@@ -20,6 +20,7 @@ type estCmd struct {
 	CSRAttrs estCSRAttrsCmd `cmd:"" name:"csrattrs" help:"Get what a CSR should hold (RFC 7030, Section 4.5)."`
 	Enroll   estEnrollCmd   `cmd:"" help:"Get a certificate (RFC 7030, Section 4.2)."`
 	Reenroll estReenrollCmd `cmd:"" help:"Renew or rekey a certificate (RFC 7030, Section 4.2.2)."`
+	FullCMC  estFullCMCCmd  `cmd:"" name:"fullcmc" help:"Get a certificate by a CMC message (RFC 7030, Section 4.3)."`
 	PAL      estPALCmd      `cmd:"" name:"pal" help:"List or fetch the packages that the server has for this client (RFC 8295, Section 2)."`
 	CRLs     estCRLsCmd     `cmd:"" name:"crls" help:"Get the revocation lists (RFC 8295, Section 4)."`
 	EECerts  estEECertsCmd  `cmd:"" name:"eecerts" help:"Get end-entity certificates (RFC 8295, Section 3)."`

@@ -41,6 +41,8 @@ type registrarConfig struct {
 	Profiles []string `yaml:"profiles"`
 	// Labels are the EST labels; the one named "" serves requests without.
 	Labels []labelConfig `yaml:"labels"`
+	// CMC is what fullcmc knows besides.
+	CMC cmcConfig `yaml:"cmc"`
 	// Manufacturers whose devices may join.
 	Manufacturers []manufacturerConfig `yaml:"manufacturers"`
 	// KeyEncryptionKeys are shared with devices, for serverkeygen.
@@ -80,6 +82,11 @@ type labelConfig struct {
 	WantedAttributes []string `yaml:"wanted_attributes"`
 	// Further ways to authenticate.
 	Auth labelAuthConfig `yaml:",inline"`
+	// FullCMC offers Full PKI Requests (RFC 7030, Section 4.3) to all who may
+	// enroll or renew here otherwise.
+	FullCMC bool `yaml:"fullcmc"`
+	// SharedSecret lets devices enroll with a secret of cmc.secrets.
+	SharedSecret bool `yaml:"shared_secret"`
 	// Linking says how requests are linked to their connection.
 	Linking linkingConfig `yaml:"linking"`
 	// Webhook is another system that decides about enrollments and renewals.

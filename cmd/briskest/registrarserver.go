@@ -162,6 +162,9 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	if err := c.addLabels(s, profiles); err != nil {
 		return nil, err
 	}
+	if err := c.addCMC(s); err != nil {
+		return nil, err
+	}
 	if err := c.addKeys(s); err != nil {
 		return nil, err
 	}
@@ -230,6 +233,7 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 		s.Labels[l.Name] = &registrar.Label{
 			Wanted: wanted, Linking: l.Linking.Mode, Link: link, Ask: ask,
 			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
+			FullCMC: l.FullCMC, SharedSecret: l.SharedSecret,
 		}
 		if err := c.authenticate(s.Labels[l.Name], &l.Auth); err != nil {
 			return fmt.Errorf("label %q: %w", l.Name, err)
