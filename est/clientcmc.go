@@ -92,7 +92,9 @@ type CMCPending struct {
 }
 
 // Error says when to ask again.
-func (e *CMCPending) Error() string { return fmt.Sprintf("%v; ask again in %v", ErrPending, e.RetryAfter) }
+func (e *CMCPending) Error() string {
+	return fmt.Sprintf("%v; ask again in %v", ErrPending, e.RetryAfter)
+}
 
 // Is reports whether target is [ErrPending].
 func (e *CMCPending) Is(target error) bool { return target == ErrPending }
