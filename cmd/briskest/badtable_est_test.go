@@ -44,7 +44,7 @@ func (b *badBench) pathRequests() []badRequest {
 		badRequest{name: "serverkeygen without a media type", method: "POST", path: estRoot + "/serverkeygen", status: 415, reason: "media-type"},
 		badRequest{name: "serverkeygen GET", method: "GET", path: estRoot + "/serverkeygen", status: 405, reason: "method-not-allowed"},
 		badRequest{name: "serverkeygen/return without a media type", method: "POST", path: estRoot + "/serverkeygen/return", status: 415, reason: "media-type"},
-		badRequest{name: "fullcmc not offered", method: "POST", path: estRoot + "/fullcmc", status: 501, reason: "operation-missing"},
+		badRequest{name: "fullcmc without its media type", method: "POST", path: estRoot + "/fullcmc", status: 415, reason: "media-type"},
 	)
 }
 
