@@ -21,6 +21,12 @@ func (x *cmcExchange) identify(ctx context.Context, m *cmcMessage) {
 	c := *x.base
 	c.Operation = OpEnroll
 	m.c = &c
+	// A one-time code is in the one request that there is (RFC 7894, Section 2.1).
+	if len(m.requests) == 1 && c.Label.Codes {
+		if csr, d := m.requests[0].parsed(); d == nil {
+			c.CSR, c.otp = csr.CertificateRequest, csr.OTPChallenge
+		}
+	}
 	peer := *x.r.Peer
 	if m.parent != nil { // the connection is the RA's
 		peer = est.Peer{Address: peer.Address}
@@ -39,7 +45,7 @@ func (x *cmcExchange) identify(ctx context.Context, m *cmcMessage) {
 	switch {
 	case m.parent != nil:
 		x.identifyNested(m, secret)
-	case secret != nil && !m.owned() && true:
+	case secret != nil && !m.owned() && len(c.Label.Require) == 0:
 		m.bySecret(secret)
 	default:
 		m.denied = x.s.identify(ctx, x.v, m.c, &peer)
@@ -122,11 +128,11 @@ func signerChain(signer *x509.Certificate, bag []*x509.Certificate) []*x509.Cert
 // that seems to be of our CA: a renewal, which is allowed more to an expired
 // certificate.
 func (x *cmcExchange) renewsItself(m *cmcMessage, signer *x509.Certificate) bool {
-	if !bytes.Equal(signer.RawIssuer, x.v.chain[0].RawSubject) || len(m.data.Requests) == 0 {
+	if !bytes.Equal(signer.RawIssuer, x.v.chain[0].RawSubject) || len(m.requests) == 0 {
 		return false
 	}
-	for i := range m.data.Requests {
-		csr, d := asked(&m.data.Requests[i])
+	for _, q := range m.requests {
+		csr, d := q.parsed()
 		if d != nil || est.SameNames(csr.CertificateRequest, signer) != nil {
 			return false
 		}

@@ -59,12 +59,12 @@ func (x *cmcExchange) prepare(ctx context.Context, m *cmcMessage) *refused {
 	if f := x.checkShape(m); f != nil {
 		return f
 	}
+	for i := range m.data.Requests {
+		m.requests = append(m.requests, &cmcRequest{id: m.data.Requests[i].ID, request: &m.data.Requests[i]})
+	}
 	x.identify(ctx, m)
 	if f := x.checkRA(m); f != nil {
 		return f
-	}
-	for i := range m.data.Requests {
-		m.requests = append(m.requests, &cmcRequest{id: m.data.Requests[i].ID, request: &m.data.Requests[i]})
 	}
 	for i := range m.data.Messages {
 		x.openNested(ctx, m, &m.data.Messages[i])

@@ -146,7 +146,7 @@ func TestWhatWaitsForAnotherSystemIsAskedAboutByItsToken(t *testing.T) {
 
 // What waits for the CA has no row on record; its token is good nevertheless.
 func TestWhatWaitsForTheCAIsAskedAboutByItsToken(t *testing.T) {
-	slow := &slowIssuer{}
+	slow := &laterIssuer{}
 	h := newCMCHouse(t, func(h *house) { slow.Issuer, h.settings.Issuer = h.issuer, slow })
 	slow.pending = true
 	key := testpki.NewKey(t)
@@ -175,13 +175,13 @@ func TestWhatWaitsForTheCAIsAskedAboutByItsToken(t *testing.T) {
 	f.signed(selfSigned(t, key), key).send().refused(registrar.ReasonCMCPOPRequired, cmc.FailPOPRequired, 104)
 }
 
-// slowIssuer answers later.
-type slowIssuer struct {
+// laterIssuer answers later.
+type laterIssuer struct {
 	ca.Issuer
 	pending bool
 }
 
-func (i *slowIssuer) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+func (i *laterIssuer) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	if i.pending {
 		return nil, ca.ErrPending
 	}

@@ -20,10 +20,12 @@ type cmcRequest struct {
 	by        *Case     // whose word the request has become; nil for its sender's
 	changes   []changes // of names and extensions
 
-	csr      *est.CSR // what is asked for, after the changes
-	evidence []byte   // to be kept while it waits; nil for what simpleenroll keeps
-	repeat   []byte   // what asks for it once more
-	linked   bool     // by a POP link witness that verifies
+	asked    *est.CSR  // see parsed
+	unread   *Decision // see parsed
+	csr      *est.CSR  // what is asked for, after the changes
+	evidence []byte    // to be kept while it waits; nil for what simpleenroll keeps
+	repeat   []byte    // what asks for it once more
+	linked   bool      // by a POP link witness that verifies
 	denied   *Decision
 }
 
@@ -32,7 +34,7 @@ func (q *cmcRequest) read(m *cmcMessage) {
 	if q.denied = q.possession(m); q.denied != nil {
 		return
 	}
-	if q.csr, q.denied = asked(q.request); q.denied != nil {
+	if q.csr, q.denied = q.parsed(); q.denied != nil {
 		return
 	}
 	if q.repeat = q.csr.Raw; q.request.CRMF != nil {
@@ -42,6 +44,14 @@ func (q *cmcRequest) read(m *cmcMessage) {
 	if q.denied == nil && len(q.changes) > 0 {
 		q.denied = q.change()
 	}
+}
+
+// parsed is what the request asks for, before any changes; it is read once.
+func (q *cmcRequest) parsed() (*est.CSR, *Decision) {
+	if q.asked == nil && q.unread == nil {
+		q.asked, q.unread = asked(q.request)
+	}
+	return q.asked, q.unread
 }
 
 // possession verifies the proof of possession of the private key. What nobody has
