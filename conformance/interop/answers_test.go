@@ -3,6 +3,7 @@ package interop_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,8 +14,11 @@ import (
 func (r *reply) isChallenge(t *testing.T) {
 	t.Helper()
 	challenges := r.values("WWW-Authenticate")
-	if r.status != 401 || len(challenges) == 0 || !strings.HasPrefix(challenges[0], `Basic realm="`) {
-		t.Errorf("status %d, WWW-Authenticate %q, want 401 and Basic first", r.status, challenges)
+	if r.status != 401 || len(challenges) == 0 {
+		t.Errorf("status %d, WWW-Authenticate %q, want 401 and a challenge", r.status, challenges)
+	}
+	if basic := slices.IndexFunc(challenges, func(c string) bool { return strings.HasPrefix(c, "Basic ") }); basic > 0 {
+		t.Errorf("Basic is not first: %q", challenges)
 	}
 	for _, c := range challenges {
 		if strings.Count(c, "realm=") != 1 {
@@ -40,7 +44,19 @@ func TestAnswersAreFormedForEachClientThatIsKnown(t *testing.T) {
 	basic := "Authorization: Basic " + s.basicToken() + "\r\n"
 
 	t.Run("2.3, 2.4, 2.5: a challenge", func(t *testing.T) {
-		s.ask(t, nil, "POST /.well-known/est/simpleenroll", typed, csr("nobody")).isChallenge(t)
+		for label, want := range map[string][]string{
+			"": {"Basic "}, "/digest": {"Digest "}, "/md5": {"Digest "}, "/any": {"Basic ", "Digest ", "Digest "}, "/bearer": {"Bearer "},
+		} {
+			r := s.ask(t, nil, "POST /.well-known/est"+label+"/simpleenroll", typed, csr("nobody"))
+			r.isChallenge(t)
+			challenges := r.values("WWW-Authenticate")
+			if !slices.EqualFunc(challenges, want, strings.HasPrefix) {
+				t.Errorf("challenges of label %q are %q, want %q", label, challenges, want)
+			}
+			if label == "/md5" && strings.Contains(challenges[0], "algorithm") {
+				t.Errorf("Bouncy Castle fails on the algorithm in %q", challenges[0])
+			}
+		}
 	})
 	t.Run("2.5: 202 has no body and whole seconds", func(t *testing.T) {
 		r := s.ask(t, nil, "POST /.well-known/est/approve/simpleenroll", typed+basic, csr("waits"))

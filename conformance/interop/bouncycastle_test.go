@@ -170,6 +170,14 @@ func driveBouncyCastle(c *client) {
 	}
 	c.inOrder("enroll, an RSA key", func(t *testing.T) { b.enroll(t, "enroll", b.basic("cn=bc rsa", "key=rsa")...) })
 	c.inOrder("enroll, a label", func(t *testing.T) { b.enroll(t, "enroll", b.basic("cn=bc label", "label=ca:1")...) })
+	// est-clients 2.4: no algorithm in the challenge, nc and algorithm quoted in the answer, an opaque that nobody sent.
+	c.inOrder("enroll, Digest with MD5", func(t *testing.T) { b.enroll(t, "enroll", b.basic("cn=bc digest", "label=md5")...) })
+	c.inOrder("enroll, Digest with MD5, BCJSSE and TLS 1.2", func(t *testing.T) {
+		b.enroll(t, "enroll", b.basic("cn=bc digest 2", "label=md5", "jsse=bc", "tls=TLSv1.2")...)
+	})
+	c.inOrder("refused, Digest with a wrong password", func(t *testing.T) {
+		b.refused(t, "401", "enroll", "cn=bc wrong", "label=md5", "user="+b.s.user, "password=wrong")
+	})
 	c.inOrder("cacerts, a label", func(t *testing.T) { b.do(t, "cacerts", "label=ca:1") })
 	c.inOrder("enroll, an RA's certificate", func(t *testing.T) { b.enroll(t, "enroll", "cn=bc ra", "cert="+b.s.file("ra.pem")) })
 	driveBouncyCastleLinking(c, b)

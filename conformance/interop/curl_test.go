@@ -165,6 +165,23 @@ func credentials(c *client) {
 		})
 	}
 	enroll("Basic after the challenge", "", func(x *curl) []string { return append(x.basic(), "--anyauth") })
+	enroll("Digest with SHA-256", "/digest", func(x *curl) []string { return append(x.basic(), "--digest") })
+	enroll("Digest with SHA-256 over HTTP 1.1", "/digest", func(x *curl) []string { return append(x.basic(), "--digest", "--http1.1") })
+	enroll("Digest with MD5", "/md5", func(x *curl) []string { return append(x.basic(), "--digest") })
+	enroll("Digest where Basic is taken too", "/any", func(x *curl) []string { return append(x.basic(), "--digest") })
+	enroll("the best that is offered", "/any", func(x *curl) []string { return append(x.basic(), "--anyauth") })
+	c.curlCase("enroll, Bearer", func(t *testing.T, x *curl) {
+		r := x.request("key", "curl-bearer")
+		a := x.do(lines(r.der), "/bearer/simpleenroll", post("--oauth2-bearer", x.s.tokens.issue(t, "curl-bearer"))...).want(t, 200)
+		x.s.issued(t, x.certsOnly(a.body), r.csr)
+	})
+	c.curlCase("refused, a Bearer token for another name", func(t *testing.T, x *curl) {
+		r := x.request("key", "curl-bearer-2")
+		x.do(lines(r.der), "/bearer/simpleenroll", post("--oauth2-bearer", x.s.tokens.issue(t, "curl-other"))...).want(t, 403)
+	})
+	c.curlCase("refused, Digest with a wrong password", func(t *testing.T, x *curl) {
+		x.do(lines(x.request("key", "nobody").der), "/digest/simpleenroll", post("-u", x.s.user+":wrong", "--digest")...).want(t, 401)
+	})
 	enroll("an RA's certificate", "", func(x *curl) []string { return by(x.s.file("ra")) })
 	enroll("a label", "/ca:1", func(x *curl) []string { return x.basic() })
 	c.curlCase("enroll, no credentials", func(t *testing.T, x *curl) {

@@ -85,6 +85,15 @@ func driveLibest(c *client) {
 		r := x.request("key", "libest basic")
 		x.enroll(r, x.fresh(r, x.basic()...)...)
 	})
+	// est-clients 2.4: its uri leaves the label out.
+	le("enroll, Digest with MD5", func(t *testing.T, x *libest) {
+		r := x.request("key", "libest digest")
+		x.enroll(r, x.fresh(r, append(x.basic(), "--path-seg", "md5")...)...)
+	})
+	le("enroll, Bearer", func(t *testing.T, x *libest) {
+		r := x.request("key", "libest-bearer")
+		x.enroll(r, x.fresh(r, "--auth-token", x.s.tokens.issue(t, "libest-bearer"), "--path-seg", "bearer")...)
+	})
 	le("enroll, a label", func(t *testing.T, x *libest) {
 		r := x.request("key", "libest label")
 		x.enroll(r, x.fresh(r, append(x.basic(), "--path-seg", "plain")...)...)

@@ -40,6 +40,7 @@ type site struct {
 	bed            *testbed.Bed
 	user, password string // a group credential: it enrolls any name
 	host           string // HOST:PORT
+	tokens         *tokens
 }
 
 // labels are added to the quickstart's one without a name.
@@ -61,9 +62,25 @@ const labels = `
     profile: linked
     basic: true
     renewal: true
-  - name: factory
+  - name: digest
     profile: device
-    idevid: inventory
+    digest: true
+    renewal: true
+  - name: md5
+    profile: device
+    digest_md5: true
+    renewal: true
+  - name: any
+    profile: device
+    basic: true
+    digest: true
+    digest_md5: true
+  - name: bearer
+    profile: device
+    bearer:
+      issuer: https://issuer.example.net
+      audience: briskest
+      jwks: jwks.json
 `
 
 // keys are shared with the group credential's user (RFC 7030, Section 4.4.1.1).
@@ -71,7 +88,7 @@ const keys = `
 key_encryption_keys:
   - id: ` + kekID + `
     secret: kek.txt
-    users: [line-1]
+    users: [clients]
 `
 
 // newSite makes a quickstart's folder and starts its registrar with more labels.
@@ -91,8 +108,11 @@ func newSite(t *testing.T) *site {
 		"allow_same_name_other_key:", "proof_of_possession_linking: required\nallow_same_name_other_key:")
 	s.edit(t, "registrar.yaml", "registrar.yaml", "\nlabels:\n", "\n"+keys+"\nlabels:"+labels,
 		"  - registrar/profiles/device.yaml", "  - registrar/profiles/device.yaml\n  - registrar/profiles/linked.yaml")
+	s.tokens = newTokens(t, s.file("jwks.json"))
 	s.start(t)
-	s.user, s.password = s.bed.User(t)
+	// Made now that a label takes Digest: what was made before cannot be used with it.
+	s.user = "clients"
+	s.password = s.credential(t, s.user, "--group")
 	return s
 }
 
@@ -149,11 +169,11 @@ func (s *site) briskest(t *testing.T, args ...string) string {
 
 func (s *site) config() string { return filepath.Join(s.bed.Dir, "registrar.yaml") }
 
-// credential adds a credential for one name and returns its password.
-func (s *site) credential(t *testing.T, user string) string {
+// credential adds a credential, for one name unless the arguments say --group, and returns its password.
+func (s *site) credential(t *testing.T, user string, args ...string) string {
 	t.Helper()
 	var added struct{ Secret string }
-	if err := json.Unmarshal([]byte(s.briskest(t, "credential", "add", user, "--config", s.config(), "-o", "json")), &added); err != nil {
+	if err := json.Unmarshal([]byte(s.briskest(t, append([]string{"credential", "add", user, "--config", s.config(), "-o", "json"}, args...)...)), &added); err != nil {
 		t.Fatal(err)
 	}
 	return added.Secret
