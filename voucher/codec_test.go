@@ -1,6 +1,7 @@
 package voucher_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,7 @@ func TestParseVoucherReadsEachLeaf(t *testing.T) {
 		"last-renewal-date":             `"2027-12-01T00:00:00Z"`,
 		"idevid-issuer":                 `"BBgwFoAUlU7Vft0KvopLzyjGaNB2fcQyB/U="`,
 		"pinned-domain-pubk":            `"BAUG"`,
-		"pinned-domain-pubk-sha256":     `"BwgJ"`,
+		"pinned-domain-pubk-sha256":     `"` + base64.StdEncoding.EncodeToString(hash(7)) + `"`,
 		"domain-cert-revocation-checks": `false`,
 		"est-domain":                    `"https://est.example/"`,
 		"additional-configuration-url":  `"https://conf.example/x"`,
@@ -86,7 +87,7 @@ func TestParseVoucherReadsEachLeaf(t *testing.T) {
 		IDevIDIssuer:               fromBase64(t, "BBgwFoAUlU7Vft0KvopLzyjGaNB2fcQyB/U="),
 		PinnedDomainCert:           []byte{1, 2, 3},
 		PinnedDomainPubk:           []byte{4, 5, 6},
-		PinnedDomainPubkSHA256:     []byte{7, 8, 9},
+		PinnedDomainPubkSHA256:     hash(7),
 		DomainCertRevocationChecks: &no,
 		ESTDomain:                  "https://est.example/",
 		AdditionalConfigurationURL: "https://conf.example/x",
@@ -98,15 +99,18 @@ func TestParseVoucherReadsEachLeaf(t *testing.T) {
 	}
 }
 
+// hash is 32 bytes of that value.
+func hash(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+
 func TestParseRequestReadsEachLeafOfARequest(t *testing.T) {
 	got, findings, err := voucher.ParseRequest(payload("ietf-voucher-request:voucher", map[string]string{
 		"serial-number":                           `"PEER-0001"`,
 		"prior-signed-voucher-request":            `"AQ=="`,
 		"proximity-registrar-cert":                `"Ag=="`,
 		"proximity-registrar-pubk":                `"Aw=="`,
-		"proximity-registrar-pubk-sha256":         `"BA=="`,
+		"proximity-registrar-pubk-sha256":         `"` + base64.StdEncoding.EncodeToString(hash(4)) + `"`,
 		"agent-provided-proximity-registrar-cert": `"BQ=="`,
-		"agent-sign-cert":                         `["Bg=="]`,
+		"agent-sign-cert":                         `["Bg==","CA=="]`,
 		"agent-signed-data":                       `"Bw=="`,
 	}), voucher.StrictRFC8366)
 	if err != nil || len(findings) != 0 {
@@ -117,9 +121,9 @@ func TestParseRequestReadsEachLeafOfARequest(t *testing.T) {
 		PriorSignedVoucherRequest:           []byte{1},
 		ProximityRegistrarCert:              []byte{2},
 		ProximityRegistrarPubk:              []byte{3},
-		ProximityRegistrarPubkSHA256:        []byte{4},
+		ProximityRegistrarPubkSHA256:        hash(4),
 		AgentProvidedProximityRegistrarCert: []byte{5},
-		AgentSignCert:                       json.RawMessage(`["Bg=="]`),
+		AgentSignCert:                       [][]byte{{6}, {8}},
 		AgentSignedData:                     []byte{7},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -159,6 +163,7 @@ func TestParseVoucherRefusesLeavesByName(t *testing.T) {
 		{"pinned-domain-cert", `"AQJ="`, voucher.ErrBase64}, // stray bits
 		{"pinned-domain-cert", `"AQ ID"`, voucher.ErrBase64},
 		{"idevid-issuer", `"####"`, voucher.ErrBase64},
+		{"pinned-domain-pubk-sha256", `"AQID"`, voucher.ErrLeafValue}, // not 32 bytes
 		{"created-on", `1479848467`, voucher.ErrLeafType},
 		{"created-on", `"yesterday"`, voucher.ErrDate},
 		{"created-on", `"2026-11-22 22:21:07Z"`, voucher.ErrDate},

@@ -42,6 +42,10 @@ type Artifact struct {
 	Signer       *x509.Certificate   // whose key made the signature; not trusted
 	Certificates []*x509.Certificate // all that travelled inside, Signer included where it did
 	Findings     []Finding           // deviations that were tolerated, in order of appearance
+	// Countersigners are those whose further signatures hold too, in order; not
+	// trusted. In BRSKI with pledge in responder mode the registrar adds one to
+	// the MASA's (draft-ietf-anima-brski-prm, Section 7.3.6).
+	Countersigners []*x509.Certificate
 	// SigningTime is when the signer says it signed; zero where it does not
 	// say. A pledge with a clock checks it (RFC 8995, Section 2.6.1).
 	SigningTime time.Time

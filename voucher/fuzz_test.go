@@ -19,6 +19,9 @@ func seeds(f *testing.F) {
 			`"serial-number":"00-D0-E5-F2-00-02","nonce":"-_XE9zK9q8Ll1qylMtLKeg","proximity-registrar-cert":"AQID"}}`,
 		`{"ietf-voucher:voucher":{"serial-number":"x","extensions":["e"],"extension:e":[{}],"u":-1.5e9,"prior-signed-voucher-request":{"a":1}}}`,
 		`{"ietf-voucher:voucher":{"created-on":"2017-09-01","pinned-domain-cert":"AQ\nID","assertion":"\ud83d\ude00"}}`,
+		`{"ietf-voucher-request-prm:voucher":{"serial-number":"x","agent-sign-cert":["AQ==","Ag=="],"agent-signed-data":"AQ=="}}`,
+		`{"ietf-delegated-voucher:voucher":{"serial-number":"x","assertion":"logged","delegation-enable-flag":true,` +
+			`"pinned-delegation-cert-authority":"AQ==","delegation-countdown":3}}`,
 		`{"a":[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}`,
 	} {
 		f.Add([]byte(text))
@@ -74,6 +77,17 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
+func FuzzParseAgentSignedData(f *testing.F) {
+	f.Add([]byte(`{"created-on":"2022-09-22T05:43:50.125Z","serial-number":"0123456789"}`))
+	f.Add([]byte(`{"ietf-voucher-request-prm:agent-signed-data":{"created-on":"2022-09-22T05:43:50Z","serial-number":"0","x":[]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, _, err := voucher.ParseAgentSignedData(text)
+		if err == nil && (!json.Valid(text) || d.SerialNumber == "" || d.CreatedOn.IsZero()) {
+			t.Errorf("ParseAgentSignedData(%q) = %+v", text, d)
+		}
+	})
+}
+
 func cut(times ...*time.Time) {
 	for _, t := range times {
 		*t = t.Truncate(time.Second)
@@ -106,6 +120,19 @@ func members(prefix string) *rapid.Generator[map[string]json.RawMessage] {
 	return rapid.MapOfN(rapid.Map(rapid.StringMatching(`[a-z.]{1,20}`), func(s string) string { return prefix + s }), raw(), 1, 4)
 }
 
+func delegation() *rapid.Generator[*voucher.Delegation] {
+	return rapid.Custom(func(t *rapid.T) *voucher.Delegation {
+		if rapid.Bool().Draw(t, "disabled") {
+			return &voucher.Delegation{}
+		}
+		return &voucher.Delegation{
+			Enabled: true, CertAuthority: maybe(t, "authority", blob()), CertName: maybe(t, "name", blob()),
+			Voucher: maybe(t, "voucher", blob()), IntermediateIdentities: maybe(t, "identities", blob()),
+			Countdown: rapid.Int16Range(0, 1<<15-1).Draw(t, "countdown"),
+		}
+	})
+}
+
 func TestEveryRequestThatCanBeWrittenIsReadAsTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		flag := rapid.Bool().Draw(t, "flag")
@@ -118,13 +145,17 @@ func TestEveryRequestThatCanBeWrittenIsReadAsTheSame(t *testing.T) {
 			ProximityRegistrarCert:  maybe(t, "proximity-registrar-cert", blob()),
 			ProximityRegistrarPubk:  maybe(t, "proximity-registrar-pubk", blob()),
 			AgentSignedData:         maybe(t, "agent-signed-data", blob()),
-			AgentSignCert:           maybe(t, "agent-sign-cert", raw()),
+			AgentSignCert:           maybe(t, "agent-sign-cert", rapid.SliceOfN(blob(), 1, 3)),
 			ManufacturerProprietary: maybe(t, "manufacturer-proprietary", raw()),
 			ESTDomain:               maybe(t, "est-domain", rapid.Just("https://est.example/")),
 			Extensions:              maybe(t, "extensions", members("extension:")),
 			Unknown:                 maybe(t, "unknown", members("z-")),
 		}
 		r.PriorSignedVoucherRequest = maybe(t, "prior", blob())
+		if r.Assertion == voucher.AgentProximity { // which needs what proves it
+			r.AgentSignedData, r.AgentProvidedProximityRegistrarCert = blob().Draw(t, "data"), blob().Draw(t, "registrar")
+			r.AgentSignCert = rapid.SliceOfN(blob(), 1, 3).Draw(t, "agents")
+		}
 		if flag {
 			r.DomainCertRevocationChecks = &flag
 			r.Nonce = text().Filter(func(s string) bool { return voucher.CheckNonce(s) == nil }).Draw(t, "nonce")
@@ -151,8 +182,9 @@ func TestEveryVoucherThatCanBeWrittenIsReadAsTheSame(t *testing.T) {
 			SerialNumber:           text().Draw(t, "serial-number"),
 			PinnedDomainCert:       pin.Raw,
 			PinnedDomainPubk:       maybe(t, "pubk", blob()),
-			PinnedDomainPubkSHA256: maybe(t, "hash", blob()),
+			PinnedDomainPubkSHA256: maybe(t, "hash", rapid.SliceOfN(rapid.Byte(), 32, 32)),
 			Extensions:             maybe(t, "extensions", members("extension:")),
+			Delegation:             maybe(t, "delegation", delegation()),
 		}
 		if rapid.Bool().Draw(t, "nonceless") {
 			v.ExpiresOn = pin.NotAfter.Add(-time.Duration(rapid.IntRange(0, 1e6).Draw(t, "before")) * time.Second)

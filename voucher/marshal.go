@@ -18,26 +18,39 @@ import (
 // Section 5.3: it refuses a voucher without serial-number, assertion,
 // created-on or pin; with nonce and expires-on both; with a nonce that is not
 // of 8 to 32 bytes; with last-renewal-date alone; with an expires-on later
-// than the end of the pinned certificate. Errors as for [ParseVoucher].
+// than the end of the pinned certificate; with a hash that is not of 32 bytes;
+// with leaves of a [Delegation] that is not enabled. Errors as for [ParseVoucher].
 func MarshalVoucher(v *Voucher) ([]byte, error) {
-	b := newBuilder(rootVoucher)
+	root := rootVoucher
+	if v.Delegation != nil {
+		root = rootDelegated
+	}
+	b := newBuilder(root)
 	b.voucher(v)
+	b.delegation(v.Delegation)
 	b.shared(v.shared())
 	return b.finish("voucher")
 }
 
 // MarshalRequest writes r as JSON in its container like [MarshalVoucher]. Of
-// the leaves only serial-number is mandatory (RFC 8995, Section 3.4).
+// the leaves only serial-number is mandatory (RFC 8995, Section 3.4), and with
+// agent-proximity those that prove it.
 func MarshalRequest(r *Request) ([]byte, error) {
 	b := newBuilder(rootRequest)
 	s := r.shared()
 	b.leaves(s)
+	if err := checkAgentProximity(r); err != nil && b.err == nil {
+		b.err = err
+	}
+	if err := checkHash(r.ProximityRegistrarPubkSHA256); err != nil {
+		b.fail("proximity-registrar-pubk-sha256", err)
+	}
 	b.binary("prior-signed-voucher-request", r.PriorSignedVoucherRequest)
 	b.binary("proximity-registrar-cert", r.ProximityRegistrarCert)
 	b.binary("proximity-registrar-pubk", r.ProximityRegistrarPubk)
 	b.binary("proximity-registrar-pubk-sha256", r.ProximityRegistrarPubkSHA256)
 	b.binary("agent-provided-proximity-registrar-cert", r.AgentProvidedProximityRegistrarCert)
-	b.raw("agent-sign-cert", r.AgentSignCert)
+	b.binaries("agent-sign-cert", r.AgentSignCert)
 	b.binary("agent-signed-data", r.AgentSignedData)
 	b.rest(s)
 	return b.finish("voucher-request")
@@ -75,7 +88,8 @@ func (b *builder) voucher(v *Voucher) {
 	if v.CreatedOn.IsZero() {
 		b.fail("created-on", ErrMissingLeaf)
 	}
-	if len(v.PinnedDomainCert) == 0 && len(v.PinnedDomainPubk) == 0 && len(v.PinnedDomainPubkSHA256) == 0 {
+	if len(v.PinnedDomainCert) == 0 && len(v.PinnedDomainPubk) == 0 && len(v.PinnedDomainPubkSHA256) == 0 &&
+		!v.Delegation.pins() {
 		b.fail("pinned-domain-cert", ErrMissingLeaf)
 	}
 	if len(v.PinnedDomainCert) == 0 {
@@ -133,6 +147,9 @@ func (b *builder) check(s *shared) {
 		if !s.expiresOn.IsZero() {
 			b.fail("expires-on", ErrNonceWithExpiresOn)
 		}
+	}
+	if err := checkHash(*s.pinnedPubkHash); err != nil {
+		b.fail("pinned-domain-pubk-sha256", err)
 	}
 	if !s.lastRenewalDate.IsZero() && s.expiresOn.IsZero() {
 		b.fail("last-renewal-date", fmt.Errorf("%w: only together with expires-on", ErrLeafValue))

@@ -26,8 +26,8 @@ const (
 
 // ParseVoucher reads the JSON text of a voucher. It returns the findings in
 // order of appearance. The text has to be one object with the one member
-// "ietf-voucher:voucher"; serial-number, assertion and one of the pins are
-// mandatory. The certificates in it are not parsed: bytes are returned.
+// "ietf-voucher:voucher", or "ietf-delegated-voucher:voucher" with the leaves
+// of [Delegation]; serial-number, assertion and one of the pins are mandatory. The certificates in it are not parsed: bytes are returned.
 //
 // Limits: MaxPayload, MaxDepth, MaxMembers. Errors: the sentinels of this
 // package, in a [LeafError] where they are about a leaf.
@@ -36,11 +36,12 @@ func ParseVoucher(payload []byte, mode Mode) (*Voucher, []Finding, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("voucher: %w", err)
 	}
-	if root.name != rootVoucher {
+	delegated := root.name == rootDelegated
+	if root.name != rootVoucher && !delegated {
 		return nil, nil, fmt.Errorf("voucher: %w: %q, not %q", ErrRoot, clip(root.name, 64), rootVoucher)
 	}
 	var v Voucher
-	findings, err := v.read(root.value, mode)
+	findings, err := v.read(root.value, mode, delegated)
 	if err != nil {
 		return nil, nil, fmt.Errorf("voucher: %w", err)
 	}
@@ -48,8 +49,8 @@ func ParseVoucher(payload []byte, mode Mode) (*Voucher, []Finding, error) {
 }
 
 // ParseRequest reads the JSON text of a voucher-request like [ParseVoucher].
-// The container is "ietf-voucher-request:voucher"; that of a voucher is a
-// finding. serial-number is mandatory (RFC 8995, Section 3.4).
+// The container is "ietf-voucher-request:voucher"; that of a voucher, or of
+// older drafts of BRSKI with pledge in responder mode, is a finding. serial-number is mandatory (RFC 8995, Section 3.4).
 func ParseRequest(payload []byte, mode Mode) (*Request, []Finding, error) {
 	root, err := openRoot(payload)
 	if err != nil {
@@ -62,6 +63,11 @@ func ParseRequest(payload []byte, mode Mode) (*Request, []Finding, error) {
 		findings = []Finding{{
 			ID:   FindingVoucherRootInRequest,
 			Text: fmt.Sprintf("the request is in the container %q, not %q", rootVoucher, rootRequest),
+		}}
+	case root.name == rootPRMRequest && mode == Tolerant:
+		findings = []Finding{{
+			ID:   FindingPRMRootInRequest,
+			Text: fmt.Sprintf("the request is in the container %q, not %q", rootPRMRequest, rootRequest),
 		}}
 	default:
 		return nil, nil, fmt.Errorf("voucher-request: %w: %q, not %q", ErrRoot, clip(root.name, 64), rootRequest)
@@ -89,10 +95,13 @@ func openRoot(payload []byte) (member, error) {
 	return members[0], nil
 }
 
-func (v *Voucher) read(object []byte, mode Mode) ([]Finding, error) {
+func (v *Voucher) read(object []byte, mode Mode, delegated bool) ([]Finding, error) {
 	l, err := newLeaves(object, mode)
 	if err != nil {
 		return nil, err
+	}
+	if delegated {
+		l.delegation(v)
 	}
 	l.shared(v.shared())
 	l.rest(v.shared())
@@ -113,10 +122,11 @@ func (r *Request) read(object []byte, mode Mode) ([]Finding, error) {
 	l.binary("proximity-registrar-pubk", &r.ProximityRegistrarPubk)
 	l.binary("proximity-registrar-pubk-sha256", &r.ProximityRegistrarPubkSHA256)
 	l.binary("agent-provided-proximity-registrar-cert", &r.AgentProvidedProximityRegistrarCert)
-	l.raw("agent-sign-cert", &r.AgentSignCert)
+	l.binaries("agent-sign-cert", &r.AgentSignCert)
 	l.binary("agent-signed-data", &r.AgentSignedData)
 	l.rest(r.shared())
 	l.check(r.shared())
+	l.checkHash("proximity-registrar-pubk-sha256", r.ProximityRegistrarPubkSHA256)
 	return l.findings(), l.err
 }
 
@@ -161,6 +171,7 @@ func (l *leaves) check(s *shared) {
 	}
 	l.checkAssertion(*s.assertion)
 	l.checkNonce(*s.nonce)
+	l.checkHash("pinned-domain-pubk-sha256", *s.pinnedPubkHash)
 	l.checkURI("est-domain", *s.estDomain)
 	l.checkURI("additional-configuration-url", *s.configurationURL)
 	// RFC 8366, Section 5.3: each of the two leaves is there only without the
@@ -198,6 +209,13 @@ func (l *leaves) checkNonce(nonce string) {
 	}
 }
 
+// checkHash wants the 32 bytes of SHA-256 (rfc8366bis, Sections 8.4 and 9.2).
+func (l *leaves) checkHash(name string, value []byte) {
+	if err := checkHash(value); err != nil {
+		l.fail(name, err)
+	}
+}
+
 func (l *leaves) checkURI(name, value string) {
 	if l.has(name) {
 		if err := checkURI(value); err != nil {
@@ -211,7 +229,8 @@ func (l *leaves) checkVoucher(v *Voucher) {
 	if v.Assertion == "" {
 		l.fail("assertion", ErrMissingLeaf)
 	}
-	anyPin := v.PinnedDomainCert != nil || v.PinnedDomainPubk != nil || v.PinnedDomainPubkSHA256 != nil
+	anyPin := v.PinnedDomainCert != nil || v.PinnedDomainPubk != nil || v.PinnedDomainPubkSHA256 != nil ||
+		v.Delegation.pins()
 	if !anyPin || l.mode == StrictRFC8366 && v.PinnedDomainCert == nil {
 		l.fail("pinned-domain-cert", ErrMissingLeaf)
 	}

@@ -26,9 +26,9 @@ type Request struct {
 	ProximityRegistrarCert              []byte // DER
 	ProximityRegistrarPubk              []byte // DER SubjectPublicKeyInfo
 	ProximityRegistrarPubkSHA256        []byte
-	AgentProvidedProximityRegistrarCert []byte
-	AgentSignCert                       json.RawMessage
-	AgentSignedData                     []byte
+	AgentProvidedProximityRegistrarCert []byte   // DER
+	AgentSignCert                       [][]byte // DER: the registrar-agent's certificate, and what is above it
+	AgentSignedData                     []byte   // the registrar-agent's artifact, byte for byte
 	ESTDomain                           string
 	AdditionalConfigurationURL          string
 	ManufacturerProprietary             json.RawMessage
@@ -62,11 +62,15 @@ func RefuseUnknown(r *Request) error {
 
 // CheckRequest returns what a registrar and a MASA refuse in a request although
 // opening it takes it: unknown leaves ([RefuseUnknown]) and a nonce that is not
-// of 8 to 32 bytes ([CheckNonce]; rfc8366bis, Section 8.4). A request without
-// nonce passes: whether it may be nonceless is policy.
+// of 8 to 32 bytes ([CheckNonce]; rfc8366bis, Section 8.4), and agent-proximity
+// without the leaves that prove it. A request without nonce passes: whether it
+// may be nonceless is policy.
 func CheckRequest(r *Request) error {
 	if err := RefuseUnknown(r); err != nil {
 		return err
+	}
+	if err := checkAgentProximity(r); err != nil {
+		return fmt.Errorf("voucher-request for %q: %w", r.SerialNumber, err)
 	}
 	if r.Nonce == "" {
 		return nil

@@ -1,6 +1,7 @@
 package voucher
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/url"
@@ -82,6 +83,14 @@ func checkExtension(leaf string) error {
 	name := strings.TrimPrefix(leaf, extensionPrefix)
 	if name == leaf || name == "" || utf8.RuneCountInString(name) > 40 || !printable(name) {
 		return fmt.Errorf("%w: %q is no extension name of 1 to 40 characters", ErrLeafValue, clip(name, 64))
+	}
+	return nil
+}
+
+// checkHash checks a SHA-256 that is there.
+func checkHash(value []byte) error {
+	if len(value) != 0 && len(value) != sha256.Size {
+		return fmt.Errorf("%w: %d bytes, SHA-256 has %d", ErrLeafValue, len(value), sha256.Size)
 	}
 	return nil
 }

@@ -2,9 +2,11 @@
 // leaves, value rules and the seam between them and their signed encodings.
 //
 //   - RFC 8366, with the additions of RFC 8995, Section 3
-//   - leaf names and value rules of draft-ietf-anima-rfc8366bis
+//   - leaf names and value rules of draft-ietf-anima-rfc8366bis, those for
+//     cloud registrars and for pledges in responder mode included
+//   - the leaves of draft-ietf-anima-voucher-delegation
 //
-// Start with a [Format] (see voucher/vouchercms). Opening an artifact reports
+// Start with a [Format] (see voucher/vouchercms and voucher/voucherjws). Opening an artifact reports
 // who signed it and never decides trust: [Artifact.VerifySigner] is that second call.
 //
 // What is read is checked for form: JSON without duplicate members, leaves of
@@ -63,6 +65,8 @@ type Voucher struct {
 	ESTDomain                  string
 	AdditionalConfigurationURL string
 	ManufacturerProprietary    json.RawMessage
+	// Delegation makes it a delegated voucher; nil in all others.
+	Delegation *Delegation
 	// Extensions holds the leaves "extension:NAME", by whole leaf name. A nil
 	// value is an extension that the leaf "extensions" lists and that has no data.
 	Extensions map[string]json.RawMessage

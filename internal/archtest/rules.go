@@ -213,7 +213,7 @@ func thirdPartyRules() []Rule {
 		{
 			ID:   "jwx-is-for-tokens",
 			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0008-http-authentication.md)",
-			From: []string{"./..."}, Except: []string{"./registrar/bearer", "./voucher/voucherjws"},
+			From: []string{"./..."}, Except: []string{"./registrar/bearer"},
 			Deny: []string{"github.com/lestrrat-go/..."},
 		},
 		{

@@ -5,6 +5,7 @@ package vouchertest
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"reflect"
@@ -126,7 +127,7 @@ func testChangedBytes(t *testing.T, f voucher.Format) {
 		if !reflect.DeepEqual(got, v) {
 			t.Errorf("byte %d changed: OpenVoucher() = %+v, want an error or the same voucher", i, got)
 		}
-		if key, ok := a.Signer.PublicKey.(interface{ Equal(any) bool }); ok && !key.Equal(s.Certificate.PublicKey) {
+		if key, ok := a.Signer.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(s.Certificate.PublicKey) {
 			t.Errorf("byte %d changed: another key is said to have signed", i)
 		}
 	}
@@ -134,13 +135,18 @@ func testChangedBytes(t *testing.T, f voucher.Format) {
 
 func testLength(t *testing.T, f voucher.Format) {
 	_, s := NewSigner(t, "signer")
-	der := signVoucher(t, f, Voucher(t), s)
+	v := Voucher(t)
+	der := signVoucher(t, f, v, s)
 	for n := range der {
 		if _, _, err := f.OpenVoucher(der[:n]); err == nil {
 			t.Fatalf("OpenVoucher(first %d of %d bytes) = nil, want an error", n, len(der))
 		}
 	}
-	for _, tail := range []string{"\x00", "\n", "{}", string(der)} {
+	// White space after a JSON text is part of it (RFC 8259, Section 2).
+	if got, _, err := f.OpenVoucher(append(bytes.Clone(der), '\n')); err == nil && !reflect.DeepEqual(got, v) {
+		t.Errorf("OpenVoucher(artifact and a line feed) = %+v, want an error or the same voucher", got)
+	}
+	for _, tail := range []string{"\x00", "{}", string(der)} {
 		if _, _, err := f.OpenVoucher(append(bytes.Clone(der), tail...)); err == nil {
 			t.Errorf("OpenVoucher(artifact and %.10q) = nil, want an error", tail)
 		}
