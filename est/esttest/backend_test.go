@@ -20,6 +20,9 @@ func TestTheBackendServesAndFailsAsTold(t *testing.T) {
 	if err != nil || len(b.Issued()) != 1 || !b.Issued()[0].Equal(cert) {
 		t.Fatalf("SimpleEnroll: %v, %d issued", err, len(b.Issued()))
 	}
+	if r := b.TakeRefusals(); len(r) != 1 || r[0].Error.Status != 401 { // the challenge that the client answers
+		t.Errorf("refusals of the first enrollment: %v", r)
+	}
 	b.FailBefore = errors.New("before")
 	if _, err := c.SimpleEnroll(t.Context(), csr); err == nil || len(b.Issued()) != 1 {
 		t.Errorf("told to fail before it issues: %v, %d issued", err, len(b.Issued()))
