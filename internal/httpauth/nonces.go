@@ -112,7 +112,7 @@ func (n *Nonces) turn() {
 }
 
 func (n *Nonces) open(nonce string) (made time.Time, id [nonceRandom]byte, ok bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(nonce)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(nonce)
 	if err != nil || len(raw) != nonceTime+nonceRandom+nonceMAC {
 		return made, id, false
 	}
