@@ -38,6 +38,7 @@ type Row struct {
 	Type        string `json:"type"` // "CMS", "JWS", "COSE", "cert", ...
 	Source      string `json:"source"`
 	What        string `json:"what"`
+	Signer      string `json:"signer"`       // a certificate below brski/, or words
 	TrustAnchor string `json:"trust_anchor"` // below brski/; may be empty
 	Notes       string `json:"notes"`
 	Negative    bool   `json:"negative"`  // to be refused

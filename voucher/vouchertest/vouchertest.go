@@ -32,7 +32,7 @@ func Voucher(t testing.TB) *voucher.Voucher {
 		Assertion:        voucher.Proximity,
 		CreatedOn:        time.Date(2026, 11, 22, 22, 21, 7, 0, time.UTC),
 		SerialNumber:     "PEER-0001",
-		Nonce:            "r_nxO6eY1SqtTUBNlNlWJQ",
+		Nonce:            "r/nxO6eY1SqtTUBNlNlWJQ==",
 		PinnedDomainCert: testpki.NewRoot(t, "Domain CA").Certificate.Raw,
 	}
 }
@@ -53,6 +53,7 @@ func Request(t testing.TB) *voucher.Request {
 func TestFormat(t *testing.T, f voucher.Format) {
 	t.Helper()
 	t.Run("what is signed opens as the same", func(t *testing.T) { testRoundTrip(t, f) })
+	t.Run("a nonce of another alphabet is kept as it is", func(t *testing.T) { testNonce(t, f) })
 	t.Run("opening does not decide trust", func(t *testing.T) { testTrust(t, f) })
 	t.Run("each changed byte is noticed or changes nothing", func(t *testing.T) { testChangedBytes(t, f) })
 	t.Run("a cut or longer artifact is refused", func(t *testing.T) { testLength(t, f) })
@@ -89,6 +90,19 @@ func checkArtifact(t *testing.T, f voucher.Format, a *voucher.Artifact, raw []by
 	}
 	if len(a.Findings) != 0 {
 		t.Errorf("what we sign has findings: %v", a.Findings)
+	}
+}
+
+// testNonce: reach sends unpadded base64url, and compares what it gets as text.
+func testNonce(t *testing.T, f voucher.Format) {
+	_, s := NewSigner(t, "signer")
+	v, r := Voucher(t), Request(t)
+	v.Nonce, r.Nonce = "r_nxO6eY1SqtTUBNlNlWJQ", "r_nxO6eY1SqtTUBNlNlWJQ"
+	if got, _, err := f.OpenVoucher(signVoucher(t, f, v, s)); err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("OpenVoucher() = %+v, %v, want %+v", got, err, v)
+	}
+	if got, _, err := f.OpenRequest(signRequest(t, f, r, s)); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("OpenRequest() = %+v, %v, want %+v", got, err, r)
 	}
 }
 
