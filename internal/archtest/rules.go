@@ -219,14 +219,8 @@ func thirdPartyRules() []Rule {
 		{
 			ID:   "cbor-is-behind-cose",
 			Why:  "internal/cose is the one door to CBOR and COSE, so that everything from a peer passes its limits (docs/decisions/0009-cose.md)",
-			From: []string{"./..."}, Except: []string{"./internal/cose", "./voucher/vouchercose"},
+			From: []string{"./..."}, Except: []string{"./internal/cose"},
 			Deny: []string{"github.com/fxamacker/cbor/...", "github.com/veraison/go-cose/..."},
-		},
-		{
-			ID:   "go-cose-is-for-cose",
-			Why:  "voucher/vouchercose reads and writes CBOR; signatures are internal/cose's alone (docs/decisions/0009-cose.md)",
-			From: []string{"./voucher/vouchercose"},
-			Deny: []string{"github.com/veraison/go-cose/..."},
 		},
 		{
 			ID:   "sqlite-is-for-sqlitedb",

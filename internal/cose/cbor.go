@@ -8,6 +8,12 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
+// Tag is a tagged item, as [Decode] gives it and [Encode] takes it; it may be a map's key.
+type Tag = cbor.Tag
+
+// RawTag is a tagged item whose content is not decoded.
+type RawTag = cbor.RawTag
+
 // Decode decodes one item that [Check] has passed: no duplicate keys, no
 // indefinite lengths, integers as int64 where the type is open.
 func Decode(data []byte, into any) error {

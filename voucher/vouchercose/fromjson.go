@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/briskest/briskest/internal/cose"
 	"github.com/briskest/briskest/voucher"
 )
@@ -56,7 +54,7 @@ func (f Format) key(c *container, name string) any {
 	}
 	if extension, ok := strings.CutPrefix(name, extensionPrefix); ok {
 		if sid, ok := f.extensionSID(extension); ok {
-			return cbor.Tag{Number: tagSID, Content: sid}
+			return cose.Tag{Number: tagSID, Content: sid}
 		}
 		return name
 	}

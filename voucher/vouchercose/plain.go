@@ -11,8 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"github.com/briskest/briskest/internal/cose"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -38,7 +37,7 @@ func toPlain(v any) (any, error) {
 		return v, nil
 	case []byte:
 		return base64.RawURLEncoding.EncodeToString(v), nil
-	case cbor.Tag:
+	case cose.Tag:
 		return toPlain(v.Content)
 	case time.Time: // tag 1
 		return v.Unix(), nil
@@ -62,7 +61,7 @@ func toPlain(v any) (any, error) {
 func plainMap(m map[any]any) (any, error) {
 	object := make(map[string]any, len(m))
 	for key, value := range m {
-		if tag, ok := key.(cbor.Tag); ok {
+		if tag, ok := key.(cose.Tag); ok {
 			key = tag.Content
 		}
 		var name string

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/briskest/briskest/internal/cose"
 	"github.com/briskest/briskest/voucher"
 )
@@ -132,7 +130,7 @@ func (r *reader) leaf(key any) (leaf, error) {
 		if k > 0 && sid < k || sid < 0 {
 			return leaf{}, fmt.Errorf("%w: no SID at delta %d", ErrSyntax, k)
 		}
-	case cbor.Tag:
+	case cose.Tag:
 		number, ok := k.Content.(int64)
 		if k.Number != tagSID || !ok || number < 0 {
 			return leaf{}, fmt.Errorf("%w: a key in tag %d", ErrTag, k.Number)
@@ -235,7 +233,7 @@ func (r *reader) date(l leaf, v any, data []byte) ([]byte, error) {
 
 // epoch reads a whole number of seconds in tag 1.
 func epoch(data []byte) (time.Time, error) {
-	var tag cbor.RawTag
+	var tag cose.RawTag
 	if err := cose.Decode(data, &tag); err != nil {
 		return time.Time{}, err
 	}
