@@ -3,6 +3,7 @@ package registrar_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -316,3 +317,22 @@ func weakKey(t testing.TB) crypto.Signer {
 }
 
 func refuseSameKey(d *profile.Document) { d.Renewal.SameKey = "refuse" }
+
+// oldProof is HMAC-SHA1 under the SHA-1 of secret and name (RFC 5272, Sections 6.2.2 and 6.2.3).
+func oldProof(requests []byte, secret est.Secret, name string) cmc.IdentityProof {
+	key := sha1.Sum([]byte(string(secret) + name)) //nolint:gosec // as the RFC has it
+	m := hmac.New(sha1.New, key[:])
+	m.Write(requests)
+	return m.Sum(nil)
+}
+
+func refusalOf(t testing.TB, err error) *est.Error {
+	t.Helper()
+	var e *est.Error
+	if !errors.As(err, &e) {
+		t.Fatalf("error = %v, want a refusal", err)
+	}
+	return e
+}
+
+func contains(body []byte, text string) bool { return bytes.Contains(body, []byte(text)) }

@@ -26,7 +26,7 @@ type benchCmd struct {
 
 type benchESTCmd struct {
 	Dir    string `required:"" type:"existingdir" help:"A quickstart's directory whose registrar runs."`
-	Op     string `enum:"simpleenroll,simplereenroll,serverkeygen" default:"simpleenroll" help:"The operation: ${enum}."`
+	Op     string `enum:"simpleenroll,simplereenroll,serverkeygen,fullcmc" default:"simpleenroll" help:"The operation: ${enum}."`
 	Auth   string `enum:"basic,cert" default:"basic" help:"How the clients authenticate: basic (est-user.txt) or cert (ra.pem)."`
 	N      int    `short:"n" default:"2000" help:"Enrollments a run."`
 	C      int    `short:"c" default:"8" help:"Clients at once; the wall-clock comparison uses 32."`

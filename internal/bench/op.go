@@ -34,7 +34,7 @@ type request struct {
 }
 
 // Ops are the operations that can be measured.
-func Ops() []*Op { return []*Op{simpleEnroll(), simpleReenroll(), serverKeyGen()} }
+func Ops() []*Op { return []*Op{simpleEnroll(), simpleReenroll(), serverKeyGen(), fullCMC()} }
 
 // OpNamed returns the operation with that name.
 func OpNamed(name string) (*Op, error) {
