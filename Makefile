@@ -43,6 +43,7 @@ test-only: tools check
 	@rm -f $(RESULTS)
 	$(TEST) | $(REPORT)
 	cd internal/cms/peers && $(TEST) | $(REPORT)
+	cd voucher/voucherjws/peers && $(TEST) | $(REPORT)
 
 # docs/conformance-est.md: which requirement of the specifications is held by
 # which test, from a run of all tests.

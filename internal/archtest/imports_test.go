@@ -118,6 +118,7 @@ func violations() []violation {
 		{"cmd/briskest/bad.go", []string{"./internal/testpki"}, []string{"test-support-is-for-tests"}},
 		{"cmd/briskest/bad.go", []string{"./est/esttest"}, []string{"test-support-is-for-tests"}},
 		{"internal/cms/bad_test.go", []string{"go.mozilla.org/pkcs7"}, []string{"no-foreign-pkcs7"}},
+		{"voucher/voucherjws/bad_test.go", []string{"github.com/go-jose/go-jose/v4"}, []string{"no-foreign-jose"}},
 		{"cmd/briskest/bad.go", []string{"github.com/globalsign/est"}, []string{"no-foreign-pkcs7"}},
 		{"internal/config/bad.go", []string{"github.com/alecthomas/kong"}, []string{"kong-is-for-cmd"}},
 		{"cmd/briskest/bad.go", []string{"github.com/goccy/go-yaml"}, []string{"yaml-is-for-config"}},

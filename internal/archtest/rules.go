@@ -199,6 +199,12 @@ func thirdPartyRules() []Rule {
 			Deny: []string{"go.mozilla.org/pkcs7/...", "github.com/fullsailor/pkcs7/...", "github.com/globalsign/..."},
 		},
 		{
+			ID:   "no-foreign-jose",
+			Why:  "go-jose is the second opinion on JWS in a nested test module, never in this one (docs/decisions/0009-jws.md)",
+			From: []string{"./..."}, Files: AllFiles,
+			Deny: []string{"github.com/go-jose/..."},
+		},
+		{
 			ID:   "kong-is-for-cmd",
 			Why:  "command lines are parsed in cmd",
 			From: []string{"./..."}, Except: []string{"./cmd/..."},
