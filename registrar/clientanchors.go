@@ -7,6 +7,8 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -113,37 +115,55 @@ const removeFromCRL = 8
 // name and serial number is one of its own, or one of its DNS names, and so is
 // each name of the SubjectAltName by its kind. At least one must be there.
 func BearsNames(cert *x509.Certificate, subject pkix.RDNSequence, names *ca.Names) bool {
+	_, _, added := NamesAdded(cert, subject, names)
+	_, _, all := NamesAdded(&x509.Certificate{RawSubject: []byte{0x30, 0}}, subject, names)
+	return added == 0 && all > 0
+}
+
+// NamesAdded returns those names, and how many they are, that the certificate
+// does not have: common names and serial numbers that are neither one of its own
+// nor one of its DNS names, and the names of the SubjectAltName that it does not
+// have by their kind. What else is in the subject names nobody. Of a certificate
+// that cannot be read it is all.
+func NamesAdded(cert *x509.Certificate, subject pkix.RDNSequence, names *ca.Names) (pkix.RDNSequence, *ca.Names, int) {
 	ownSubject, ownNames, err := certificateNames(cert)
 	if err != nil {
-		return false
+		ownNames = &ca.Names{}
 	}
 	var own []string
-	for _, rdn := range ownSubject {
-		for _, a := range rdn {
-			if isCommonName(a.Type) || isSerialNumber(a.Type) {
-				own = append(own, folded(text(a.Value)))
-			}
-		}
+	for _, a := range namingAttributes(ownSubject) {
+		own = append(own, folded(text(a.Value)))
 	}
 	for _, name := range ownNames.DNS {
 		own = append(own, folded(strings.TrimSuffix(name, ".")))
 	}
-	asked := 0
+	var added pkix.RDNSequence
+	for _, a := range namingAttributes(subject) {
+		if !slices.Contains(own, folded(text(a.Value))) {
+			added = append(added, pkix.RelativeDistinguishedNameSET{a})
+		}
+	}
+	parts := sanParts(ownNames)
+	has := func(one *ca.Names) bool { return slices.Contains(parts, sanParts(one)[0]) }
+	out := &ca.Names{
+		DNS:   slices.DeleteFunc(slices.Clone(names.DNS), func(n string) bool { return has(&ca.Names{DNS: []string{n}}) }),
+		IP:    slices.DeleteFunc(slices.Clone(names.IP), func(n net.IP) bool { return has(&ca.Names{IP: []net.IP{n}}) }),
+		Email: slices.DeleteFunc(slices.Clone(names.Email), func(n string) bool { return has(&ca.Names{Email: []string{n}}) }),
+		URI:   slices.DeleteFunc(slices.Clone(names.URI), func(n *url.URL) bool { return has(&ca.Names{URI: []*url.URL{n}}) }),
+		Other: slices.Clone(names.Other), // crypto/x509 does not show the certificate's
+	}
+	return added, out, len(added) + len(sanParts(out))
+}
+
+// namingAttributes are the common names and serial numbers of a subject.
+func namingAttributes(subject pkix.RDNSequence) []pkix.AttributeTypeAndValue {
+	var out []pkix.AttributeTypeAndValue
 	for _, rdn := range subject {
 		for _, a := range rdn {
-			if !isCommonName(a.Type) && !isSerialNumber(a.Type) {
-				continue
-			}
-			if asked++; !slices.Contains(own, folded(text(a.Value))) {
-				return false
+			if isCommonName(a.Type) || isSerialNumber(a.Type) {
+				out = append(out, a)
 			}
 		}
 	}
-	ownParts := sanParts(ownNames)
-	for _, part := range sanParts(names) {
-		if asked++; !slices.Contains(ownParts, part) {
-			return false
-		}
-	}
-	return asked > 0
+	return out
 }

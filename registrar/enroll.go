@@ -59,7 +59,7 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 // roads come together.
 func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.CSR) ([]byte, *Decision) {
 	// An attribute that is present has to hold (RFC 7894, Section 2): a code that nobody has looked at does not.
-	if csr.OTPChallenge != "" && (!c.Label.Codes || c.otp != csr.OTPChallenge) {
+	if csr.OTPChallenge != "" && (c.otp != csr.OTPChallenge || c.code() == nil) {
 		return nil, denyText(ReasonMethodNotAllowed, "otp-challenge", "one-time codes are not taken here; leave otpChallenge out of the CSR")
 	}
 	if c.CSR = csr.CertificateRequest; c.Evidence == nil {

@@ -93,9 +93,9 @@ type cmcMessage struct {
 func (m *cmcMessage) id() cmc.BodyPartID { return m.path[len(m.path)-1] }
 
 // ra tells whether an RA of this network has signed the message, and may speak
-// for others here.
+// for others here: not with a certificate that has ended, though that may renew itself.
 func (m *cmcMessage) ra() bool {
-	return m.denied == nil && m.owned() && m.own.c.Identity.Kind == RA && m.own.c.Label.RA
+	return m.denied == nil && m.owned() && m.own.c.Identity.Kind == RA && m.own.c.Label.RA && !m.c.At.After(m.own.certificate.NotAfter)
 }
 
 // all calls do for the message and those nested in it.

@@ -115,7 +115,8 @@ func (x *cmcExchange) caseOf(m *cmcMessage, q *cmcRequest) *Case {
 	}
 	c.CSR, c.Evidence = q.csr.CertificateRequest, q.evidence
 	if c.Identity.Kind == RA {
-		if c.Operation = OpEnroll; q.by == nil && m.owned() && est.SameNames(q.csr.CertificateRequest, c.Identity.Certificate) == nil {
+		itself := q.by == nil && m.owned() && m.own.certificate.Equal(c.Identity.Certificate)
+		if c.Operation = OpEnroll; itself && est.SameNames(q.csr.CertificateRequest, c.Identity.Certificate) == nil {
 			c.Operation = OpRenew
 		}
 	}

@@ -195,14 +195,14 @@ func TestANameChangeDoesNotResetTheLimitOfRenewals(t *testing.T) {
 	h := newHouse(t, changing(func(d *profile.Document) { d.Renewal.Max = 2 }))
 	cert, _ := h.enrolled("sensor-7")
 	var err error
-	for _, name := range []string{"a.example", "b.example"} {
+	for _, name := range []string{"sensor-7.a.example", "sensor-7.b.example"} {
 		h.advance(time.Hour)
 		if cert, err = h.rename(cert, &pkix.Name{CommonName: "sensor-7"}, name); err != nil {
 			t.Fatalf("renewal as %s: %v", name, err)
 		}
 	}
 	h.advance(time.Hour)
-	_, err = h.rename(cert, &pkix.Name{CommonName: "sensor-7"}, "c.example")
+	_, err = h.rename(cert, &pkix.Name{CommonName: "sensor-7"}, "sensor-7.c.example")
 	refusal(t, err, registrar.ReasonRenewalLimit, 403)
 }
 

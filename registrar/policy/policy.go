@@ -411,10 +411,11 @@ func renewals(c *registrar.Case) int {
 }
 
 // approval has an operator decide, unless the peer shows that it is who was
-// approved: it has the key of the device's certificate. Renewals, which the
-// certificate itself authenticates, are not asked about.
+// approved: it has the key of the device's certificate of this profile. Renewals,
+// which the certificate itself authenticates, are not asked about.
 func approval(c *registrar.Case) *registrar.Decision {
-	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || c.Current != nil {
+	approved := c.Current != nil && c.Current.Profile == c.Label.Profile.Name()
+	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || approved {
 		return nil
 	}
 	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}

@@ -1,0 +1,122 @@
+package registrar_test
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"testing"
+	"time"
+
+	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/cmc"
+	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/registrar"
+)
+
+// An approval is for what a label issues: the certificate of a label that asks nobody is none for one that does.
+func TestACertificateOfAnotherLabelIsNoApproval(t *testing.T) {
+	h := newHouse(t, func(h *house) {
+		server := profile.Device()
+		server.Name = "server"
+		h.issuer = h.newIssuer(profile.Device(), profile.LDevID(), raProfile(), server)
+		h.settings.Labels["server"] = &registrar.Label{Profile: h.profile("server"), Basic: true, Approval: true}
+	})
+	r := h.enroll(alone).basic(alone)
+	r.mustSend()
+	if _, err := r.label("server").send(); err == nil {
+		t.Fatal("a certificate was issued that waits for nobody's approval")
+	} else {
+		refusal(t, err, registrar.ReasonApproval, 202)
+	}
+}
+
+// A device that may enroll its own name only does not get others by renewing (R9, R13).
+func TestANameChangeAddsOwnNamesOnly(t *testing.T) {
+	h := newHouse(t, changing(nil))
+	r := h.enroll(alone).basic(alone)
+	cert := r.mustSend()
+	for _, name := range []string{"sensor-8", "mail.example.com"} {
+		if _, err := h.rename(cert, &pkix.Name{CommonName: alone}, name); err == nil {
+			t.Errorf("%s got the name %s", alone, name)
+		} else {
+			refusal(t, err, registrar.ReasonForeignName, 403)
+		}
+	}
+	if _, err := h.rename(cert, &pkix.Name{CommonName: alone}, alone+".lab.example"); err != nil {
+		t.Errorf("a name of its own: %v", err)
+	}
+	// What the certificate has it keeps.
+	cert, _ = h.enrolled("sensor-7")
+	h.settings.Labels[""].Basic = false
+	if _, err := h.rename(cert, &pkix.Name{CommonName: "sensor-7"}, cert.DNSNames[0], "sensor-7"); err != nil {
+		t.Errorf("a name that it has, and one of its own: %v", err)
+	}
+}
+
+// The grace of a certificate past its end is for its own renewal: an RA speaks for nobody then, by CMC as by simpleenroll (R19).
+func TestAnRAPastItsEndSpeaksForNobody(t *testing.T) {
+	h := newCMCHouse(t, func(h *house) {
+		h.reprofile(func(d *profile.Document) { d.Renewal.ExpiredGrace = "7d" })
+	})
+	ra, raKey := h.raCertificate()
+	h.clock.Store(ra.NotAfter.Add(time.Hour).UnixNano())
+	before := len(h.certificates(""))
+	inner := h.full().own(1, "sensor-1", testpki.NewKey(t)).message()
+	f := h.full().signed(ra, raKey).nest(11, inner)
+	f.renewal(1, ra, nil)
+	f.send()
+	change := &cmc.ModCertTemplate{PKIData: cmc.BodyPartPath{0}, Requests: []cmc.BodyPartID{1}, Replace: true, Template: &cmc.CertTemplate{RawSubject: subjectOf(t, "sensor-9")}}
+	f = h.full().signed(ra, raKey).with(change)
+	f.renewal(1, ra, nil)
+	f.send()
+	if n := len(h.certificates("")) - before; n != 0 {
+		t.Errorf("%d certificates on the word of an RA whose certificate has ended", n)
+	}
+}
+
+// R10: who renews an RA's certificate is the RA, and not whose message it passes on.
+func TestAnRAsCertificateIsNotRenewedByWhomItVouchesFor(t *testing.T) {
+	h := newCMCHouse(t, func(h *house) {
+		l := h.settings.Labels["ra"]
+		l.RA, l.Renewal, l.FullCMC = true, true, true
+	})
+	ra, raKey := h.raCertificate()
+	old, oldKey := h.enrolled("sensor-8")
+	inner := h.full().signed(old, oldKey)
+	inner.renewal(1, ra, nil)
+	f := h.full().signed(ra, raKey).nest(11, inner.message()).with(cmc.RAIdentityWitness{11})
+	f.label = "ra"
+	f.send()
+	for _, row := range h.certificates(registrar.Issued) {
+		if row.Operation == registrar.OpRenew {
+			t.Errorf("renewed with a device's key: %s", row.Subject)
+		}
+	}
+}
+
+// RFC 7894, Section 2: a code that is there holds, or nothing is issued, on every road (R19).
+func TestACodeThatNobodyLooksAtIsRefusedOnEveryRoad(t *testing.T) {
+	h := newCMCHouse(t, func(h *house) { h.settings.Labels[""].Codes = true })
+	cert, _ := h.enrolled("sensor-1")
+	r := h.renew(cert)
+	r.otp = "WRONG-WRONG-WRONG-WRONG"
+	if _, err := r.send(); err == nil {
+		t.Error("a renewal with a wrong code got a certificate")
+	}
+	before := len(h.certificates(""))
+	key := testpki.NewKey(t)
+	der, err := est.CreateCSR(key, &est.CSRRequest{
+		Own:        &x509.CertificateRequest{Subject: pkix.Name{CommonName: "sensor-7"}},
+		Attributes: []est.Attribute{{OID: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 56}, Values: [][]byte{marshal(t, "WRONG-WRONG-WRONG-WRONG")}}},
+	})
+	check(t, err)
+	q, err := cmc.NewPKCS10(1, der)
+	check(t, err)
+	f := h.full()
+	f.data.Requests = []cmc.Request{q}
+	f.signed(selfSigned(t, key), key).proving("sensor-7", sensorSecret).send()
+	if n := len(h.certificates("")) - before; n != 0 {
+		t.Error("a shared secret with a wrong code got a certificate")
+	}
+}
