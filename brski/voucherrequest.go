@@ -39,7 +39,9 @@ func unwrapBase64(mediaType string, body []byte) ([]byte, bool) {
 // one (parse, then check; to decide is the backend's).
 func openRequest(f voucher.Format, body []byte, peer *est.Peer) (*voucher.Request, *voucher.Artifact, *est.Error) {
 	data, wrapped := unwrapBase64(f.MediaType(), body)
-	request, artifact, err := f.OpenRequest(data)
+	// A pledge may leave its certificate out: the connection has it
+	// (draft-ietf-anima-constrained-voucher, Section 9.2.2).
+	request, artifact, err := voucher.WithKnown(f, peer.Certificates[:1]).OpenRequest(data)
 	if err != nil {
 		return nil, nil, unreadable(f, err)
 	}

@@ -173,7 +173,10 @@ func (x *exchange) open(raw []byte) error {
 // openPrior opens the pledge's request, which has the format of the registrar's.
 func (x *exchange) openPrior() error {
 	var err error
-	x.prior, x.priorArt, err = x.format.OpenRequest(x.request.PriorSignedVoucherRequest)
+	// A pledge may leave its certificate out: the registrar's request has it then
+	// (draft-ietf-anima-constrained-voucher, Section 9.2.1).
+	format := voucher.WithKnown(x.format, x.artifact.Certificates)
+	x.prior, x.priorArt, err = format.OpenRequest(x.request.PriorSignedVoucherRequest)
 	if err != nil {
 		e := refuse(http.StatusBadRequest, ReasonPriorForm, "RFC 8995, Section 5.5.5",
 			"The prior-signed-voucher-request cannot be read.")

@@ -12,9 +12,9 @@ import (
 
 	"github.com/briskest/briskest/brski/pledge"
 	"github.com/briskest/briskest/cmd/internal/commandline"
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
-	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
 func main() { commandline.Main("briskest-pledge", run) }
@@ -45,6 +45,7 @@ type device struct {
 	State     string        `required:"" help:"Directory for what the device learns."`
 	NoClock   bool          `help:"The clock is not to be relied upon: check no dates."`
 	MaxWait   time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`
+	voucherformat.Flag
 }
 
 func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.Pledge, error) {
@@ -56,9 +57,13 @@ func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.
 	if err != nil {
 		return nil, err
 	}
+	format, err := d.Voucher.Format()
+	if err != nil {
+		return nil, err
+	}
 	c := pledge.Config{
 		IDevID: *id, RegistrarURL: d.Registrar, Anchors: anchors, State: pledge.Dir(d.State),
-		Format: vouchercms.Format{}, NoClock: d.NoClock, MaxWait: d.MaxWait, Report: report,
+		Format: format, NoClock: d.NoClock, MaxWait: d.MaxWait, Report: report,
 	}
 	if d.MaxWait == 0 {
 		c.Wait = func(context.Context, time.Duration) error { return errors.New("not waiting") }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/internal/trail"
@@ -17,11 +18,7 @@ import (
 	masaadmin "github.com/briskest/briskest/masa/admin"
 	masastore "github.com/briskest/briskest/masa/store"
 	"github.com/briskest/briskest/voucher"
-	"github.com/briskest/briskest/voucher/vouchercms"
 )
-
-// voucherFormats are the encodings both roles speak, the preferred one first.
-func voucherFormats() []voucher.Format { return []voucher.Format{vouchercms.Format{}} }
 
 // masaRole is a MASA put together, without listeners.
 type masaRole struct {
@@ -79,7 +76,7 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	s := &service{
 		name: "masa", log: role.log, close: role.close,
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
-			MASA: role.service, Formats: voucherFormats(), Log: role.log,
+			MASA: role.service, Formats: voucherformat.All(), Log: role.log,
 		}},
 		operators: withIntents(masaadmin.Handler(role.service, role.log), role.record),
 	}
@@ -115,7 +112,7 @@ func (c *masaConfig) build(ctx context.Context) (*masa.Settings, []*tls.Certific
 func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 	s := &masa.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain,
-		Products: make(map[string]masa.Product), Formats: voucherFormats(),
+		Products: make(map[string]masa.Product), Formats: voucherformat.All(),
 		RequestsPerMinute: c.RequestsPerMinute,
 	}
 	if c.RegistrarAnchors != "" {

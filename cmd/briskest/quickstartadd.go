@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/masa"
@@ -96,8 +97,7 @@ func (q *quickstart) whatNext(est string, once bool) string {
 		servers = fmt.Sprintf("Start the servers again:\n  %s quickstart --dir %s\n", program(), dir)
 	}
 	return fmt.Sprintf(`
-Look at it with nothing of ours:
-  openssl cms -verify -inform DER -in %[1]s/pledge/voucher.vcj -CAfile %[1]s/masa/anchor.pem -purpose any
+Look at it%[5]s
   openssl verify -CAfile %[1]s/ca.pem %[1]s/pledge/ldevid.pem
 
 %[3]s
@@ -106,7 +106,22 @@ Onboard another device while they run:
 
 Enroll a device without an IDevID with curl while they run:
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=sensor-1 -outform DER | openssl base64 -out csr.b64
-  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, est, servers, program())
+  curl --cacert %[1]s/ca.pem -u "$(cat %[1]s/est-user.txt)" -H "Content-Type: application/pkcs10" --data-binary @csr.b64 %[2]s/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs`, dir, est, servers, program(), q.verify(dir))
+}
+
+// verify shows how to look at the voucher; of the encodings, openssl knows CMS.
+func (q *quickstart) verify(dir string) string {
+	format := q.format
+	for _, f := range []voucherformat.Name{"cms", "jws", "cose"} { // of an earlier run
+		if _, err := os.Stat(q.path("pledge/voucher" + f.Extension())); err == nil {
+			format = f
+		}
+	}
+	voucher := dir + "/pledge/voucher" + format.Extension()
+	if format == "cms" {
+		return fmt.Sprintf(" with nothing of ours:\n  openssl cms -verify -inform DER -in %s -CAfile %s/masa/anchor.pem -purpose any", voucher, dir)
+	}
+	return fmt.Sprintf(":\n  %s voucher verify --anchor %s/masa/anchor.pem %s", program(), dir, voucher)
 }
 
 // program is how this program was called, as far as one can tell.

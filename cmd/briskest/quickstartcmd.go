@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski/pledge"
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
-	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
 // What the quickstart calls its parts.
@@ -33,6 +33,7 @@ type quickstartCmd struct {
 	Dir  string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
 	Port uint16 `help:"Port of the registrar; default a free one, and then the one in registrar.yaml."`
 	Add  string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
+	voucherformat.Flag
 }
 
 // addresses is addresses.json: where the servers of a quickstart answer.
@@ -72,7 +73,7 @@ func (c *quickstartCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	q := &quickstart{folder: folder(dir), out: s}
+	q := &quickstart{folder: folder(dir), out: s, format: c.Voucher}
 	if c.Add != "" {
 		return q.add(ctx, c.Add)
 	}
@@ -86,8 +87,9 @@ func (c *quickstartCmd) Run(ctx context.Context, s streams) error {
 // quickstart is one run of the command.
 type quickstart struct {
 	folder
-	out   streams
-	steps int
+	out    streams
+	format voucherformat.Name // of the devices' vouchers
+	steps  int
 }
 
 // step prints one thing done and what is known since.
@@ -239,9 +241,13 @@ func (q *quickstart) runPledge(ctx context.Context, name, estURL string) error {
 	if err != nil {
 		return err
 	}
+	format, err := q.format.Format()
+	if err != nil {
+		return err
+	}
 	p, err := pledge.New(pledge.Config{
 		IDevID: *id, RegistrarURL: originOf(estURL), Anchors: anchors, State: pledge.Dir(q.path(name)),
-		Format: vouchercms.Format{}, MaxWait: time.Minute,
+		Format: format, MaxWait: time.Minute,
 		Report: func(s pledge.Step) {
 			var files []string
 			if s.File != "" {

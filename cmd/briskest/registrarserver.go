@@ -16,6 +16,7 @@ import (
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/ca/localca"
 	"github.com/briskest/briskest/ca/profile"
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/httpserver"
@@ -89,7 +90,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		routes: map[string]http.Handler{
 			"/.well-known/est": &est.Handler{Backend: role.service, Log: role.log},
 			"/.well-known/brski": &brski.RegistrarHandler{
-				Backend: role.service.BRSKI(), Formats: voucherFormats(), Log: role.log,
+				Backend: role.service.BRSKI(), Formats: voucherformat.All(), Log: role.log,
 			},
 		},
 		operators: registraradmin.Handler(role.service),
@@ -150,7 +151,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
 		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
-		Formats: voucherFormats(), DialMASA: newMASADialer(signer).dial,
+		Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
 		CRLLifetime: time.Duration(c.CA.CRLLifetime),
 		Limits: registrar.Limits{
 			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/voucher"
@@ -23,7 +24,7 @@ type voucherCmd struct {
 const maxArtifact = 1 << 20
 
 type voucherInspectCmd struct {
-	File string `arg:"" help:"The artifact (.vcj), or - for standard input."`
+	File string `arg:"" help:"The artifact (.vcj, .vjj or .vch), or - for standard input."`
 	output
 }
 
@@ -49,7 +50,7 @@ func (c *voucherInspectCmd) Run(s streams) error {
 }
 
 type voucherVerifyCmd struct {
-	File   string    `arg:"" help:"The artifact (.vcj), or - for standard input."`
+	File   string    `arg:"" help:"The artifact (.vcj, .vjj or .vch), or - for standard input."`
 	Anchor string    `required:"" type:"existingfile" help:"PEM file of the certificates to trust its signer with."`
 	At     time.Time `help:"The time to check validity at, as RFC 3339; default now."`
 	output
@@ -84,7 +85,13 @@ func openArtifact(s streams, file string) (*voucher.Artifact, *artifactRow, erro
 		return nil, nil, err
 	}
 	kind := "voucher"
-	format := vouchercms.Format{Secp256k1: true}
+	format, err := voucherformat.Of(data).Format()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, ok := format.(vouchercms.Format); ok {
+		format = vouchercms.Format{Secp256k1: true}
+	}
 	_, artifact, err := format.OpenVoucher(data)
 	if err != nil {
 		_, request, requestErr := format.OpenRequest(data)
@@ -93,10 +100,14 @@ func openArtifact(s streams, file string) (*voucher.Artifact, *artifactRow, erro
 		}
 		kind, artifact = "voucher-request", request
 	}
+	content, err := voucherformat.JSON(artifact)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
 	row := &artifactRow{
 		Kind: kind, Signer: artifact.Signer.Subject.String(), Issuer: artifact.Signer.Issuer.String(),
 		Serial: hex.EncodeToString(artifact.Signer.SerialNumber.Bytes()),
-		Inside: len(artifact.Certificates), Content: artifact.Payload,
+		Inside: len(artifact.Certificates), Content: content,
 	}
 	for _, f := range artifact.Findings {
 		row.Findings = append(row.Findings, f.ID+": "+f.Text)

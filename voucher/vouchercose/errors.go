@@ -41,7 +41,7 @@ var (
 	ErrSigner = errors.New("unusable signer")
 )
 
-// Errors about the signature. What wraps them wraps voucher.ErrSignature too.
+// Errors about the signature. What wraps them wraps voucher.ErrSigned too.
 var (
 	// ErrNoAlgorithm: no alg in the protected header.
 	ErrNoAlgorithm = cose.ErrNoAlgorithm
@@ -63,7 +63,7 @@ func envelopeError(err error) error {
 		ErrNoAlgorithm, ErrUnsupportedAlgorithm, ErrKey, ErrNoSignerCertificate, ErrAmbiguousSigner, ErrSignature,
 	} {
 		if errors.Is(err, sentinel) {
-			return fmt.Errorf("%w: %w", voucher.ErrSignature, err)
+			return fmt.Errorf("%w: %w", voucher.ErrSigned, err)
 		}
 	}
 	if errors.Is(err, cose.ErrTooManyCertificates) {

@@ -43,8 +43,8 @@ func TestPublishedArtifactsAreOpenedAndVerifiedOrRefusedAsTheirRowSays(t *testin
 			}
 		default:
 			count["signer unknown"]++ // neither good nor bad: nobody has its signer's certificate
-			if _, _, err := (vouchercose.Format{}).OpenVoucher(data); !errors.Is(err, voucher.ErrSignature) {
-				t.Errorf("%s: OpenVoucher() = %v, want %v", row.File, err, voucher.ErrSignature)
+			if _, _, err := (vouchercose.Format{}).OpenVoucher(data); !errors.Is(err, voucher.ErrSigned) {
+				t.Errorf("%s: OpenVoucher() = %v, want %v", row.File, err, voucher.ErrSigned)
 			}
 		}
 	}
