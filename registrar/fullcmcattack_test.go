@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -401,4 +402,23 @@ func TestSharedSecretsStaySecret(t *testing.T) {
 			t.Errorf("trail entry %d has a secret", e.Seq)
 		}
 	}
+}
+
+// FuzzFullCMC sends bytes to fullcmc without any credentials: there is a PKI
+// Response to whatever it is, and nothing is issued.
+func FuzzFullCMC(f *testing.F) {
+	h := newCMCHouse(f, nil)
+	ra, raKey := testpki.NewRoot(f, "nobody").Registrar(f, "RA"), testpki.NewKey(f)
+	own := h.full().own(1, "sensor-7", raKey)
+	f.Add(own.message())
+	f.Add(own.proving("sensor-7", "not the right secret").message())
+	f.Add(h.full().signed(ra.Certificate, ra.Key).nest(11, own.message()).with(cmc.BatchRequests{11}).message())
+	f.Add(h.full().signed(ra.Certificate, ra.Key).with(cmc.QueryPending("request:0")).message())
+	f.Add(h.full().signed(ra.Certificate, ra.Key).with(h.revocation(ra.Certificate, sensorSecret)).message())
+	f.Fuzz(func(t *testing.T, der []byte) {
+		h.t = t
+		if a := h.post(der, &est.Peer{Address: netip.MustParseAddrPort("192.0.2.1:4711")}, ""); a.simple || len(h.certificates("")) != 0 {
+			t.Errorf("status %d, and something was issued", a.status)
+		}
+	})
 }
