@@ -246,7 +246,7 @@ func TestBadRequestsAreRefusedBeforeTheBackendIsAsked(t *testing.T) {
 		{"trailing byte", "POST", requestVoucher, append(bytes.Clone(good), 0), []string{typeCMS}, 400, "voucher-request"},
 		{"changed", "POST", requestVoucher, flipped, []string{typeCMS}, 403, "voucher-signature"},
 		{"unsigned JSON", "POST", requestVoucher, []byte(`{"ietf-voucher-request:voucher":{}}`), []string{typeCMS}, 400, "voucher-request"},
-		{"a voucher of another kind", "POST", requestVoucher, payload(`{"ietf-voucher-request-prm:voucher":{}}`), []string{typeCMS}, 406, "voucher-container"},
+		{"a voucher of another kind", "POST", requestVoucher, payload(`{"ietf-delegated-voucher:voucher":{}}`), []string{typeCMS}, 406, "voucher-container"},
 		{"no serial-number", "POST", requestVoucher, container(`"nonce":"AAAAAAAAAAAAAAAAAAAAAA=="`), []string{typeCMS}, 400, "voucher-request"},
 		{"unknown leaf", "POST", requestVoucher, container(`"serial-number":"SN-1","color":"red"`), []string{typeCMS}, 400, "voucher-leaf"},
 		{"short nonce", "POST", requestVoucher, container(`"serial-number":"SN-1","nonce":"AAAA"`), []string{typeCMS}, 400, ""},
