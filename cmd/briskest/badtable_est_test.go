@@ -41,7 +41,7 @@ func (b *badBench) pathRequests() []badRequest {
 	}
 	return append(table,
 		badRequest{name: "label unknown", method: "GET", path: estRoot + "/nolabel/cacerts", status: 404, reason: "unknown-label"},
-		badRequest{name: "serverkeygen without a media type", method: "POST", path: estRoot + "/serverkeygen", status: 415, reason: "media-type"},
+		badRequest{name: "serverkeygen without a media type", method: "POST", path: estRoot + "/serverkeygen", body: []byte("x"), status: 415, reason: "media-type"},
 		badRequest{name: "serverkeygen GET", method: "GET", path: estRoot + "/serverkeygen", status: 405, reason: "method-not-allowed"},
 		badRequest{name: "serverkeygen/return without a media type", method: "POST", path: estRoot + "/serverkeygen/return", status: 415, reason: "media-type"},
 		badRequest{name: "fullcmc without its media type", method: "POST", path: estRoot + "/fullcmc", status: 415, reason: "media-type"},
