@@ -31,11 +31,13 @@ type voucherInspectCmd struct {
 // artifactRow is what the command prints about an artifact.
 type artifactRow struct {
 	Kind     string          `json:"kind"`
+	Type     string          `json:"media_type"`
 	Signer   string          `json:"signer"`
 	Issuer   string          `json:"signer_issuer"`
 	Serial   string          `json:"signer_serial"`
 	Inside   int             `json:"certificates_inside"`
 	Content  json.RawMessage `json:"content"`
+	Counter  []string        `json:"countersigners,omitempty"`
 	Findings []string        `json:"findings,omitempty"`
 	Trusted  string          `json:"trusted,omitempty"`
 }
@@ -105,9 +107,12 @@ func openArtifact(s streams, file string) (*voucher.Artifact, *artifactRow, erro
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	row := &artifactRow{
-		Kind: kind, Signer: artifact.Signer.Subject.String(), Issuer: artifact.Signer.Issuer.String(),
+		Kind: kind, Type: artifact.MediaType, Signer: artifact.Signer.Subject.String(), Issuer: artifact.Signer.Issuer.String(),
 		Serial: hex.EncodeToString(artifact.Signer.SerialNumber.Bytes()),
 		Inside: len(artifact.Certificates), Content: content,
+	}
+	for _, c := range artifact.Countersigners {
+		row.Counter = append(row.Counter, c.Subject.String())
 	}
 	for _, f := range artifact.Findings {
 		row.Findings = append(row.Findings, f.ID+": "+f.Text)
