@@ -1,6 +1,7 @@
 package bearer_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -271,13 +272,15 @@ type issuing struct {
 	keys   atomic.Pointer[[]byte]
 	uri    string // of the set; empty for its own
 	broken atomic.Bool
+	hook   func() // when the issuer is asked for anything
 }
 
 func newIssuing(t *testing.T, keys ...*key) *issuing {
 	t.Helper()
-	i := &issuing{}
+	i := &issuing{hook: func() {}}
 	i.use(keys...)
 	i.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i.hook()
 		switch {
 		case i.broken.Load():
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -314,6 +317,19 @@ func (i *issuing) verifier(t *testing.T) *bearer.Verifier {
 
 func (i *issuing) token(k *key) est.Secret {
 	return k.token(k.header(), fmt.Sprintf(`{"iss":%q,"aud":"registrar","sub":"a","exp":%d}`, i.URL, now.Unix()+7200))
+}
+
+// A stranger who hangs up in time, again and again, does not keep the issuer's keys from those who have tokens.
+func TestWhoHangsUpDoesNotEndTheFetchingOfKeys(t *testing.T) {
+	ec := ecKey(t, "ec")
+	i := newIssuing(t, ec)
+	v := i.verifier(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	i.hook = cancel
+	_, _ = v.Verify(ctx, i.token(ecKey(t, "ec")), now)
+	if _, err := v.Verify(t.Context(), i.token(ec), now.Add(time.Second)); err != nil {
+		t.Errorf("a good token after somebody hung up: %v", err)
+	}
 }
 
 // The issuer is asked when its keys are needed, and not for every token.

@@ -120,13 +120,14 @@ func (k *keys) unknown(kid string) bool {
 	return true
 }
 
-// refresh fetches the set, unless that was tried less than pause ago.
+// refresh fetches the set, unless that was tried less than pause ago. It is for
+// all who ask: that the one whose token began it hangs up does not end it.
 func (k *keys) refresh(ctx context.Context, at time.Time, pause time.Duration) {
 	if since := at.Sub(k.tried); !k.tried.IsZero() && since >= 0 && since < pause {
 		return
 	}
 	k.tried = at
-	set, err := k.fetch(ctx)
+	set, err := k.fetch(context.WithoutCancel(ctx))
 	if k.failure = err; err == nil {
 		k.set, k.fetched = set, at
 	}
