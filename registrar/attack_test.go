@@ -120,3 +120,63 @@ func TestACodeThatNobodyLooksAtIsRefusedOnEveryRoad(t *testing.T) {
 		t.Error("a shared secret with a wrong code got a certificate")
 	}
 }
+
+// Promise 4 of the design: a peer that is known is named on the trail when it is refused, by CMC too.
+func TestARefusalOfAKnownPeerByCMCIsOnTheTrail(t *testing.T) {
+	h := newCMCHouse(t, nil)
+	one, oneKey := h.enrolled("sensor-1")
+	two, _ := h.enrolled("sensor-2")
+	f := h.full().signed(one, oneKey)
+	f.renewal(1, one, nil)
+	f.proving("sensor-7", "a secret that is wrong").send().says(registrar.ReasonCMCSecret, cmc.FailBadIdentity, 1)
+	if n := len(h.entries(registrar.KindRefused)); n != 1 {
+		t.Errorf("%d refusals on the trail of a signer with a wrong identity proof", n)
+	}
+	f = h.full().signed(one, oneKey).tls(two)
+	f.renewal(1, one, nil)
+	f.send().says(registrar.ReasonCMCIdentity, cmc.FailBadIdentity, 1)
+	if n := len(h.entries(registrar.KindRefused)); n != 2 {
+		t.Errorf("%d refusals on the trail, that of a connection with another's message among them", n-1)
+	}
+}
+
+// R18: an RA's orders about requests are bounded in all, and not by how many there are in one control only.
+func TestAnRAsOrdersAreBounded(t *testing.T) {
+	h := newCMCHouse(t, nil)
+	ra, raKey := h.raCertificate()
+	inner := h.full()
+	inner.data.Requests = []cmc.Request{crmf(t, 1, "sensor-1", testpki.NewKey(t), nil, false)}
+	key := testpki.NewKey(t)
+	f := h.full().signed(ra, raKey).nest(11, inner.signed(selfSigned(t, key), key).message())
+	ids := make([]cmc.BodyPartID, cmc.MaxReferences)
+	for i := range ids {
+		ids[i] = 1
+	}
+	for range 8 {
+		f.with(&cmc.AddExtensions{PKIData: 11, Requests: ids, Extensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 14}, Value: []byte{4, 0}}}})
+	}
+	if a := f.send(); a.refusal == nil || a.refusal.Reason != registrar.ReasonCMCTooMany {
+		t.Errorf("2048 orders: %d %v", a.status, a.refusal)
+	}
+}
+
+// R18: each passphrase of a message is a guess, and each counts.
+func TestAPassphraseUsesTheAddressesBudget(t *testing.T) {
+	h := newCMCHouse(t, func(h *house) { h.settings.Limits.EnrollmentsPerAddress = 5 })
+	h.full().own(1, "sensor-7", testpki.NewKey(t)).proving("sensor-7", sensorSecret).send().granted(1)
+	var cert *x509.Certificate
+	for _, row := range h.certificates(registrar.Issued) {
+		c, err := x509.ParseCertificate(row.Raw)
+		check(t, err)
+		cert = c
+	}
+	f := h.full()
+	for range 8 {
+		f.with(h.revocation(cert, "sixteen chars no"))
+	}
+	key := testpki.NewKey(t)
+	f.signed(selfSigned(t, key), key).with(h.revocation(cert, sensorSecret)).send()
+	if len(h.certificates(registrar.Revoked)) != 0 {
+		t.Error("the ninth passphrase of a message was looked at, with a budget of five")
+	}
+}

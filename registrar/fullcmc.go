@@ -13,6 +13,7 @@ const (
 	maxCMCRequests = 64 // certification requests
 	maxCMCMessages = 64 // messages, each with a signature of its own
 	maxCMCControls = 256
+	maxCMCOrders   = 1024 // of RAs about requests
 )
 
 // FullCMC implements est.FullCMCer (RFC 7030, Section 4.3; RFC 5272). Parsed,
@@ -62,6 +63,7 @@ type cmcExchange struct {
 	relayed  bool // an RA's connection brings what somebody else has signed
 	requests int  // certification requests, in all messages
 	messages int
+	ordered  int
 	decided  int // certification requests
 }
 

@@ -39,7 +39,10 @@ func (x *cmcExchange) identify(ctx context.Context, m *cmcMessage) {
 	}
 	secret, d := x.proveIdentity(m)
 	if d != nil {
-		m.denied = d
+		if m.denied = d; m.owned() { // it is refused as the known peer that it is
+			own := *m.own.c
+			m.c = &own
+		}
 		return
 	}
 	switch {
@@ -71,7 +74,7 @@ func (x *cmcExchange) identifySigner(ctx context.Context, m *cmcMessage, peer *e
 	if m.parent == nil && len(peer.Certificates) > 0 {
 		if peer.Certificates[0].Equal(cert) {
 			m.c.Replayable = false
-		} else if m.denied = x.brings(ctx, peer); m.denied != nil {
+		} else if m.denied = x.brings(ctx, m, peer); m.denied != nil {
 			return
 		}
 	}
@@ -88,8 +91,8 @@ func (x *cmcExchange) identifySigner(ctx context.Context, m *cmcMessage, peer *e
 
 // brings refuses a connection whose certificate is not that of the signer,
 // unless it is an RA's that passes on what others have signed (RFC 7030,
-// Section 3.7).
-func (x *cmcExchange) brings(ctx context.Context, peer *est.Peer) *Decision {
+// Section 3.7). Refused is who made the connection.
+func (x *cmcExchange) brings(ctx context.Context, m *cmcMessage, peer *est.Peer) *Decision {
 	c := *x.base
 	c.Operation = OpEnroll
 	if d := x.s.identifyCertificate(ctx, x.v, &c, peer); d != nil || c.Identity.Kind != RA || !c.Label.RA {
@@ -97,6 +100,7 @@ func (x *cmcExchange) brings(ctx context.Context, peer *est.Peer) *Decision {
 		if d != nil {
 			refusal.Err = d.Err
 		}
+		m.c = &c
 		return refusal
 	}
 	x.relayed = true

@@ -24,6 +24,9 @@ type changes struct {
 func (x *cmcExchange) orders(m *cmcMessage) *refused {
 	for i := range m.fromRA {
 		control := &m.fromRA[i]
+		if x.ordered += len(concerned(control)); x.ordered > maxCMCOrders {
+			return refuseParts(deny(ReasonCMCTooMany, "cmc-limits"), control.ID)
+		}
 		var f *refused
 		switch value := control.Value.(type) {
 		case *cmc.LRAPOPWitness:
@@ -44,6 +47,20 @@ func (x *cmcExchange) orders(m *cmcMessage) *refused {
 		}
 	}
 	return nil
+}
+
+// concerned are the requests that an RA's control is about.
+func concerned(control *cmc.Control) []cmc.BodyPartID {
+	switch value := control.Value.(type) {
+	case *cmc.LRAPOPWitness:
+		return value.Requests
+	case *cmc.AddExtensions:
+		return value.Requests
+	case *cmc.ModCertTemplate:
+		return value.Requests
+	default:
+		return nil
+	}
 }
 
 // order does something to requests of m or of a message nested in it. What is

@@ -17,6 +17,14 @@ import (
 // secret that the certificate was issued for. What proves it names the
 // certificate, or is bound to it on record.
 func (x *cmcExchange) revoke(ctx context.Context, m *cmcMessage, id cmc.BodyPartID, r *cmc.RevokeRequest) {
+	if len(r.Passphrase) > 0 { // each may be a guess
+		if x.decided++; x.decided > 1 { // the message as a whole counted as the first
+			if d := x.s.addressBudget(x.v, m.c, true); d != nil {
+				x.refuse(ctx, m, m.c, refuseParts(d, id))
+				return
+			}
+		}
+	}
 	row, c, d := x.revocable(ctx, m, r)
 	if d == nil && row.Status != Revoked {
 		_, err := x.s.Revoke(ctx, &RevokeRequest{Domain: x.v.Domain, Actor: "cmc " + c.Identity.Credential, Serial: row.Serial, Reason: r.Reason})
