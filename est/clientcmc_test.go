@@ -135,7 +135,8 @@ func TestAClientTakesPublishedAnchorsFromWhoMayPublishThem(t *testing.T) {
 	}
 }
 
-// RFC 7030, Section 4.3.2: refusals, what waits, and a server without the operation.
+// RFC 7030, Section 4.3.2: refusals, what waits, and a server without the
+// operation (EST-7030-4.3.2-05).
 func TestAClientTellsRefusalsApart(t *testing.T) {
 	b, s := newCMCServer(t)
 	reply := func(status int, info *cmc.StatusInfo) {

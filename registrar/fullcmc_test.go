@@ -95,6 +95,15 @@ func TestASigningCertificateRenewsItself(t *testing.T) {
 	}
 }
 
+// EST-5272-3.2.1.2-01: a subject may be empty, and is refused as a bad request
+// where the profile wants one; the key is always there.
+func TestAnEmptySubjectIsDecidedByTheProfile(t *testing.T) {
+	h := newCMCHouse(t, nil)
+	f := h.full()
+	f.own(1, "", testpki.NewKey(t)).basic(group).send().refused(registrar.ReasonNamesRefused, cmc.FailBadRequest, 1)
+	h.none()
+}
+
 // EST-5272-6.3.3-01: the names are those of the certificate that signs, but for an RA.
 func TestASigningCertificateGetsItsOwnNamesOnly(t *testing.T) {
 	h := newCMCHouse(t, nil)
