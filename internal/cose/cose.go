@@ -48,6 +48,9 @@ func Parse(data []byte, limit int) (*Message, error) {
 	if len(data) > limit {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), limit)
 	}
+	if len(data) > 0 && data[0] != 0xc0|tagSign1 {
+		return nil, fmt.Errorf("%w: a COSE_Sign1 begins with tag %d", ErrTag, tagSign1)
+	}
 	// Tags are looked for in the headers alone: of a payload that is no byte string nothing else is to be said.
 	if err := (&scanner{data: data, anyTag: true}).whole(); err != nil {
 		return nil, err
@@ -77,9 +80,6 @@ func Parse(data []byte, limit int) (*Message, error) {
 
 // envelope checks the outer form for itself: go-cose's errors do not tell these apart.
 func (m *Message) envelope(data []byte) error {
-	if data[0] != 0xc0|tagSign1 {
-		return fmt.Errorf("%w: a COSE_Sign1 has tag %d", ErrTag, tagSign1)
-	}
 	s := &scanner{data: data[1:], anyTag: true}
 	if major, n, err := s.head(); err != nil || major != majorArray || n != 4 {
 		return fmt.Errorf("%w: an array of four was expected", ErrSyntax)
