@@ -128,7 +128,7 @@ func badBodies(t *testing.T) []badRequest {
 	}
 }
 
-// EST-7030-3.2.1-01, EST-7030-3.2.4-01, EST-7030-4.2.3-05, EST-7030-4.2.3-07, EST-8951-3.1-04, EST-9110-15.5.6-01, R17.
+// EST-7030-3.2.1-01, EST-7030-3.2.4-01, EST-7030-4.2.3-05, EST-7030-4.2.3-07, EST-8951-3.1-04, EST-9110-15.5.6-01, R2 (every path, method and media type), R17.
 func TestEveryBadRequestGetsItsStatusAndReasonAndNothingIsIssued(t *testing.T) {
 	s := newSite(t)
 	s.Labels = []string{"ca1"}
