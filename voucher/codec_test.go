@@ -419,6 +419,8 @@ func TestMarshalVoucherWritesUTCWholeSecondsInItsContainer(t *testing.T) {
 	}
 }
 
+// BRSKI-8366BIS-8.4-03: last-renewal-date only together with expires-on.
+// BRSKI-8366BIS-8.4-04: est-domain and additional-configuration-url are URIs.
 func TestMarshalVoucherRefusesWhatRFC8366Forbids(t *testing.T) {
 	for _, c := range []struct {
 		name, leaf string
@@ -440,6 +442,7 @@ func TestMarshalVoucherRefusesWhatRFC8366Forbids(t *testing.T) {
 		{"serial-number not UTF-8", "serial-number", func(v *voucher.Voucher) { v.SerialNumber = "\xff" }, voucher.ErrLeafValue},
 		{"year 10000", "created-on", func(v *voucher.Voucher) { v.CreatedOn = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, voucher.ErrDate},
 		{"bad URI", "est-domain", func(v *voucher.Voucher) { v.ESTDomain = "est" }, voucher.ErrLeafValue},
+		{"bad configuration URI", "additional-configuration-url", func(v *voucher.Voucher) { v.AdditionalConfigurationURL = "/x" }, voucher.ErrLeafValue},
 		{"bad extension", "extension:", func(v *voucher.Voucher) {
 			v.Extensions = map[string]json.RawMessage{"extension:": nil}
 		}, voucher.ErrLeafValue},

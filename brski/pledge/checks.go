@@ -126,7 +126,13 @@ func (r *run) checkFreshness(v *voucher.Voucher, artifact *voucher.Artifact, at 
 
 // pinned returns the certificate that v pins. A voucher that pins something
 // else is one for other protocols; that is no error of form (RFC 8995, Section 5.6.1).
+//
+// One that delegates means more than its pin says; a device that does not know
+// what (draft-ietf-anima-voucher-delegation-02, Section 5) leaves it alone.
 func pinned(v *voucher.Voucher) (*x509.Certificate, *Error) {
+	if v.Delegation != nil {
+		return nil, untrusted(ReasonVoucherNoPin, section561, "the voucher delegates to somebody else, which this device does not follow", nil)
+	}
 	if len(v.PinnedDomainCert) == 0 {
 		return nil, untrusted(ReasonVoucherNoPin, section561, "the voucher has no pinned-domain-cert", nil)
 	}

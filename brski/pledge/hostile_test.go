@@ -72,6 +72,9 @@ func TestVoucherThatDoesNotHoldIsRefused(t *testing.T) {
 		"key pin only": {change(func(v *voucher.Voucher) {
 			v.PinnedDomainCert, v.PinnedDomainPubkSHA256 = nil, bytes.Repeat([]byte{1}, 32)
 		}), pledge.ReasonVoucherNoPin},
+		"delegated": {change(func(v *voucher.Voucher) {
+			v.Delegation = &voucher.Delegation{Enabled: true, Countdown: 1}
+		}), pledge.ReasonVoucherNoPin},
 		"another domain's pin": {func(t testing.TB, w *brskitest.World) {
 			other := testpki.NewRoot(t, "Domain Root") // the same name
 			w.MASA.Change(func(v *voucher.Voucher) { v.PinnedDomainCert = other.Certificate.Raw })

@@ -25,6 +25,7 @@ var withoutSerialNumber = []string{
 	"minerva/chariwt--voucher_request-bt01.cms.der",
 }
 
+// BRSKI-8366BIS-7.1-05: those of version 1 among them.
 // Every published artifact opens and verifies, and what is wrong is refused.
 func TestPublishedArtifactsAreOpenedAndVerifiedOrRefusedAsTheirRowSays(t *testing.T) {
 	count := make(map[string]int)

@@ -79,6 +79,7 @@ func putTogether(t testing.TB, info *contentInfo) []byte {
 	return der
 }
 
+// BRSKI-8366BIS-7.1-01, BRSKI-8366BIS-7.1-02: version 3, in DER, id-ct-animaJSONVoucher, content-type and message-digest signed.
 // rfc8366bis, Section 7.1.
 func TestSignedVoucherIsVersion3WithTheVoucherContentTypeAndSignedAttributes(t *testing.T) {
 	der, s := sign(t)
@@ -196,6 +197,7 @@ func findingIDs(a *voucher.Artifact) []string {
 	return ids
 }
 
+// BRSKI-8366BIS-7.1-03, BRSKI-8366BIS-7.1-04: without signed attributes it is refused, as voucher and as request.
 // Each way in which the envelope is wrong is its own error.
 func TestOpenRefusesEnvelopesByName(t *testing.T) {
 	der, s := sign(t)
