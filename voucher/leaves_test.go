@@ -2,6 +2,7 @@ package voucher_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"maps"
 	"reflect"
@@ -189,5 +190,21 @@ func TestHashesOfKeysHave32Bytes(t *testing.T) {
 	}
 	if _, err := voucher.MarshalVoucher(v); !isLeaf(err, "pinned-domain-pubk-sha256", voucher.ErrLeafValue) {
 		t.Errorf("MarshalVoucher(33 bytes) = %v, want it refused", err)
+	}
+}
+
+// BRSKI-8366BIS-8.6-01: an extension is listed by its name, and its data is under "extension:NAME" in JSON.
+func TestAnExtensionIsListedAndItsDataStandsUnderItsName(t *testing.T) {
+	r := &voucher.Request{SerialNumber: "PEER-0001", Extensions: map[string]json.RawMessage{
+		"extension:example-module": json.RawMessage(`{"a":[1]}`), "extension:bare": nil,
+	}}
+	const want = `{"ietf-voucher-request:voucher":{"serial-number":"PEER-0001","extensions":["bare","example-module"],"extension:example-module":{"a":[1]}}}`
+	text, err := voucher.MarshalRequest(r)
+	if err != nil || string(text) != want {
+		t.Errorf("MarshalRequest() = %s, %v; want %s", text, err, want)
+	}
+	got, findings, err := voucher.ParseRequest([]byte(want), voucher.StrictRFC8366)
+	if err != nil || len(findings) > 0 || !reflect.DeepEqual(got, r) {
+		t.Errorf("ParseRequest() = %+v, %v, %v; want %+v", got, findings, err, r)
 	}
 }

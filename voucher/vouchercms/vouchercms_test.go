@@ -107,6 +107,28 @@ func TestSignedVoucherIsVersion3WithTheVoucherContentTypeAndSignedAttributes(t *
 	}
 }
 
+// BRSKI-8366BIS-7.1-06: a registrar's request is SignedData version 3 in DER with one signer, the voucher content type and signed attributes.
+func TestSignedRequestIsVersion3WithTheVoucherContentTypeAndSignedAttributes(t *testing.T) {
+	_, s := vouchertest.NewSigner(t, "registrar")
+	r := vouchertest.Request(t)
+	r.ProximityRegistrarCert, r.PriorSignedVoucherRequest = nil, []byte("the pledge's")
+	der, err := vouchercms.Format{}.SignRequest(t.Context(), r, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := putTogether(t, takeApart(t, der)); !bytes.Equal(again, der) {
+		t.Error("what we sign differs from its DER")
+	}
+	sd, err := cms.ParseSignedData(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 40}
+	if sd.Version != 3 || !sd.ContentType.Equal(want) || len(sd.Signers) != 1 || !sd.Signers[0].HasSignedAttributes {
+		t.Errorf("version %d, content type %v, %d signers", sd.Version, sd.ContentType, len(sd.Signers))
+	}
+}
+
 func TestSigningTimeIsCreatedOnAndAbsentWithoutIt(t *testing.T) {
 	der, s := sign(t)
 	v, a, err := vouchercms.Format{}.OpenVoucher(der)
