@@ -180,3 +180,44 @@ func TestAPassphraseUsesTheAddressesBudget(t *testing.T) {
 		t.Error("the ninth passphrase of a message was looked at, with a budget of five")
 	}
 }
+
+// An approval of a generated key is for one: after its revocation the next one waits anew.
+func TestAnApprovalOfAGeneratedKeyIsForOneKey(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Labels[""].Approval = true })
+	ask := h.as(h.serve(), alone)
+	if _, err := ask.ServerKeyGen(t.Context(), named(alone)); err == nil {
+		t.Fatal("a key before the approval")
+	}
+	rows, err := h.service.ListPending(t.Context(), "", registrar.StateWaiting, 0)
+	check(t, err)
+	_, err = h.service.Approve(t.Context(), &registrar.Verdicting{Actor: "test", ID: rows[0].ID})
+	check(t, err)
+	k, err := ask.ServerKeyGen(t.Context(), named(alone))
+	check(t, err)
+	_, err = h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: k.Certificate.SerialNumber.Bytes()})
+	check(t, err)
+	if _, err := ask.ServerKeyGen(t.Context(), named(alone)); err == nil {
+		t.Error("another key for the approval of the first one")
+	}
+}
+
+// R19: what is a password is none the less because it has the form of a code.
+func TestAPasswordInTheFormOfACodeIsNoGuess(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Labels[""].Codes = true })
+	const form = "ABCDEFGHJKMNPQRSTVWX"
+	h.passwords["line"] = h.credential("line", true, form)
+	for i := range 12 {
+		if _, err := h.enroll("sensor-" + string(rune('a'+i))).basic("line").send(); err != nil {
+			t.Fatalf("enrollment %d with a right password: %v", i+1, err)
+		}
+	}
+	// Wrong ones are guesses, however they are looked at.
+	r := h.enroll("sensor-z").basic("line")
+	r.peer.Secret = "ABCDEFGHJKMNPQRSTVWY"
+	for range 10 {
+		r.refusedAs(registrar.ReasonBadCredentials, 401)
+	}
+	if _, err := r.send(); err == nil {
+		t.Error("a wrong password")
+	}
+}

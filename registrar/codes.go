@@ -112,6 +112,15 @@ func (s *Service) ListCodes(ctx context.Context, domain, after string, limit int
 // identifyCode verifies a code for the serial number. What it may be spent for
 // is decided when key and names are known.
 func (s *Service) identifyCode(ctx context.Context, v *version, c *Case, serial string, secret est.Secret) (*Identity, *Decision) {
+	i, d := s.findCode(ctx, v, c, serial, secret)
+	if d != nil && d.Reason == ReasonBadCredentials {
+		s.guesses.failed(c, serial)
+	}
+	return i, d
+}
+
+// findCode is identifyCode, but a wrong code is not yet a guess.
+func (s *Service) findCode(ctx context.Context, v *version, c *Case, serial string, secret est.Secret) (*Identity, *Decision) {
 	const rule = "code"
 	if serial == "" || len(serial) > maxUser || len(secret) > maxSecret {
 		return nil, deny(ReasonBadCredentials, rule)
@@ -130,7 +139,6 @@ func (s *Service) identifyCode(ctx context.Context, v *version, c *Case, serial 
 	given := codeDigest(serial, secret)
 	switch right := subtle.ConstantTimeCompare(given, want) == 1; {
 	case !right || k == nil:
-		s.guesses.failed(c, serial)
 		return nil, deny(ReasonBadCredentials, rule)
 	case k.Revoked:
 		return nil, deny(ReasonCodeRevoked, rule)
@@ -258,6 +266,9 @@ func (g *guesses) admit(c *Case, serial string) *Decision {
 }
 
 func (g *guesses) failed(c *Case, serial string) {
+	if serial == "" || len(serial) > maxUser {
+		return // no serial number has a code like that, and nothing that long is remembered
+	}
 	each, address, of := g.keys(c, serial)
 	g.each.use(each, c.At)
 	g.address.use(address, c.At)

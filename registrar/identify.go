@@ -97,12 +97,18 @@ func (s *Service) identifyHTTP(ctx context.Context, v *version, c *Case, p *est.
 }
 
 // identifyBasic verifies Basic credentials: a code, where the label takes them
-// and the password is that of the serial number, else a credential on record.
+// and the password is that of the serial number, else a credential on record. Only
+// what is neither is a wrong code, and only where nothing but codes is taken does
+// their budget keep a password from being looked at.
 func (s *Service) identifyBasic(ctx context.Context, v *version, c *Case, p *est.Peer) (*Identity, *Decision) {
 	var code *Decision
 	if c.Label.Codes && (!c.Label.Basic || looksLikeCode(p.Secret)) {
-		i, d := s.identifyCode(ctx, v, c, p.User, p.Secret)
-		if d == nil || !c.Label.Basic || d.Reason != ReasonBadCredentials {
+		i, d := s.findCode(ctx, v, c, p.User, p.Secret)
+		switch wrong := d != nil && d.Reason == ReasonBadCredentials; {
+		case wrong && !c.Label.Basic:
+			s.guesses.failed(c, p.User)
+			return nil, d
+		case !wrong && (d == nil || !c.Label.Basic || d.Reason != ReasonGuesses):
 			return i, d
 		}
 		code = d
@@ -110,6 +116,9 @@ func (s *Service) identifyBasic(ctx context.Context, v *version, c *Case, p *est
 	k, d := s.checkCredentials(ctx, v, p)
 	if d != nil {
 		if code != nil && d.Reason == ReasonBadCredentials {
+			if code.Reason == ReasonBadCredentials {
+				s.guesses.failed(c, p.User)
+			}
 			return nil, code
 		}
 		return nil, d

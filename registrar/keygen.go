@@ -45,7 +45,7 @@ type Generation struct {
 	Repeatable []*Certificate
 
 	request    *est.KeyRequest
-	mark       string // the device's newest certificate: an approval is for the next one
+	mark       string // the newest certificate that the device ever had: an approval is for the next one
 	protection *est.KeyProtection
 	key        crypto.Signer
 }
@@ -218,11 +218,11 @@ func (c *Case) loadRepeatable() {
 	g.Repeatable, g.mark = nil, ""
 	var newest *Certificate
 	for _, held := range c.Held {
+		if held.Raw != nil && (newest == nil || held.IssuedAt.After(newest.IssuedAt)) {
+			newest = held
+		}
 		if held.Status != Issued {
 			continue
-		}
-		if newest == nil || held.IssuedAt.After(newest.IssuedAt) {
-			newest = held
 		}
 		if age := c.At.Sub(held.IssuedAt); held.Operation == OpKeyGen && held.Credential == c.Identity.Credential &&
 			held.NamesHash == c.NamesHash && age <= lostAnswer {

@@ -99,8 +99,8 @@ func (s *Service) loadCertificates(ctx context.Context, v *version, c *Case) err
 	if err != nil || rules.AllowSameNameOtherKey && rules.MaxRenewals == 0 && c.Generate == nil {
 		return err
 	}
-	var status CertificateStatus // replaced ones count only where renewals are counted
-	if rules.MaxRenewals == 0 {
+	var status CertificateStatus // replaced ones count only where renewals, or generated keys, are counted
+	if rules.MaxRenewals == 0 && c.Generate == nil {
 		status = Issued
 	}
 	c.Held, err = s.heldBy(ctx, v, c.Device.ID, status)
