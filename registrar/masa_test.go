@@ -20,6 +20,7 @@ import (
 // 8995, Section 5.5 asks. It can be told to fail or to lie.
 type fakeMASA struct {
 	house  *house
+	format voucher.Format // nil for CMS
 	signer *testpki.Identity
 
 	mu       sync.Mutex
@@ -63,7 +64,10 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 	if m.fail != nil {
 		return nil, m.fail
 	}
-	format := vouchercms.Format{}
+	format := m.format
+	if format == nil {
+		format = vouchercms.Format{}
+	}
 	q, a, err := format.OpenRequest(r.Raw)
 	if err != nil {
 		return nil, &est.Error{Status: 400, Reason: "voucher-request", Message: err.Error()}
@@ -71,7 +75,7 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 	if len(q.ProximityRegistrarCert) > 0 || len(q.IDevIDIssuer) == 0 {
 		m.house.t.Errorf("the registrar's request has proximity-registrar-cert or no idevid-issuer (RFC 8995, Section 5.5)")
 	}
-	prior, _, err := format.OpenRequest(q.PriorSignedVoucherRequest)
+	prior, _, err := voucher.WithKnown(format, a.Certificates).OpenRequest(q.PriorSignedVoucherRequest)
 	if err != nil || prior.Nonce != q.Nonce || prior.SerialNumber != q.SerialNumber {
 		m.house.t.Errorf("the registrar's request does not carry the pledge's whole: %v", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -278,7 +279,20 @@ func (v *version) signRequest(ctx context.Context, c *Case, r *brski.VoucherRequ
 	return r.Format.SignRequest(ctx, &voucher.Request{
 		Assertion: r.Request.Assertion, CreatedOn: c.At.UTC(), SerialNumber: c.SerialNumber, IDevIDIssuer: issuer,
 		Nonce: r.Request.Nonce, PriorSignedVoucherRequest: r.Artifact.Raw,
-	}, v.Signer)
+	}, v.signerFor(r))
+}
+
+// signerFor adds the certificates of the connection, the IDevID first, to the
+// registrar's own when the pledge's request has none inside: the MASA has no
+// other way to them (draft-ietf-anima-constrained-voucher, Section 9.2.1).
+func (v *version) signerFor(r *brski.VoucherRequest) *voucher.Signer {
+	if len(r.Artifact.Certificates) > 0 {
+		return v.Signer
+	}
+	signer := *v.Signer
+	room := max(0, voucher.MaxCertificates-1-len(signer.Chain))
+	signer.Chain = slices.Concat(signer.Chain, r.Peer.Certificates[:min(room, len(r.Peer.Certificates))])
+	return &signer
 }
 
 // masaURL is where the MASA of a device is (RFC 8995, Section 5.4).

@@ -224,7 +224,7 @@ func thirdPartyRules() []Rule {
 		},
 		{
 			ID:   "cbor-is-behind-cose",
-			Why:  "internal/cose is the one door to CBOR and COSE, so that everything from a peer passes its limits (docs/decisions/0009-cose.md)",
+			Why:  "internal/cose is the one door to CBOR and COSE, so that everything from a peer passes its limits (docs/decisions/0010-cose.md)",
 			From: []string{"./..."}, Except: []string{"./internal/cose"},
 			Deny: []string{"github.com/fxamacker/cbor/...", "github.com/veraison/go-cose/..."},
 		},

@@ -19,12 +19,13 @@ type SignRequest struct {
 	Key         crypto.Signer
 	Certificate *x509.Certificate   // of Key
 	Chain       []*x509.Certificate // further certificates to put inside
+	Bare        bool                // put none inside
 }
 
 // Sign returns a tagged COSE_Sign1, encoded deterministically, with the
 // algorithm of the key (RFC 9053, Section 2; RFC 8230, Section 2 for RSA) in
 // the protected header and the certificates, the signer's first, as x5bag in
-// the unprotected one. Keys: P-256, P-384, P-521, Ed25519, RSA of 2048 to 8192
+// the unprotected one, unless Bare. Keys: P-256, P-384, P-521, Ed25519, RSA of 2048 to 8192
 // bits. Errors wrap [ErrSigner] when the request cannot be signed.
 func Sign(r *SignRequest) ([]byte, error) {
 	if r.Key == nil || r.Certificate == nil {
@@ -48,7 +49,9 @@ func Sign(r *SignRequest) ([]byte, error) {
 	m := gocose.NewSign1Message()
 	m.Payload = r.Payload
 	m.Headers.Protected.SetAlgorithm(alg)
-	m.Headers.Unprotected[labelX5Bag] = bag(r)
+	if !r.Bare {
+		m.Headers.Unprotected[labelX5Bag] = bag(r)
+	}
 	if err := m.Sign(rand.Reader, nil, signer); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,9 @@ type Format struct {
 	// as draft-ietf-anima-constrained-voucher, Section 9.2.2 has pledges do.
 	// They are asked when no certificate inside is the signer's.
 	Known []*x509.Certificate
+	// Bare leaves the certificates out of what is signed, for a constrained
+	// pledge whose registrar has its certificate from the connection (the same Section).
+	Bare bool
 	// ExtensionSIDs gives the SIDs of extension modules by their names, to be
 	// the keys of their data (rfc8366bis, Section 8.6). An extension that is
 	// not here is written by name; of one that is read, the SID in decimal is
@@ -153,7 +156,7 @@ func (f Format) SignPayload(ctx context.Context, payload []byte, s *voucher.Sign
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("signing an artifact: %w", err)
 	}
-	data, err := cose.Sign(&cose.SignRequest{Payload: payload, Key: s.Key, Certificate: s.Certificate, Chain: s.Chain})
+	data, err := cose.Sign(&cose.SignRequest{Payload: payload, Key: s.Key, Certificate: s.Certificate, Chain: s.Chain, Bare: f.Bare})
 	if errors.Is(err, cose.ErrSigner) {
 		return nil, fmt.Errorf("signing an artifact: %w: %w", ErrSigner, err)
 	}
