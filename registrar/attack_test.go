@@ -1,6 +1,7 @@
 package registrar_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -219,5 +220,39 @@ func TestAPasswordInTheFormOfACodeIsNoGuess(t *testing.T) {
 	}
 	if _, err := r.send(); err == nil {
 		t.Error("a wrong password")
+	}
+}
+
+// R13, R14: a serial number in a HardwareModuleName (RFC 4108, Section 5) is a name like any other.
+func TestAHardwareModuleOfAnotherDeviceIsAForeignName(t *testing.T) {
+	hwType := asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}
+	h := newHouse(t, func(h *house) {
+		h.reprofile(func(d *profile.Document) {
+			d.SAN.HardwareModule = &profile.HardwareModuleRule{Request: true, Types: []string{hwType.String()}}
+		})
+	})
+	ask := func(serial string) *request {
+		name, err := profile.HardwareModuleName(hwType, []byte(serial))
+		check(t, err)
+		r := h.enroll(alone).basic(alone)
+		san := marshal(t, asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: name})
+		r.csr.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: san}}
+		return r
+	}
+	ask("dev-2").refusedAs(registrar.ReasonForeignName, 403)
+	if cert := ask(alone).mustSend(); !bytes.Contains(sanOf(cert)[0].Value, []byte(alone)) {
+		t.Error("the certificate lacks the serial number of the module")
+	}
+}
+
+// A name that the profile gives by itself does not stand in the way of a change of the others.
+func TestANameChangeKeepsWhatTheProfileGives(t *testing.T) {
+	h := newHouse(t, changing(func(d *profile.Document) {
+		d.SAN.HardwareModule = &profile.HardwareModuleRule{Types: []string{"1.3.6.1.4.1.99999.1"}, Serial: "module of {serial_number}"}
+	}))
+	r := h.enroll(alone).basic(alone).dns(alone + ".old.example")
+	cert := r.mustSend()
+	if _, err := h.rename(cert, &pkix.Name{CommonName: alone}); err != nil {
+		t.Errorf("without a name that it had: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ func newNames(c *registrar.Case) *registrar.Decision {
 		return denyText(registrar.ReasonNameTaken, "a name that the renewal asks for is another device's")
 	case c.Label.AllowForeignNames:
 		return nil
-	case c.Device.Manufacturer != "" && !registrar.OwnNames(c.Device.SerialNumber, c.Subject, &c.Names),
+	case c.Device.Manufacturer != "" && !(registrar.OwnNames(c.Device.SerialNumber, c.Subject, &c.Names) && ownModule(c, c.Device.SerialNumber)),
 		c.Device.Manufacturer == "" && !namesDevice(c):
 		return denyText(registrar.ReasonForeignName, "the new names must name the device as the record does: "+c.Device.SerialNumber)
 	}
@@ -31,6 +31,8 @@ func namesDevice(c *registrar.Case) bool {
 	if registrar.EnrolledName(c.Subject, &c.Names) != name {
 		return false
 	}
-	subject, names, n := registrar.NamesAdded(c.Identity.Certificate, c.Subject, &c.Names)
-	return n == 0 || registrar.OwnNames(name, subject, names)
+	others := c.Names
+	others.Other = nil // what the profile gives by itself is among them; see ownModule
+	subject, names, n := registrar.NamesAdded(c.Identity.Certificate, c.Subject, &others)
+	return (n == 0 || registrar.OwnNames(name, subject, names)) && ownModule(c, name)
 }

@@ -181,7 +181,7 @@ func ownNames(c *registrar.Case) *registrar.Decision {
 	free := c.Label.AllowForeignNames
 	switch c.Identity.Kind {
 	case registrar.IDevID:
-		if !free && !registrar.OwnNames(c.SerialNumber, c.Subject, &c.Names) {
+		if !free && !(registrar.OwnNames(c.SerialNumber, c.Subject, &c.Names) && ownModule(c, c.SerialNumber)) {
 			return denyText(registrar.ReasonForeignName, "the names in the request must be the serial number of the device's certificate")
 		}
 	case registrar.Basic, registrar.SharedSecret, registrar.Digest, registrar.Bearer, registrar.OneTimeCode:
@@ -207,7 +207,7 @@ func ownNames(c *registrar.Case) *registrar.Decision {
 func namedOnly(c *registrar.Case, i *registrar.Identity) *registrar.Decision {
 	name, only := i.Named()
 	bound := i.Kind == registrar.Bearer || i.Kind == registrar.OneTimeCode
-	if !only || c.Label.AllowForeignNames && !bound || registrar.OwnNames(name, c.Subject, &c.Names) {
+	if !only || c.Label.AllowForeignNames && !bound || registrar.OwnNames(name, c.Subject, &c.Names) && ownModule(c, name) {
 		return nil
 	}
 	what := "user name of the credential"
