@@ -29,7 +29,11 @@ func (f Format) fromJSON(text []byte) ([]byte, error) {
 			if err != nil {
 				return nil, leafError(name, err)
 			}
-			content[f.key(c, name)] = v
+			key := f.key(c, name)
+			if _, twice := content[key]; twice || c.index(name) < 0 && c.numbers(key) {
+				return nil, leafError(name, fmt.Errorf("%w: its number is another leaf's", voucher.ErrDuplicateLeaf))
+			}
+			content[key] = v
 		}
 		encoded[c.key()] = content
 	}
@@ -62,6 +66,19 @@ func (f Format) key(c *container, name string) any {
 		return sid - c.sid
 	}
 	return name
+}
+
+// numbers tells whether a key is the number of a leaf, as delta or SID.
+func (c *container) numbers(key any) bool {
+	sid := int64(-1)
+	switch k := key.(type) {
+	case int64:
+		sid = c.sid + k
+	case cose.Tag:
+		sid, _ = k.Content.(int64)
+	}
+	_, known := c.bySID(sid)
+	return known
 }
 
 // encodable returns a leaf's value as it is encoded.

@@ -3,7 +3,6 @@ package vouchercose
 import (
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // kind is how a leaf's value is encoded in CBOR (RFC 9254, Section 6).
@@ -164,5 +163,5 @@ func (f Format) extensionSID(name string) (sid int64, ok bool) {
 // numberName reads the name that [Format.extensionName] gives a SID.
 func numberName(name string) (sid int64, ok bool) {
 	sid, err := strconv.ParseInt(name, 10, 64)
-	return sid, err == nil && sid >= 0 && strconv.FormatInt(sid, 10) == strings.TrimSpace(name)
+	return sid, err == nil && sid >= 0 && strconv.FormatInt(sid, 10) == name
 }

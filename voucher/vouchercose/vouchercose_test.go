@@ -275,6 +275,16 @@ func TestWhatCBORCannotSayIsNotSigned(t *testing.T) {
 			t.Errorf("SignVoucher(manufacturer-proprietary %s) = %v, want %v", private, err, voucher.ErrLeafValue)
 		}
 	}
+	for _, r := range []*voucher.Request{
+		{SerialNumber: "x", Unknown: map[string]json.RawMessage{"2514": json.RawMessage(`"y"`)}},
+		{SerialNumber: "x", Extensions: map[string]json.RawMessage{"extension:2514": json.RawMessage(`"y"`)}},
+		{SerialNumber: "x", Extensions: map[string]json.RawMessage{"extension:a": json.RawMessage(`1`), "extension:60000": json.RawMessage(`2`)}},
+	} {
+		f := vouchercose.Format{ExtensionSIDs: map[string]int64{"a": 60000}}
+		if _, err := f.SignRequest(t.Context(), r, s); !errors.Is(err, voucher.ErrDuplicateLeaf) {
+			t.Errorf("SignRequest(%+v) = %v, want %v", r, err, voucher.ErrDuplicateLeaf)
+		}
+	}
 	s.Chain = make([]*x509.Certificate, voucher.MaxCertificates)
 	if _, err := (vouchercose.Format{}).SignVoucher(t.Context(), vouchertest.Voucher(t), s); !errors.Is(err, vouchercose.ErrSigner) {
 		t.Errorf("SignVoucher with %d certificates = %v, want %v", 1+len(s.Chain), err, vouchercose.ErrSigner)
