@@ -2,12 +2,16 @@ package registrar_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/ca/localca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/cmc"
@@ -255,4 +259,51 @@ func TestANameChangeKeepsWhatTheProfileGives(t *testing.T) {
 	if _, err := h.rename(cert, &pkix.Name{CommonName: alone}); err != nil {
 		t.Errorf("without a name that it had: %v", err)
 	}
+}
+
+// A CA that does not sign lists at the moment, or takes its time, does not keep the one that is current from anybody.
+func TestACurrentCRLIsThereWhileTheCASignsNone(t *testing.T) {
+	var broken *crlBroken
+	h := newHouse(t, func(h *house) {
+		broken = &crlBroken{CA: h.issuer, asked: make(chan struct{}), answer: make(chan struct{})}
+		h.settings.Issuer = broken
+	})
+	first, err := h.service.CRLs(t.Context(), h.question(est.OpCRLs))
+	check(t, err)
+	broken.on = true
+	h.advance(4 * 24 * time.Hour) // of 7
+	got := make(chan error)
+	ask := func() {
+		lists, err := h.service.CRLs(t.Context(), h.question(est.OpCRLs))
+		if err == nil && !bytes.Equal(lists[0], first[0]) {
+			err = errors.New("another list")
+		}
+		got <- err
+	}
+	go ask()
+	<-broken.asked
+	go ask()
+	if err := <-got; err != nil {
+		t.Errorf("while the CA takes its time: %v", err)
+	}
+	close(broken.answer)
+	if err := <-got; err != nil {
+		t.Errorf("where the CA signs none: %v", err)
+	}
+}
+
+// crlBroken is a CA that signs no lists once it is on, and says so when it is let.
+type crlBroken struct {
+	*localca.CA
+	on            bool
+	asked, answer chan struct{}
+}
+
+func (b *crlBroken) CRL(ctx context.Context, list *ca.RevocationList) ([]byte, error) {
+	if !b.on {
+		return b.CA.CRL(ctx, list)
+	}
+	close(b.asked)
+	<-b.answer
+	return nil, errors.New("the token is locked")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/briskest/briskest/est"
@@ -107,28 +108,41 @@ func (s *Service) question(r *est.Request) (*version, *Case, *Decision) {
 
 // currentCRL is the newest CRL, signed anew when half of its life is over, or
 // something was revoked after it and it is a minute old: strangers cannot make
-// the CA sign more often than that.
+// the CA sign more often than that. While somebody has it signed, and where that
+// fails, the others get the one there is as long as it is current: nobody waits
+// for a CA that is slow.
 func (s *Service) currentCRL(ctx context.Context, v *version) (*CRL, error) {
-	fresh := func() (*CRL, error) {
-		crl, err := found(s.store.LatestCRL(ctx, v.Domain))
-		if err != nil || crl == nil {
-			return nil, err
-		}
-		age, life := s.now().Sub(crl.ThisUpdate), crl.NextUpdate.Sub(crl.ThisUpdate)
-		if age > life/2 || age > time.Minute && s.revokedAt.Load() > crl.ThisUpdate.UnixNano() {
-			return nil, nil
-		}
-		return crl, nil
+	last, due, err := s.lastCRL(ctx, v)
+	if err != nil || !due {
+		return last, err
 	}
-	if crl, err := fresh(); crl != nil || err != nil {
-		return crl, err
+	current := last != nil && s.now().Before(last.NextUpdate)
+	if !s.crlAsked.TryLock() { // of those who ask at once, one has it signed
+		if current {
+			return last, nil
+		}
+		s.crlAsked.Lock()
 	}
-	s.crlAsked.Lock() // of those who ask at once, one has it signed
 	defer s.crlAsked.Unlock()
-	if crl, err := fresh(); crl != nil || err != nil {
-		return crl, err
+	if newest, due, err := s.lastCRL(ctx, v); err != nil || !due {
+		return newest, err
 	}
-	return s.GenerateCRL(context.WithoutCancel(ctx), v.Domain, "est")
+	signed, err := s.GenerateCRL(context.WithoutCancel(ctx), v.Domain, "est")
+	if err != nil && current {
+		s.log.ErrorContext(ctx, "CRL not signed anew", slog.Any("error", err))
+		return last, nil
+	}
+	return signed, err
+}
+
+// lastCRL is the newest CRL on record, nil for none, and whether the next is due.
+func (s *Service) lastCRL(ctx context.Context, v *version) (last *CRL, due bool, err error) {
+	last, err = found(s.store.LatestCRL(ctx, v.Domain))
+	if err != nil || last == nil {
+		return nil, true, err
+	}
+	age, life := s.now().Sub(last.ThisUpdate), last.NextUpdate.Sub(last.ThisUpdate)
+	return last, age > life/2 || age > time.Minute && s.revokedAt.Load() > last.ThisUpdate.UnixNano(), nil
 }
 
 // ownCertificates are those of the registrar itself, each once.
