@@ -8,8 +8,9 @@ import (
 	"github.com/briskest/briskest/registrar"
 )
 
-// maxCached bounds each cache, in rows; a full one starts anew.
-const maxCached = 2048
+// maxCached bounds each cache, in rows: 8 MB of certificates. In a full one any
+// row makes room for a new one.
+const maxCached = 4096
 
 // generations is how many keys share a count of changes.
 const generations = 256
@@ -52,10 +53,7 @@ func (c *cache[V]) read(domain, name string, fetch func() (V, error)) (V, error)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if before == c.changes[slot] {
-		if len(c.rows) >= maxCached {
-			clear(c.rows)
-		}
-		c.rows[key] = row
+		c.keep(key, row)
 	}
 	return row, nil
 }
@@ -74,8 +72,16 @@ func (c *cache[V]) put(domain, name string, row V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes[c.slot(key)]++
+	c.keep(key, row)
+}
+
+// keep keeps the row; mu is held.
+func (c *cache[V]) keep(key [2]string, row V) {
 	if _, ok := c.rows[key]; !ok && len(c.rows) >= maxCached {
-		clear(c.rows)
+		for other := range c.rows { // the map's order is as good as random
+			delete(c.rows, other)
+			break
+		}
 	}
 	c.rows[key] = row
 }
