@@ -33,7 +33,7 @@ type Device struct {
 	IDevID       []byte // DER, when seen or imported; nil otherwise
 	Source       string // who made the record: "import", "voucher", "enroll"
 	CreatedAt    time.Time
-	SeenAt       time.Time // last authenticated request; zero for never
+	SeenAt       time.Time // last time it got something, to the hour; zero for never
 }
 
 // CertificateStatus is where an issuance stands.

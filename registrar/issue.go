@@ -64,6 +64,16 @@ func (i *issuance) prepareDevice() {
 	}
 }
 
+// seenPrecision is how exactly the record knows when a device was last seen: a
+// device's row is not written for less.
+const seenPrecision = time.Hour
+
+// changesDevice tells whether the record is to learn something of the device.
+func (i *issuance) changesDevice(now *Device) bool {
+	was := i.c.Device
+	return was == nil || was.State != now.State || !bytes.Equal(was.IDevID, now.IDevID) || now.SeenAt.Sub(was.SeenAt) >= seenPrecision
+}
+
 // record is ca.Request.Record.
 func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	c := i.c
@@ -109,7 +119,9 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	}
 	device := *i.device
 	device.State = Enrolled
-	change.PutDevices = []*Device{&device}
+	if i.made || i.changesDevice(&device) {
+		change.PutDevices = []*Device{&device}
+	}
 	i.c.Device = &device
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
 	i.c.retireRepeatable(change, &row)
