@@ -124,15 +124,6 @@ func named(t testing.TB, ca *testpki.Identity, names ...string) *testpki.Identit
 	return ca.Issue(t, &x509.Certificate{DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, testpki.NewKey(t))
 }
 
-// pool has the certificates of all ids.
-func pool(ids ...*testpki.Identity) *x509.CertPool {
-	p := x509.NewCertPool()
-	for _, id := range ids {
-		p.AddCert(id.Certificate)
-	}
-	return p
-}
-
 func certificateFor(commonName string) *x509.Certificate {
 	return &x509.Certificate{Subject: pkix.Name{CommonName: commonName}}
 }

@@ -38,15 +38,15 @@ func TestWithASlowIssuerRequestsAreTurnedAwayWithin50ms(t *testing.T) {
 		check(t, h.service.Reload(&s))
 		h.clock.Store(time.Now().UnixNano())
 		var served, refused sync.WaitGroup
-		send := func(n int) (error, time.Duration) {
+		send := func(n int) (time.Duration, error) {
 			r := h.enroll(fmt.Sprint("sensor-", n)).basic(group)
 			arrived := time.Now()
 			_, err := r.send()
-			return err, time.Since(arrived)
+			return time.Since(arrived), err
 		}
 		for n := range places {
 			served.Go(func() {
-				if err, _ := send(n); err != nil {
+				if _, err := send(n); err != nil {
 					t.Errorf("request %d of those that are served: %v", n, err)
 				}
 			})
@@ -55,7 +55,7 @@ func TestWithASlowIssuerRequestsAreTurnedAwayWithin50ms(t *testing.T) {
 		waits := make(chan time.Duration, more)
 		for n := range more {
 			refused.Go(func() {
-				err, took := send(places + n)
+				took, err := send(places + n)
 				e := refusal(t, err, registrar.ReasonOverload, 503)
 				if took > 50*time.Millisecond {
 					t.Errorf("request %d was turned away after %s", n, took)
@@ -78,7 +78,7 @@ func TestWithASlowIssuerRequestsAreTurnedAwayWithin50ms(t *testing.T) {
 		close(issuer.release)
 		served.Wait()
 		// The places are given back; one that becomes free in time is taken.
-		if err, _ := send(1000); err != nil {
+		if _, err := send(1000); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
 	})

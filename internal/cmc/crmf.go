@@ -210,7 +210,9 @@ func (c *CRMF) ask(id BodyPartID) (*x509.CertificateRequest, error) {
 	if err != nil {
 		return nil, fail(FailBadRequest, fmt.Errorf("%w: %w", ErrTemplate, err), id)
 	}
-	asked.Raw, asked.RawTBSCertificateRequest, asked.Signature, asked.Attributes = nil, nil, nil, nil
+	asked.Raw, asked.RawTBSCertificateRequest, asked.Signature = nil, nil, nil
+	//lint:ignore SA1019 it must not say what the request did not
+	asked.Attributes = nil
 	if c.pop.algorithm.OID == nil {
 		asked.SignatureAlgorithm = x509.UnknownSignatureAlgorithm
 	}

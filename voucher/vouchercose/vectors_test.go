@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -142,6 +141,6 @@ func refused(t *testing.T, row vectors.Row, data []byte) int {
 			t.Errorf("the payload of %s = %v, want %v", row.File, err, voucher.ErrRoot)
 		}
 	}
-	t.Log(fmt.Sprintf("%s is refused: %v", row.File, requestErr))
+	t.Logf("%s is refused: %v", row.File, requestErr)
 	return 1
 }
