@@ -3,11 +3,6 @@ package est
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
@@ -96,7 +91,7 @@ func (c *Client) enrollAs(ctx context.Context, e *Enrollment, op Operation) (*En
 	}
 	makeKey := e.Key
 	if makeKey == nil {
-		makeKey = GenerateKey
+		makeKey = (*KeyPlan).Generate
 	}
 	key, err := makeKey(plan.Key)
 	if err != nil {
@@ -151,19 +146,4 @@ func linkingOID() asn1.ObjectIdentifier {
 // utf8String makes an UTF8String of up to 127 bytes, a DirectoryString.
 func utf8String(s string) []byte {
 	return append([]byte{0x0c, byte(len(s))}, s...) //nolint:gosec // 44 bytes: the base64 of a binding
-}
-
-// GenerateKey makes a key of that kind; P-256 for nil.
-func GenerateKey(kind *KeyPlan) (crypto.Signer, error) {
-	switch {
-	case kind == nil:
-	case kind.Algorithm == x509.RSA:
-		return rsa.GenerateKey(rand.Reader, max(kind.Bits, 2048))
-	case kind.Algorithm == x509.Ed25519:
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return key, err
-	case kind.Curve != nil:
-		return ecdsa.GenerateKey(kind.Curve, rand.Reader)
-	}
-	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }

@@ -144,7 +144,7 @@ func TestEnrollFillsInATemplateAndIgnoresTheListBesideIt(t *testing.T) {
 	var asked *est.KeyPlan
 	got, err := s.client(t).Enroll(t.Context(), &est.Enrollment{Names: someNames(), Key: func(kind *est.KeyPlan) (crypto.Signer, error) {
 		asked = kind
-		return est.GenerateKey(kind)
+		return kind.Generate()
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func TestReenrollRepeatsTheNamesOfTheCertificateItPresents(t *testing.T) {
 	}
 	s.wants(der)
 	for what, e := range map[string]*est.Enrollment{
-		"the same key": {}, "a new key": {Key: est.GenerateKey}, "the same key, linked": {Link: true},
+		"the same key": {}, "a new key": {Key: (*est.KeyPlan).Generate}, "the same key, linked": {Link: true},
 		"other names given": {Names: someNames()},
 	} {
 		c := s.net.client(t, s.server, s.site.Root())

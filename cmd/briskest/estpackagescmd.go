@@ -84,6 +84,16 @@ func infoText(i *est.PackageInfo) string {
 	return hex.EncodeToString(i.SKI)
 }
 
+// withCAs returns a client, and the server's CAs that it trusts.
+func (p *estPeer) withCAs(ctx context.Context, s streams) (*est.Client, *est.CASet, error) {
+	client, err := p.client(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := client.TrustedCACerts(ctx)
+	return client, set, estFailure(err)
+}
+
 type estCRLsCmd struct {
 	estPeer
 	Out string `help:"Write the PEM lists to this file instead of standard output."`
@@ -91,13 +101,9 @@ type estCRLsCmd struct {
 
 // Run gets the revocation lists that a trusted CA has signed and that are current.
 func (c *estCRLsCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
+	client, set, err := c.withCAs(ctx, s)
 	if err != nil {
 		return err
-	}
-	set, err := client.TrustedCACerts(ctx)
-	if err != nil {
-		return estFailure(err)
 	}
 	lists, err := client.CRLs(ctx, set)
 	if err != nil {
@@ -120,13 +126,9 @@ type estEECertsCmd struct {
 
 // Run gets the end-entity certificates that validate to a trusted CA.
 func (c *estEECertsCmd) Run(ctx context.Context, s streams) error {
-	client, err := c.client(ctx, s)
+	client, set, err := c.withCAs(ctx, s)
 	if err != nil {
 		return err
-	}
-	set, err := client.TrustedCACerts(ctx)
-	if err != nil {
-		return estFailure(err)
 	}
 	certs, err := client.EECerts(ctx, set)
 	if err != nil {
