@@ -34,10 +34,11 @@ TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
 # What internal/testreport saw, for internal/requirements.
 RESULTS      := $(CURDIR)/$(BIN)/results.txt
 REPORT       := $(CURDIR)/$(BIN)/testreport -results $(RESULTS)
-REQUIREMENTS := $(GO) run ./internal/requirements -results $(RESULTS) $(if $(wildcard $(BRISKEST_VECTORS)/../spec/est-requirements.csv),-csv $(BRISKEST_VECTORS)/../spec/est-requirements.csv)
+SPEC         := $(BRISKEST_VECTORS)/../spec
+requirements  = $(GO) run ./internal/requirements -list $(1) -results $(RESULTS) $(if $(wildcard $(SPEC)/$(1)-requirements.csv),-csv $(SPEC)/$(1)-requirements.csv) $(2)
 
 test: test-only
-	@if [ -n "$(BRISKEST_VECTORS)" ]; then $(REQUIREMENTS) -check; fi
+	@if [ -n "$(BRISKEST_VECTORS)" ]; then $(call requirements,est,-check); fi
 
 test-only: tools check
 	$(GO) build -o $(BIN)/testreport ./internal/testreport
@@ -46,11 +47,12 @@ test-only: tools check
 	cd internal/cms/peers && $(TEST) | $(REPORT)
 	cd voucher/voucherjws/peers && $(TEST) | $(REPORT)
 
-# docs/conformance-est.md: which requirement of the specifications is held by
-# which test, from a run of all tests. `make test` fails when it is stale, where
+# docs/conformance-est.md and -brski.md: which requirement of the specifications
+# is held by which test, from a run of all tests. `make test` fails when it is stale, where
 # the vectors are there too: without them some tests skip.
 requirements: test-only
-	$(REQUIREMENTS)
+	$(call requirements,est)
+	$(call requirements,brski)
 
 check:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$fmt" ]; then echo "gofmt would change: $$fmt"; exit 1; fi

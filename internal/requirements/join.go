@@ -8,6 +8,7 @@ import (
 
 // matrix is the requirements with what holds them.
 type matrix struct {
+	list      *list
 	lines     []line
 	unheld    []string // ids that nothing holds
 	unknown   []string // ids that tests name and the list does not have
@@ -21,12 +22,12 @@ type line struct {
 	result string // "pass", "fail", "not run", "divergence" or "none"
 }
 
-func join(rows []row, tests []test, results map[string]string, diverging map[string]bool) *matrix {
+func join(of *list, rows []row, tests []test, results map[string]string, diverging map[string]bool) *matrix {
 	holders := make(map[string][]test)
 	for _, t := range tests {
 		holders[t.id] = append(holders[t.id], t)
 	}
-	m := &matrix{}
+	m := &matrix{list: of}
 	for _, r := range rows {
 		l := line{row: r, result: "none"}
 		if held := holders[r.id]; len(held) > 0 {
@@ -75,25 +76,27 @@ func outcome(held []test, results map[string]string) (string, []string) {
 }
 
 func (m *matrix) summary() string {
-	servers, clients := 0, 0
-	for _, l := range m.lines {
-		if l.role == "server" {
-			servers++
-		} else {
-			clients++
+	var roles []string
+	for _, role := range m.list.roles {
+		n := 0
+		for _, l := range m.lines {
+			if l.role == role {
+				n++
+			}
 		}
+		roles = append(roles, fmt.Sprintf("%s %d", role, n))
 	}
-	return fmt.Sprintf("%d requirements (%d of servers, %d of clients): %d held by passing tests, %d divergences, %d held by nothing",
-		len(m.lines), servers, clients, m.passing, m.diverging, len(m.unheld))
+	return fmt.Sprintf("%d requirements (%s): %d held by passing tests, %d divergences, %d held by nothing",
+		len(m.lines), strings.Join(roles, ", "), m.passing, m.diverging, len(m.unheld))
 }
 
 // document is the matrix as Markdown.
 func (m *matrix) document() []byte {
 	var b strings.Builder
-	b.WriteString("# EST: requirement by requirement\n\n" +
+	b.WriteString("# " + m.list.title + ": requirement by requirement\n\n" +
 		"Made by `make requirements` from a run of the tests; do not edit. Each row is something that a\n" +
-		"specification says an EST server or client MUST or MUST NOT do. A test holds it when the comment above the\n" +
-		"test names the row. Divergences are explained in [divergences.md](divergences.md) under the row's id.\n\n" +
+		"specification says " + m.list.of + " MUST or MUST NOT do.\n" +
+		"A test holds it when the comment above the test names the row. Divergences are explained in\n[divergences.md](divergences.md) under the row's id.\n\n" +
 		"Of " + m.summary() + ".\n\n" +
 		"| Row | Source | Role | Level | Test | Result |\n|---|---|---|---|---|---|\n")
 	for _, l := range m.lines {

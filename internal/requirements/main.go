@@ -1,14 +1,15 @@
-// Command requirements keeps docs/conformance-est.md: each requirement that the
-// specifications make of an EST server or client, the tests that hold it, and
-// what became of them in a run of the tests.
+// Command requirements keeps docs/conformance-est.md and docs/conformance-brski.md:
+// each requirement that the specifications make of an EST server or client, or of a
+// registrar, MASA, pledge or join proxy, the tests that hold it, and what became
+// of them in a run of the tests.
 //
 // A test holds a requirement when the comment directly above it names the
 // requirement's id, such as EST-7030-4.2.3-08. A requirement that is not met
 // is named in docs/divergences.md. Results come from internal/testreport:
 //
 //	go test -json ./... | testreport -results results.txt
-//	requirements -results results.txt           # writes the document
-//	requirements -results results.txt -check    # exits 1 when it is stale
+//	requirements -list est -results results.txt           # writes the document
+//	requirements -list est -results results.txt -check    # exits 1 when it is stale
 //
 // The list of requirements is a CSV file (id, spec, section, role, level, ...);
 // without one the rows of the document itself are taken.
@@ -24,15 +25,15 @@ import (
 )
 
 type options struct {
-	root, csv, document, divergences, results string
-	check                                     bool
+	root, list, csv, divergences, results string
+	check                                 bool
 }
 
 func main() {
 	o := &options{}
 	flag.StringVar(&o.root, "root", ".", "the module's folder")
+	flag.StringVar(&o.list, "list", "est", "whose requirements: est or brski")
 	flag.StringVar(&o.csv, "csv", "", "the list of requirements; without one the document's rows are taken")
-	flag.StringVar(&o.document, "document", "docs/conformance-est.md", "the document, in the module's folder")
 	flag.StringVar(&o.divergences, "divergences", "docs/divergences.md", "where requirements that are not met are named")
 	flag.StringVar(&o.results, "results", "", "what internal/testreport wrote with -results")
 	flag.BoolVar(&o.check, "check", false, "write nothing; fail when the document is stale or a requirement is not held")
@@ -49,16 +50,20 @@ const maxDivergences = 25
 var errStale = errors.New("the document is stale: run `make requirements` and commit it")
 
 func (o *options) run(out io.Writer) error {
-	file := filepath.Join(o.root, o.document)
+	l, err := listNamed(o.list)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(o.root, l.document)
 	old, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	rows, err := o.rows(old)
+	rows, err := o.rows(l, old)
 	if err != nil {
 		return err
 	}
-	tests, err := findTests(o.root)
+	tests, err := findTests(l, o.root)
 	if err != nil {
 		return err
 	}
@@ -66,11 +71,11 @@ func (o *options) run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	diverging, err := readDivergences(filepath.Join(o.root, o.divergences))
+	diverging, err := readDivergences(l, filepath.Join(o.root, o.divergences))
 	if err != nil {
 		return err
 	}
-	m := join(rows, tests, results, diverging)
+	m := join(l, rows, tests, results, diverging)
 	fmt.Fprintf(out, "figures: %s\n", m.summary())
 	for _, id := range m.unheld {
 		fmt.Fprintln(out, "nothing holds", id)
@@ -94,14 +99,14 @@ func (o *options) run(out io.Writer) error {
 }
 
 // rows reads the requirements from the CSV file, or from the document as it is.
-func (o *options) rows(document []byte) ([]row, error) {
+func (o *options) rows(l *list, document []byte) ([]row, error) {
 	if o.csv == "" {
-		return rowsOf(document), nil
+		return rowsOf(l, document), nil
 	}
 	f, err := os.Open(o.csv)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return readCSV(f)
+	return readCSV(l, f)
 }

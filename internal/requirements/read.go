@@ -20,22 +20,15 @@ import (
 // row is one requirement.
 type row struct{ id, spec, section, role, level string }
 
-// readCSV returns the requirements that the document is about: what must and
-// must not be, of servers and clients, over TLS. RFC 9148 (CoAP), RFC 9480 and
-// RFC 9483 (CMP) and RFC 9733 (CMP in BRSKI) are other protocols.
-func readCSV(in io.Reader) ([]row, error) {
+// readCSV returns the requirements that the document is about.
+func readCSV(l *list, in io.Reader) ([]row, error) {
 	records, err := csv.NewReader(in).ReadAll()
 	if err != nil {
 		return nil, err
 	}
 	var rows []row
 	for _, r := range records[1:] {
-		q := row{id: r[0], spec: r[1], section: r[2], role: r[3], level: r[4]}
-		switch q.spec {
-		case "RFC 9148", "RFC 9480", "RFC 9483", "RFC 9733":
-			continue
-		}
-		if (q.role == "server" || q.role == "client") && (q.level == "MUST" || q.level == "MUST NOT") {
+		if q := (row{id: r[0], spec: r[1], section: r[2], role: r[3], level: r[4]}); l.about(q) {
 			rows = append(rows, q)
 		}
 	}
@@ -43,11 +36,11 @@ func readCSV(in io.Reader) ([]row, error) {
 }
 
 // rowsOf reads the requirements back from a document.
-func rowsOf(document []byte) []row {
+func rowsOf(l *list, document []byte) []row {
 	var rows []row
 	for line := range strings.Lines(string(document)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != 6 || !strings.HasPrefix(strings.TrimSpace(cells[0]), "EST-") {
+		if len(cells) != 6 || !l.has(strings.TrimSpace(cells[0])) {
 			continue
 		}
 		for i := range cells {
@@ -59,13 +52,19 @@ func rowsOf(document []byte) []row {
 	return rows
 }
 
-var idPattern = regexp.MustCompile(`\bEST-\d{4}-[0-9A-Z.]+-\d{2}\b`)
+// idPattern takes an id whole: BRSKI-EST-7030-4.1-01 has another one inside.
+var idPattern = regexp.MustCompile(`\b[A-Z]+-[0-9A-Za-z.-]+-\d{2}\b`)
+
+// idsIn returns the ids of the list that a text names.
+func (l *list) idsIn(text string) []string {
+	return slices.DeleteFunc(idPattern.FindAllString(text, -1), func(id string) bool { return !l.has(id) })
+}
 
 // test is a test function that names requirements.
 type test struct{ pkg, name, id string }
 
 // findTests returns what the comments above test functions name.
-func findTests(root string) ([]test, error) {
+func findTests(l *list, root string) ([]test, error) {
 	var tests []test
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		switch {
@@ -76,7 +75,7 @@ func findTests(root string) ([]test, error) {
 		case d.IsDir() || !strings.HasSuffix(file, "_test.go"):
 			return nil
 		}
-		found, err := testsOf(file)
+		found, err := testsOf(l, file)
 		dir, relErr := filepath.Rel(root, filepath.Dir(file))
 		if err != nil || relErr != nil {
 			return fmt.Errorf("%s: %w", file, err)
@@ -90,7 +89,7 @@ func findTests(root string) ([]test, error) {
 	return tests, err
 }
 
-func testsOf(file string) ([]test, error) {
+func testsOf(l *list, file string) ([]test, error) {
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return nil, err
@@ -101,7 +100,7 @@ func testsOf(file string) ([]test, error) {
 		if !ok || fn.Doc == nil || !strings.HasPrefix(fn.Name.Name, "Test") && !strings.HasPrefix(fn.Name.Name, "Fuzz") {
 			continue
 		}
-		for _, id := range idPattern.FindAllString(fn.Doc.Text(), -1) {
+		for _, id := range l.idsIn(fn.Doc.Text()) {
 			if t := (test{name: fn.Name.Name, id: id}); !slices.Contains(tests, t) {
 				tests = append(tests, t)
 			}
@@ -138,13 +137,13 @@ func folderOf(pkg string) string {
 }
 
 // readDivergences returns the ids that the document of divergences names.
-func readDivergences(file string) (map[string]bool, error) {
+func readDivergences(l *list, file string) (map[string]bool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	ids := make(map[string]bool)
-	for _, id := range idPattern.FindAllString(string(text), -1) {
+	for _, id := range l.idsIn(string(text)) {
 		ids[id] = true
 	}
 	return ids, nil

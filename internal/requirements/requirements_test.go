@@ -9,11 +9,12 @@ import (
 	"testing"
 )
 
-const list = "id,spec,section,role,level,summary,how_to_test\n" +
+const rows = "id,spec,section,role,level,summary,how_to_test\n" +
 	"EST-7030-1-01,RFC 7030,1,server,MUST,a,b\n" +
 	"EST-7030-1-02,RFC 7030,1,client,MUST NOT,a,b\n" +
 	"EST-7030-1-03,RFC 7030,1,server,SHOULD,a,b\n" +
-	"EST-9148-1-01,RFC 9148,1,server,MUST,a,b\n"
+	"EST-9148-1-01,RFC 9148,1,server,MUST,a,b\n" +
+	"BRSKI-EST-7030-1-01,EST glue,1,registrar,MUST,a,b\n"
 
 // module writes a module with one test, which names the first requirement.
 func module(t *testing.T, comment, divergences string) *options {
@@ -32,7 +33,7 @@ func module(t *testing.T, comment, divergences string) *options {
 	write("est/a_test.go", "package est\n\n"+comment+"\nfunc TestA(t *testing.T) {}\n\nfunc TestB(t *testing.T) {}\n")
 	write("docs/divergences.md", divergences)
 	return &options{
-		root: dir, csv: write("list.csv", list), document: "docs/conformance-est.md", divergences: "docs/divergences.md",
+		root: dir, csv: write("list.csv", rows), list: "est", divergences: "docs/divergences.md",
 		results: write("results.txt", "pass github.com/briskest/briskest/est TestA\nfail github.com/briskest/briskest/est TestB\n"),
 	}
 }
@@ -42,7 +43,7 @@ func TestEveryRequirementThatATestOrADivergenceHoldsIsInTheDocument(t *testing.T
 	if err := o.run(&bytes.Buffer{}); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(o.root, o.document))
+	text, err := os.ReadFile(filepath.Join(o.root, "docs/conformance-est.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,17 @@ func TestARequirementThatNothingHoldsFails(t *testing.T) {
 		o.check = true
 		if err := o.run(&out); err == nil || !strings.Contains(out.String(), "nothing holds EST-7030-1-01") {
 			t.Errorf("%s: %v, %s", name, err, out.String())
+		}
+	}
+}
+
+func TestAnIDInsideAnotherIsNotNamed(t *testing.T) {
+	o := module(t, "// BRSKI-EST-7030-1-01: of the other list.", "### EST-7030-1-02\n")
+	for name, want := range map[string]string{"est": "nothing holds EST-7030-1-01", "brski": "1 held by passing tests"} {
+		o.list = name
+		var out bytes.Buffer
+		if err := o.run(&out); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("list %s: %v, %s; want %q", name, err, out.String(), want)
 		}
 	}
 }
