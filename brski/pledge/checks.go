@@ -59,6 +59,10 @@ func (r *run) checkVoucher(raw []byte, at time.Time) (*voucher.Voucher, *Error) 
 	if e := r.checkFreshness(v, artifact, at); e != nil {
 		return nil, e
 	}
+	r.made = v.CreatedOn
+	if artifact.SigningTime.After(r.made) {
+		r.made = artifact.SigningTime
+	}
 	return v, nil
 }
 

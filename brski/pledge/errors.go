@@ -29,6 +29,7 @@ const (
 	ReasonUnreachable     = "registrar-unreachable" // no connection, a cut one, or a timeout
 	ReasonTLS             = "registrar-tls"         // the TLS handshake failed
 	ReasonRegistrarFailed = "registrar-failed"      // 5xx
+	ReasonNotRenewed      = "not-renewed"           // a certificate that ends no later than the one before
 	// ErrPending.
 	ReasonPending = "pending" // 202, and the waiting was ended
 	// ErrRefused.
@@ -64,6 +65,7 @@ const (
 	ReasonSigning      = "signing" // the IDevID or LDevID key did not sign
 	ReasonKey          = "key"     // no usable LDevID key
 	ReasonNotEnrolled  = "not-enrolled"
+	ReasonExpired      = "ldevid-expired" // the LDevID ended without having been renewed
 	ReasonNewerVersion = "state-version"
 )
 

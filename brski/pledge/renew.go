@@ -27,7 +27,7 @@ func (p *Pledge) Renew(ctx context.Context) (*Result, error) {
 	}
 	defer r.close()
 	if r.st.Stage != Enrolled {
-		return nil, &Error{Reason: ReasonNotEnrolled, Message: "there is no LDevID to renew; onboard first"}
+		return nil, notEnrolled()
 	}
 	if r.link, err = r.connect(ctx, r.ldevid(), r.trustDomain); err != nil {
 		return nil, err

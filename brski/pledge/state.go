@@ -73,6 +73,7 @@ type run struct {
 	requestRaw []byte
 	request    *voucher.Request
 	pin        *x509.Certificate
+	made       time.Time // the voucher, as its signer says
 	cas        []*x509.Certificate
 	key        crypto.Signer
 	cert       *x509.Certificate

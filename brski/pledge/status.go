@@ -17,6 +17,11 @@ type Status struct {
 	VoucherReported bool
 	Reported        bool // the enrollment
 	Renewing        bool // a renewal was begun and is not finished
+	// NotEarlier is the latest time that something verified names as past: the voucher's
+	// created-on and signing time, and the beginning of the LDevID. A device
+	// without a clock may set one to it, as a lower bound: it is that late or
+	// later (RFC 8995, Section 2.6.1). Zero before Imprinted.
+	NotEarlier time.Time
 }
 
 // Status reads the storage and reports. It does not connect.
@@ -30,6 +35,16 @@ func (p *Pledge) Status() (*Status, error) {
 	return &Status{
 		Stage: r.st.Stage, SerialNumber: p.serial, Registrar: r.st.Registrar, Since: r.st.RequestedAt,
 		Pinned: r.pin, Certificate: r.cert, CACerts: r.cas,
+		NotEarlier:      r.notEarlier(),
 		VoucherReported: r.st.VoucherReported, Reported: r.st.EnrollReported, Renewing: r.st.Next != nil,
 	}, nil
+}
+
+// notEarlier is Status.NotEarlier.
+func (r *run) notEarlier() time.Time {
+	t := r.made
+	if r.cert != nil && r.cert.NotBefore.After(t) {
+		t = r.cert.NotBefore
+	}
+	return t
 }

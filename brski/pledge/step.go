@@ -23,7 +23,9 @@ const (
 	StepEnrolled     StepName = "enrolled"            // ldevid.pem stored
 	StepEnrolledTold StepName = "enrollment-reported" // telemetry sent with the LDevID
 	StepRenewed      StepName = "renewed"             // by Renew
-	StepFailed       StepName = "failed"              // the voucher or the enrollment was refused, and the registrar told
+	// By KeepRenewed: the LDevID stays as it is, or has ended.
+	StepRenewalFailed StepName = "renewal-failed"
+	StepFailed        StepName = "failed" // the voucher or the enrollment was refused, and the registrar told
 )
 
 // Step is one thing done, for whoever watches.
