@@ -139,7 +139,7 @@ func programRules() []Rule {
 			Why:   "internal/bench speaks to servers as a client does and knows no service",
 			From:  []string{"./internal/bench/..."},
 			Deny:  []string{"./..."},
-			Allow: []string{"./internal/...", "./est", "./brski", "./voucher/..."},
+			Allow: []string{"./internal/...", "./est", "./brski/...", "./voucher/..."},
 		},
 		{
 			ID:   "devices-carry-no-server",

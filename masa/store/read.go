@@ -62,9 +62,10 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, seria
 		domain, serialNumber, product))
 }
 
-// FindDevices implements masa.Devices.
+// FindDevices implements masa.Devices. The plus keeps SQLite from walking all of
+// the domain's devices by id, which would save it sorting the few that it wants.
 func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
-	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY id", domain, serialNumber)
+	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY +id", domain, serialNumber)
 }
 
 // ListDevices implements masa.Devices.
