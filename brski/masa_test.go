@@ -161,12 +161,25 @@ func TestMASAHandlerRefusesBeforeItAsks(t *testing.T) {
 	}
 }
 
-func TestMASAHandlerTakesBase64AndNoClientCertificate(t *testing.T) {
-	s := newMASASite(t)
+// N1: nqminds' registrar sends base64 where RFC 8995, Section 6 has binary.
+func TestMASAHandlerTakesBase64OnlyWhereToldAndNoClientCertificate(t *testing.T) {
 	der := []byte{0x30, 3, 2, 1, 7}
-	a := send(t, s.client, "POST", s.url+"/requestvoucher", []byte(base64.StdEncoding.EncodeToString(der)), typeCMS)
-	if r := s.masa.requests; a.status != 200 || len(r) != 1 || !bytes.Equal(r[0].Raw, der) || r[0].Registrar != nil {
-		t.Errorf("status %d, requests %+v; want 200 and the DER", a.status, r)
+	text := []byte(base64.StdEncoding.EncodeToString(der))
+	for _, take := range []bool{false, true} {
+		m := &masa{voucher: &brski.Voucher{MediaType: cmsType, Raw: []byte("voucher")}}
+		root := testpki.NewRoot(t, "root")
+		h := &brski.MASAHandler{MASA: m, Formats: brskitest.Formats(), TakeBase64: take}
+		url := brskitest.Serve(t, root.Server(t, "masa"), h) + brski.PathPrefix
+		for _, body := range [][]byte{der, text} {
+			send(t, clientOf(t, root, nil), "POST", url+"/requestvoucher", body, typeCMS)
+		}
+		want := text
+		if take {
+			want = der
+		}
+		if r := m.requests; len(r) != 2 || !bytes.Equal(r[0].Raw, der) || !bytes.Equal(r[1].Raw, want) || r[0].Registrar != nil {
+			t.Errorf("TakeBase64 %t: requests %+v; want the DER and %q", take, r, want)
+		}
 	}
 }
 

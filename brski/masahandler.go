@@ -27,10 +27,14 @@ type MASAHandler struct {
 	// Path is where the operations are; empty for "/.well-known/brski", the
 	// default of the MASA URL extension (RFC 8995, Section 2.3.2).
 	Path    string
-	Realm   string           // of the challenge when MASA answers 401; empty for the default of package est
-	Log     *slog.Logger     // nil for none
-	MaxBody int64            // bytes of a voucher-request; zero for 256 KiB
-	Now     func() time.Time // nil for time.Now
+	Realm   string       // of the challenge when MASA answers 401; empty for the default of package est
+	Log     *slog.Logger // nil for none
+	MaxBody int64        // bytes of a voucher-request; zero for 256 KiB
+	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends
+	// them. RFC 8995, Section 6 has them binary, and that is all that is taken
+	// without it.
+	TakeBase64 bool
+	Now        func() time.Time // nil for time.Now
 }
 
 // ServeHTTP answers one request.
@@ -70,8 +74,10 @@ func (h *MASAHandler) serve(ctx context.Context, x *exchange) error {
 	if e != nil {
 		return e
 	}
-	raw, _ := unwrapBase64(format.MediaType(), body)
-	r := &MASARequest{MediaType: format.MediaType(), Raw: raw, Accept: types, Peer: x.call.Peer, At: x.call.At}
+	if h.TakeBase64 {
+		body, _ = unwrapBase64(format.MediaType(), body)
+	}
+	r := &MASARequest{MediaType: format.MediaType(), Raw: body, Accept: types, Peer: x.call.Peer, At: x.call.At}
 	if certs := x.call.Peer.Certificates; len(certs) > 0 {
 		r.Registrar = certs[0]
 	}

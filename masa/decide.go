@@ -27,13 +27,31 @@ func (s *Service) decide(ctx context.Context, x *exchange) error {
 		return forbid(ReasonDeviceBlocked, "RFC 8995, Section 5.6",
 			"The manufacturer has blocked this device. Ask the manufacturer's support.")
 	}
-	if x.request.Nonce == "" && !(x.settings.Products[x.product].AllowNonceless && x.owned) {
-		return forbid(ReasonNonceless, "RFC 8995, Section 5.5.4",
-			"Vouchers without a nonce are issued only where the product allows them and only to the owner on record. "+
-				"Ask the manufacturer to note your domain as owner.")
+	if err := x.decideNonceless(); err != nil {
+		return err
 	}
 	x.assertion = x.strongest()
 	return nil
+}
+
+// decideNonceless wants to know who a registrar is that asks without a nonce:
+// by its domain CA, which is the owner on record, and where the settings say so
+// by its TLS connection as well (RFC 8995, Sections 5.5.4 and 7.4.1).
+func (x *exchange) decideNonceless() error {
+	switch {
+	case x.request.Nonce != "":
+		return nil
+	case !x.settings.Products[x.product].AllowNonceless || !x.owned:
+		return forbid(ReasonNonceless, "RFC 8995, Section 5.5.4",
+			"Vouchers without a nonce are issued only where the product allows them and only to the owner on record. "+
+				"Ask the manufacturer to note your domain as owner.")
+	case x.settings.NoncelessClientCertificate && (x.client == nil || keyHash(x.client) != keyHash(x.artifact.Signer)):
+		return forbid(ReasonNoncelessClient, "RFC 8995, Section 5.5.4",
+			"Vouchers without a nonce are issued only over a TLS connection with the certificate that signed the request. "+
+				"Have the registrar present it.")
+	default:
+		return nil
+	}
 }
 
 // findDevice finds the one device that is meant: with the pledge's signature

@@ -20,10 +20,11 @@ const MaxRequest = 1 << 20
 // exchange is what is known about one request. The steps fill it in from the
 // top to the bottom.
 type exchange struct {
-	settings *Settings // one version for the whole exchange
-	at       time.Time // read once
-	address  string    // empty in process
-	hash     [32]byte  // SHA-256 of the bytes received
+	settings *Settings         // one version for the whole exchange
+	at       time.Time         // read once
+	address  string            // empty in process
+	hash     [32]byte          // SHA-256 of the bytes received
+	client   *x509.Certificate // of the TLS connection; nil without one and in process
 
 	// parse
 	format   voucher.Format // of the request
@@ -37,6 +38,7 @@ type exchange struct {
 	// check
 	chains    [][]*x509.Certificate // of the registrar, each leaf first
 	proximity bool                  // shown by the pledge's signature
+	conflict  bool                  // the pledge's leaves about the registrar name several keys
 	// companions are certificates that travelled along and have the key that
 	// the pledge saw, where it is not the signer's.
 	companions []*x509.Certificate
@@ -56,7 +58,7 @@ type exchange struct {
 }
 
 func (s *Service) newExchange(r *brski.MASARequest) *exchange {
-	x := &exchange{settings: s.settings.Load(), at: r.At, hash: sha256.Sum256(r.Raw)}
+	x := &exchange{settings: s.settings.Load(), at: r.At, hash: sha256.Sum256(r.Raw), client: r.Registrar}
 	if x.at.IsZero() {
 		x.at = s.now()
 	}

@@ -22,6 +22,8 @@ import (
 
 // Regression R27: a registrar that lies. Each row changes one thing in a
 // request that would else be answered.
+// BRSKI-8995-5.5-12, BRSKI-8995-5.5.3-01, BRSKI-8995-5.5.4-01, BRSKI-8995-5.5.5-02, BRSKI-8995-5.5.5-04,
+// BRSKI-8995-5.5.6-01: the rows below, one thing wrong in each.
 func TestHostileRegistrarIsRefused(t *testing.T) {
 	const nonce = "0123456789abcdef"
 	for _, c := range []struct {
@@ -164,12 +166,24 @@ func TestExtensionsAndProprietaryLeavesAreTaken(t *testing.T) {
 
 // RFC 8995, Section 3.4: a pin that the registrar names does not count, and a
 // request is not copied into the voucher.
+// BRSKI-8995-3.4-02.
 func TestPinNamedByTheRegistrarDoesNotCount(t *testing.T) {
-	w := newWorld(t, nil)
-	a := w.ask(w.mine, "0123456789abcdef")
-	a.registrar.PinnedDomainCert = w.theirs.root.Certificate.Raw
-	if v, _ := w.voucher(a.bytes(t)); !bytes.Equal(v.PinnedDomainCert, w.mine.root.Certificate.Raw) {
-		t.Error("the pin is not the registrar's own domain CA")
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowNonceless = true })
+	w.own(w.mine)
+	never := false
+	nonced, nonceless := w.ask(w.mine, "0123456789abcdef"), w.ask(w.mine, "")
+	nonceless.idevid = nil
+	nonceless.registrar.ExpiresOn, nonceless.registrar.LastRenewalDate = w.at.AddDate(5, 0, 0), w.at.AddDate(4, 0, 0)
+	for _, a := range []*ask{nonced, nonceless} {
+		a.registrar.PinnedDomainCert, a.registrar.DomainCertRevocationChecks = w.theirs.root.Certificate.Raw, &never
+		v, _ := w.voucher(a.bytes(t))
+		if !bytes.Equal(v.PinnedDomainCert, w.mine.root.Certificate.Raw) {
+			t.Error("the pin is not the registrar's own domain CA")
+		}
+		if !v.LastRenewalDate.IsZero() || v.DomainCertRevocationChecks != nil || v.ExpiresOn.After(w.at.AddDate(1, 0, 0)) {
+			t.Errorf("last-renewal-date %s, domain-cert-revocation-checks %v, expires-on %s; want none of the registrar's",
+				v.LastRenewalDate, v.DomainCertRevocationChecks, v.ExpiresOn)
+		}
 	}
 }
 
@@ -209,6 +223,7 @@ func TestBlockedDeviceGetsNoVoucherAndNoRepetition(t *testing.T) {
 	}
 }
 
+// BRSKI-8995-5.8-06: the audit-log after resale.
 func TestOwnerOnRecordShutsOutEverybodyElse(t *testing.T) {
 	w := newWorld(t, nil)
 	w.own(w.theirs)

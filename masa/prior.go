@@ -113,31 +113,48 @@ func (x *exchange) checkProximity() error {
 }
 
 // proximityKey returns what tells whether a certificate has the key that the
-// pledge saw. Of the three leaves the most specific one decides (rfc8366bis,
-// Section 9).
+// pledge saw. Of the three leaves the most specific one decides, and that the
+// others name another key is noted (rfc8366bis, Section 9).
 func (x *exchange) proximityKey() (matches func(*x509.Certificate) bool, err error) {
-	switch p := x.prior; {
-	case len(p.ProximityRegistrarPubkSHA256) > 0:
-		return func(c *x509.Certificate) bool {
-			sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-			return bytes.Equal(sum[:], p.ProximityRegistrarPubkSHA256)
-		}, nil
-	case len(p.ProximityRegistrarPubk) > 0:
-		return func(c *x509.Certificate) bool {
-			return bytes.Equal(c.RawSubjectPublicKeyInfo, p.ProximityRegistrarPubk)
-		}, nil
-	default:
-		cert, err := x509.ParseCertificate(p.ProximityRegistrarCert)
-		if err != nil {
-			e := forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
-				"The prior-signed-voucher-request has no readable proximity-registrar-cert.")
-			e.Err = err
-			return nil, e
-		}
-		return func(c *x509.Certificate) bool {
-			return bytes.Equal(c.RawSubjectPublicKeyInfo, cert.RawSubjectPublicKeyInfo)
-		}, nil
+	hashes, err := proximityHashes(x.prior)
+	if err != nil || len(hashes) == 0 {
+		e := forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
+			"The prior-signed-voucher-request has no readable proximity-registrar-cert.")
+		e.Err = err
+		return nil, e
 	}
+	first := hashes[0]
+	x.conflict = slices.ContainsFunc(hashes, func(h []byte) bool { return !bytes.Equal(h, first) })
+	return func(c *x509.Certificate) bool {
+		hash := keyHash(c)
+		return bytes.Equal(hash[:], first)
+	}, nil
+}
+
+// proximityHashes returns the SHA-256 of the key that each leaf about the
+// registrar names, in the order in which they count (rfc8366bis, Section 9). An
+// unreadable certificate is an error when it alone counts, and else a hash
+// that is no key's.
+func proximityHashes(p *voucher.Request) (hashes [][]byte, err error) {
+	if hash := p.ProximityRegistrarPubkSHA256; len(hash) > 0 {
+		hashes = append(hashes, hash)
+	}
+	if key := p.ProximityRegistrarPubk; len(key) > 0 {
+		hash := sha256.Sum256(key)
+		hashes = append(hashes, hash[:])
+	}
+	if len(p.ProximityRegistrarCert) == 0 {
+		return hashes, nil
+	}
+	cert, err := x509.ParseCertificate(p.ProximityRegistrarCert)
+	if err != nil {
+		if len(hashes) > 0 {
+			return append(hashes, nil), nil
+		}
+		return nil, err
+	}
+	hash := keyHash(cert)
+	return append(hashes, hash[:]), nil
 }
 
 // settleProximity decides where the pledge was connected to another

@@ -31,6 +31,7 @@ const (
 	ReasonNonceMismatch   = "nonce-mismatch"      // nonces differ
 	ReasonNonceUsed       = "nonce-used"          // a voucher for another domain has that nonce
 	ReasonNonceless       = "nonceless"           // nonceless vouchers are not for this product or domain
+	ReasonNoncelessClient = "nonceless-client"    // and only over a TLS connection of the registrar's own
 	ReasonProximity       = "proximity-mismatch"  // the pledge was connected to somebody else
 	ReasonDeviceUnknown   = "device-unknown"      // not built by us
 	ReasonDeviceBlocked   = "device-blocked"      // stolen or recalled

@@ -61,7 +61,16 @@ func (x *exchange) refusalBody(op brski.Operation, e *est.Error) body {
 		b["serial_number"] = x.request.SerialNumber
 		b["registrar"] = x.registrarName()
 	}
+	x.noteConflict(b)
 	return b
+}
+
+// noteConflict puts on record that a pledge named several registrars at once
+// (rfc8366bis, Section 9): its firmware is wrong, or it was lied to.
+func (x *exchange) noteConflict(b body) {
+	if x.conflict {
+		b["proximity_conflict"] = true
+	}
 }
 
 // registrarName is the subject of the request's signer, for people who read

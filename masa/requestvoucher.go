@@ -222,18 +222,18 @@ func (s *Service) complete(ctx context.Context, x *exchange, v *VoucherRecord) (
 		return nil, fmt.Errorf("record the voucher for device %s: %w", v.DeviceID, err)
 	}
 	s.log.InfoContext(ctx, "voucher issued", slog.String("product", v.Product), slog.String("serial_number", v.SerialNumber),
-		slog.String("assertion", string(v.Assertion)), slog.String("voucher", v.ID), slog.String("address", v.Address))
+		slog.String("assertion", string(v.Assertion)), slog.String("voucher", v.ID), slog.String("address", v.Address),
+		slog.Bool("proximity_conflict", x.conflict))
 	return &brski.Voucher{MediaType: v.MediaType, Raw: v.Voucher}, nil
 }
 
 // entry is the line on the trail about an issuance.
 func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
-	return &trail.Entry{
-		At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski",
-		Body: body{
-			"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
-			"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
-			"registrar": x.registrarName(), "address": v.Address, "settings": v.Version,
-		}.json(),
+	b := body{
+		"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
+		"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
+		"registrar": x.registrarName(), "address": v.Address, "settings": v.Version,
 	}
+	x.noteConflict(b)
+	return &trail.Entry{At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski", Body: b.json()}
 }

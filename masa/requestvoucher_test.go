@@ -24,6 +24,7 @@ import (
 )
 
 // RFC 8995, Section 5.6.
+// BRSKI-8995-5.5.5-03: and so does the audit-log, [TestAuditLogHasAnEventForEachVoucher].
 func TestVoucherSaysWhatWasShown(t *testing.T) {
 	w := newWorld(t, nil)
 	const nonce = "a-_b0123456789abcdefgh" // base64url, as reach sends it
@@ -425,6 +426,7 @@ func TestTopmostCertificateThatCameIsPinned(t *testing.T) {
 }
 
 // RFC 8995, Section 5.5.5: proximity goes by the key.
+// BRSKI-8995-5.5.5-01.
 func TestProximityIsShownByTheKey(t *testing.T) {
 	w := newWorld(t, nil)
 	renewed := w.mine.ca.Issue(t, &x509.Certificate{DNSNames: []string{"localhost"}}, w.mine.registrar.Key)

@@ -26,6 +26,12 @@ type Settings struct {
 	// CheckRegistrar looks further at a registrar's verified chain, leaf
 	// first, such as at revocation (RFC 8995, Section 5.5.3). Nil admits.
 	CheckRegistrar func(ctx context.Context, chain []*x509.Certificate) error
+	// NoncelessClientCertificate has a registrar that asks for a voucher without
+	// a nonce hold a TLS connection with the key that signed its request, so
+	// that nobody else gets one with the request alone (RFC 8995, Section
+	// 5.5.4). The owner on record, which it has to be in any case, is a
+	// configured anchor.
+	NoncelessClientCertificate bool
 	// PinRegistrar pins the registrar's own certificate and not the domain CA
 	// (RFC 8995, Section 5.5.2, leaves that to the MASA).
 	PinRegistrar bool

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/est"
@@ -95,10 +95,14 @@ func TestRefusalReachesTheRegistrarWithItsStatus(t *testing.T) {
 
 // Promise 3 and regression R28, on the wire: whatever is wrong with a request,
 // nothing is issued, and the answer is a short text.
+// BRSKI-8995-5.6-02: 200, or a fitting 4xx with an explanation in UTF-8.
 func TestBadRequestsOnTheWireIssueNothing(t *testing.T) {
 	w := newWorld(t, nil)
 	client := w.serve()
 	good := w.ask(w.mine, "0123456789abcdef").bytes(t)
+	unknown := w.ask(w.mine, "0123456789abcdef")
+	unknown.idevid = w.idevidCA.IDevID(t, "never built", "")
+	unknown.pledge.SerialNumber, unknown.registrar.SerialNumber = "never built", "never built"
 	for _, c := range []struct {
 		name, method, path, contentType, accept string
 		body                                    []byte
@@ -117,6 +121,8 @@ func TestBadRequestsOnTheWireIssueNothing(t *testing.T) {
 		{"TwoMegabytes", "POST", "/requestvoucher", vouchercms.MediaType, "*/*", make([]byte, 2<<20), 413},
 		{"TrailingByte", "POST", "/requestvoucher", vouchercms.MediaType, "*/*", append(bytes.Clone(good), 1), 400},
 		{"Truncated", "POST", "/requestvoucher", vouchercms.MediaType, "*/*", good[:100], 400},
+		{"OtherSignersRequest", "POST", "/requestvoucher", vouchercms.MediaType, "*/*", bytes.Replace(good, []byte(serial), []byte("JADA123456780"), 1), 403},
+		{"UnknownDevice", "POST", "/requestvoucher", vouchercms.MediaType, "*/*", unknown.bytes(t), 404},
 		{"AuditLogBeforeAnyVoucher", "POST", "/requestauditlog", vouchercms.MediaType, "*/*", good, 404},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -138,13 +144,18 @@ func TestBadRequestsOnTheWireIssueNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res.StatusCode != c.status || len(text) == 0 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
-				t.Errorf("%d %s %q, want %d with a text", res.StatusCode, res.Header.Get("Content-Type"), text, c.status)
+			if kind := res.Header.Get("Content-Type"); res.StatusCode != c.status || len(text) == 0 || !utf8.Valid(text) || kind != "text/plain; charset=utf-8" {
+				t.Errorf("%d %s %q, want %d with a text", res.StatusCode, kind, text, c.status)
 			}
 		})
 	}
 	if n := w.records(); n != 0 {
 		t.Errorf("%d issuances on record, want none", n)
+	}
+	if res, err := client.HTTP.Post(client.URL+"/requestvoucher", vouchercms.MediaType, bytes.NewReader(good)); err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("the good one: %v, %v", res, err)
+	} else {
+		_ = res.Body.Close()
 	}
 }
 

@@ -31,8 +31,13 @@ type masaConfig struct {
 	RegistrarAnchors string `yaml:"registrar_anchors"`
 	// RequestsPerMinute is how many requests one address, and one registrar's
 	// key, may send; default 600.
-	RequestsPerMinute int       `yaml:"requests_per_minute"`
-	Log               logConfig `yaml:"log"`
+	RequestsPerMinute int `yaml:"requests_per_minute"`
+	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends them.
+	TakeBase64 bool `yaml:"take_base64"`
+	// NoncelessClientCertificate asks a registrar for a TLS client certificate
+	// with the key of its request before it gets a voucher without a nonce.
+	NoncelessClientCertificate bool      `yaml:"nonceless_client_certificate"`
+	Log                        logConfig `yaml:"log"`
 }
 
 // productConfig is one line of devices.

@@ -76,7 +76,7 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	s := &service{
 		name: "masa", log: role.log, close: role.close,
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
-			MASA: role.service, Formats: voucherformat.All(), Log: role.log,
+			MASA: role.service, Formats: voucherformat.All(), Log: role.log, TakeBase64: c.TakeBase64,
 		}},
 		operators: withIntents(masaadmin.Handler(role.service, role.log), role.record),
 	}
@@ -113,7 +113,7 @@ func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 	s := &masa.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain,
 		Products: make(map[string]masa.Product), Formats: voucherformat.All(),
-		RequestsPerMinute: c.RequestsPerMinute,
+		RequestsPerMinute: c.RequestsPerMinute, NoncelessClientCertificate: c.NoncelessClientCertificate,
 	}
 	if c.RegistrarAnchors != "" {
 		pool, err := pemfile.Pool(c.path(c.RegistrarAnchors))
