@@ -87,19 +87,21 @@ func TestParseStatusIsStrictInWhatItKnows(t *testing.T) {
 }
 
 // H4: minerva's highway leaves domainID and assertion out.
+// BRSKI-8995-5.8.1-02: numbers as strings are taken.
 func TestParseAuditLogTakesWhatIsSeen(t *testing.T) {
 	event := func(members string) string { return `{"version":1,"events":[{` + members + `}]}` }
 	for text, ok := range map[string]bool{
-		event(`"date":"2026-11-22T22:35:08.307+00:00","registrarID":"aGk=","nonce":"abc"`): true,
-		event(`"date":"2026-11-22T22:35:08Z","nonce":"NULL"`):                              true,
-		event(`"date":"2026-11-22T22:35:08Z","nonce":null,"truncated":"0"`):                true,
-		`{"version":2,"events":[],"more":1}`:                                               true,
-		`{"version":1,"events":[],"truncation":null}`:                                      true,
-		event(`"nonce":"abc"`):                                                             false,
-		event(`"date":"yesterday"`):                                                        false,
-		event(`"date":"2026-11-22T22:35:08Z","nonce":7`):                                   false,
-		event(`"date":"2026-11-22T22:35:08Z","truncated":-1`):                              false,
-		event(`"date":"2026-11-22T22:35:08Z","assertion":{}`):                              false,
+		event(`"date":"2026-11-22T22:35:08.307+00:00","registrarID":"aGk=","nonce":"abc"`):                              true,
+		event(`"date":"2026-11-22T22:35:08Z","nonce":"NULL"`):                                                           true,
+		event(`"date":"2026-11-22T22:35:08Z","nonce":null,"truncated":"0"`):                                             true,
+		`{"version":"1","events":[],"truncation":{"nonced duplicates":"0","nonceless duplicates":"1","arbitrary":"2"}}`: true,
+		`{"version":2,"events":[],"more":1}`:                                                                            true,
+		`{"version":1,"events":[],"truncation":null}`:                                                                   true,
+		event(`"nonce":"abc"`):                                false,
+		event(`"date":"yesterday"`):                           false,
+		event(`"date":"2026-11-22T22:35:08Z","nonce":7`):      false,
+		event(`"date":"2026-11-22T22:35:08Z","truncated":-1`): false,
+		event(`"date":"2026-11-22T22:35:08Z","assertion":{}`): false,
 		`{"version":1}`:                            false,
 		`{"events":[]}`:                            false,
 		`{"version":1,"events":{}}`:                false,

@@ -329,6 +329,7 @@ func TestMASAClientTellsItsCallersEndFromTheMASAs(t *testing.T) {
 }
 
 // RFC 8995, Section 5.8: 201 with the place of the log.
+// BRSKI-8995-5.8-10.
 func TestMASAClientFetchesALogThatWasPutElsewhere(t *testing.T) {
 	const log = `{"version":1,"events":[],"truncation":{}}`
 	for location, ok := range map[string]bool{"/logs/1": true, "https://127.0.0.2:9/logs/1": false, "http://127.0.0.1/logs/1": false, "": false} {

@@ -172,6 +172,7 @@ const (
 )
 
 // RFC 8995, Sections 5.2 and 5.6.
+// BRSKI-8995-5.2-01, BRSKI-8995-5.6-01, BRSKI-8995-6-01: binary in, binary out.
 func TestVoucherIsPassedOnByteForByte(t *testing.T) {
 	s := newSite(t)
 	raw := request(t, s.device)
@@ -189,6 +190,7 @@ func TestVoucherIsPassedOnByteForByte(t *testing.T) {
 }
 
 // Every refusal has a status and a reason id, a body, and does not reach the backend (R2, R17, R28 of the regressions).
+// BRSKI-8995-5.2-01: requestvoucher is a POST under /.well-known/brski.
 func TestBadRequestsAreRefusedBeforeTheBackendIsAsked(t *testing.T) {
 	s := newSite(t)
 	good := request(t, s.device)
@@ -281,6 +283,7 @@ func TestBadRequestsAreRefusedBeforeTheBackendIsAsked(t *testing.T) {
 }
 
 // RFC 8995, Section 5.1.
+// BRSKI-8995-5.1-07.
 func TestClientWithoutCertificateIsRefused(t *testing.T) {
 	s := newSite(t)
 	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a pledge in the provisional state
@@ -370,6 +373,7 @@ func TestMediaTypesAreParsed(t *testing.T) {
 }
 
 // R29 and N11: a failure upstream is a failure downstream.
+// BRSKI-8995-5.6-03.
 func TestFailureUpstreamIsToldTruthfully(t *testing.T) {
 	s := newSite(t)
 	for name, c := range map[string]struct {
@@ -410,6 +414,7 @@ func TestPendingHasARetryAfterOfAtMost60Seconds(t *testing.T) {
 }
 
 // RFC 8995, Section 5.2: 401 to a wrong proximity assertion, and the connection is closed.
+// BRSKI-8995-5.2-07: the handler's part.
 func TestUnauthorizedClosesTheConnection(t *testing.T) {
 	s := newSite(t)
 	s.backend.err = &est.Error{Status: 401, Reason: "proximity", Message: "Not ours."}
@@ -425,6 +430,9 @@ func TestUnauthorizedClosesTheConnection(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != 401 || !response.Close {
 		t.Errorf("status %d, closing %v; want 401 and true", response.StatusCode, response.Close)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		t.Errorf("the end of the connection: %v", err)
 	}
 }
 

@@ -142,8 +142,9 @@ type Case struct {
 	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
 
-	answer *Decision  // of Ask; nil until it was asked
-	otp    est.Secret // of the CSR (RFC 7894, Section 2.1)
+	answer   *Decision  // of Ask; nil until it was asked
+	conflict bool       // the leaves of a voucher-request that name the registrar contradict each other
+	otp      est.Secret // of the CSR (RFC 7894, Section 2.1)
 }
 
 // IdentityKind is how a peer has authenticated.

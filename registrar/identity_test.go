@@ -21,6 +21,7 @@ func (h *house) device(t *testing.T, change func(c *x509.Certificate)) *testpki.
 }
 
 // What a manufacturer's certificates may be like is loosened by name only.
+// BRSKI-8995-5-06: one without serialNumber is refused.
 func TestAnIDevIDIsVerifiedAsItsManufacturersRulesSay(t *testing.T) {
 	for _, c := range []struct {
 		what   string

@@ -85,6 +85,7 @@ const (
 	ReasonRequestRefused    = "voucher-leaf"
 	ReasonSignerMismatch    = "signer-not-client"
 	ReasonNonceMissing      = "nonce-missing"
+	ReasonNonceUsed         = "nonce-used"
 	ReasonCreatedOn         = "created-on"
 	ReasonAssertion         = "assertion-refused"
 	ReasonProximity         = "proximity-mismatch"
@@ -216,6 +217,7 @@ func voucherReasons() []ReasonText {
 		{ReasonRequestRefused, http.StatusBadRequest, request, "the voucher-request has content that is not taken"},
 		{ReasonSignerMismatch, http.StatusForbidden, request, "the voucher-request is not signed by the certificate of the TLS connection"},
 		{ReasonNonceMissing, http.StatusBadRequest, request, "the voucher-request has no nonce"},
+		{ReasonNonceUsed, http.StatusForbidden, request, "this device sent the nonce before, in another voucher-request; make a new nonce for each attempt, or send the same bytes again"},
 		{ReasonCreatedOn, http.StatusBadRequest, request, "created-on of the voucher-request is too far from the present time"},
 		{ReasonAssertion, http.StatusUnauthorized, request, "the voucher-request does not assert proximity"},
 		{ReasonProximity, http.StatusUnauthorized, request, "proximity-registrar-cert is not the certificate of this registrar"},

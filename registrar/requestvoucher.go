@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -27,7 +26,12 @@ func (s *Service) requestVoucher(ctx context.Context, v *version, c *Case, r *br
 	if d := s.identifyPledge(ctx, v, c, r.Peer); d != nil {
 		return nil, d
 	}
-	if d := v.checkRequest(c, r); d != nil {
+	d := v.checkRequest(c, r)
+	if c.conflict {
+		s.log.WarnContext(ctx, "the leaves of a voucher-request that name the registrar contradict each other",
+			slog.String("request", c.RequestID), slog.String("serial_number", c.SerialNumber), slog.Bool("ours", d == nil))
+	}
+	if d != nil {
 		return nil, d
 	}
 	x, row, d := s.beginExchange(ctx, v, c, r)
@@ -132,7 +136,9 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 		}
 		return deny(ReasonAssertion, rule)
 	}
-	if !v.proximate(q) {
+	ours, conflict := v.proximate(q)
+	c.conflict = conflict
+	if !ours {
 		return deny(ReasonProximity, rule)
 	}
 	return nil
@@ -140,24 +146,28 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 
 // proximate tells whether the request names the certificate that this
 // registrar presents. Of several ways to name it the hash of the key counts
-// first, then the key, then the certificate (rfc8366bis, Section 9).
-func (v *version) proximate(q *voucher.Request) bool {
-	match := func(cert *x509.Certificate) int {
-		switch {
-		case len(q.ProximityRegistrarPubkSHA256) > 0:
+// first, then the key, then the certificate (rfc8366bis, Section 9). A
+// conflict is that the others say otherwise.
+func (v *version) proximate(q *voucher.Request) (ours, conflict bool) {
+	var answers []bool
+	for _, way := range []struct {
+		leaf []byte
+		of   func(*x509.Certificate) []byte
+	}{
+		{q.ProximityRegistrarPubkSHA256, func(cert *x509.Certificate) []byte {
 			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-			return subtle.ConstantTimeCompare(sum[:], q.ProximityRegistrarPubkSHA256)
-		case len(q.ProximityRegistrarPubk) > 0:
-			return subtle.ConstantTimeCompare(cert.RawSubjectPublicKeyInfo, q.ProximityRegistrarPubk)
-		default:
-			return subtle.ConstantTimeCompare(cert.Raw, q.ProximityRegistrarCert)
+			return sum[:]
+		}},
+		{q.ProximityRegistrarPubk, func(cert *x509.Certificate) []byte { return cert.RawSubjectPublicKeyInfo }},
+		{q.ProximityRegistrarCert, func(cert *x509.Certificate) []byte { return cert.Raw }},
+	} {
+		if len(way.leaf) > 0 {
+			answers = append(answers, slices.ContainsFunc(v.TLSCertificates, func(cert *x509.Certificate) bool {
+				return bytes.Equal(way.of(cert), way.leaf)
+			}))
 		}
 	}
-	same := 0
-	for _, cert := range v.TLSCertificates {
-		same |= match(cert)
-	}
-	return same == 1
+	return len(answers) > 0 && answers[0], slices.Contains(answers, true) && slices.Contains(answers, false)
 }
 
 // beginExchange decides about the request and puts it on record. It returns
@@ -190,11 +200,32 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 	if row != nil {
 		return s.rejoin(v, c, r, row), row, nil
 	}
+	if d := s.freshNonce(ctx, v, c, r.Request.Nonce); d != nil {
+		return nil, nil, d
+	}
 	if d := s.deviceBudget(v, c, key, true); d != nil {
 		return nil, nil, d
 	}
 	x, d := s.recordRequest(ctx, v, c, r, hash)
 	return x, nil, d
+}
+
+// freshNonce refuses a nonce that the device sent before in another request:
+// each attempt has one of its own (RFC 8995, Section 5.2), and none is answered
+// with two vouchers.
+func (s *Service) freshNonce(ctx context.Context, v *version, c *Case, nonce string) *Decision {
+	if nonce == "" || c.Device == nil {
+		return nil
+	}
+	earlier, err := found(s.store.VoucherByNonce(ctx, v.Domain, c.Device.ID, nonce))
+	switch {
+	case err != nil:
+		return storeFailed("vouchers", err)
+	case earlier != nil:
+		return denyErr(ReasonNonceUsed, "voucher-request", fmt.Errorf("the nonce is that of exchange %s", earlier.ID))
+	default:
+		return nil
+	}
 }
 
 // rejoin finds the exchange that a request asked again belongs to, and starts
@@ -251,7 +282,8 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 	}
 	again := seen.State == Enrolled
 	c.Device = &seen
-	b := c.facts(v).str("voucher", row.ID).hex("request_sha256", hash[:]).str("assertion", string(r.Request.Assertion)).yes("enrolled_before", again)
+	b := c.facts(v).str("voucher", row.ID).hex("request_sha256", hash[:]).str("assertion", string(r.Request.Assertion)).yes("enrolled_before", again).
+		yes("proximity_conflict", c.conflict)
 	change := &Change{
 		PutDevices: []*Device{&seen}, PutVouchers: []*VoucherRecord{row},
 		Trail: []*trail.Entry{c.entry(KindVoucherRequested, "", b)},

@@ -51,7 +51,9 @@ type Change struct {
 	Abandoned []*Certificate
 	// Revoked moves issued certificates to Revoked; ErrConflict unless Issued.
 	Revoked []*Certificate
-	// PutVouchers inserts or replaces by ID.
+	// PutVouchers inserts or replaces by ID. A second exchange for one request is
+	// ErrConflict, and so is one in state "asked" with the nonce of another
+	// exchange of the same device (RFC 8995, Section 5.2).
 	PutVouchers []*VoucherRecord
 	// PutPending inserts or replaces by ID; a second row of the same domain,
 	// kind and key is ErrConflict.
@@ -131,6 +133,8 @@ type CertificateQuery struct {
 // Vouchers reads voucher exchanges. A missing row is ErrNotFound.
 type Vouchers interface {
 	VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*VoucherRecord, error)
+	// VoucherByNonce returns the device's newest exchange with that nonce, which is not empty.
+	VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*VoucherRecord, error)
 	// LatestVoucher returns the device's newest exchange.
 	LatestVoucher(ctx context.Context, domain, deviceID string) (*VoucherRecord, error)
 	ListVouchers(ctx context.Context, domain, deviceID string) ([]*VoucherRecord, error)

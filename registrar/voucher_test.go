@@ -95,6 +95,7 @@ func (h *house) vouched(serial string) *testpki.Identity {
 }
 
 // RFC 8995, Sections 5.2 to 5.6.
+// BRSKI-8995-5.6-01.
 func TestAnImportedDeviceGetsItsVoucherByteForByte(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")
@@ -149,6 +150,9 @@ func TestAVouchedDeviceEnrollsUnderItsOwnSerialNumber(t *testing.T) {
 	h.enroll("").cert(other.Certificate, h.idevidCA.Certificate).subject(pkix.Name{SerialNumber: "SN-3"}).refusedAs(registrar.ReasonNotVouched, 403)
 }
 
+// BRSKI-8995-5.1-07: a certificate of an unknown CA.
+// BRSKI-8995-5.5-07: another serial number.
+// BRSKI-8995-5.2-07: 401 for proximity that does not hold, and the MASA is not asked.
 func TestVoucherRequestsAreRefused(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")
@@ -211,6 +215,7 @@ func TestAPledgeWithoutClockAndWithAnOddNonceIsWelcome(t *testing.T) {
 }
 
 // R27: a false MASA; RFC 8995, Section 5.6.
+// BRSKI-8995-5.6-03, R29: each failure of the MASA is a failure here, with its status.
 func TestAVoucherThatIsNotForThisRequestIsNotHandedOn(t *testing.T) {
 	other := testpki.NewRoot(t, "other")
 	for _, c := range []struct {
@@ -228,6 +233,7 @@ func TestAVoucherThatIsNotForThisRequestIsNotHandedOn(t *testing.T) {
 		{"an assertion", func(m *fakeMASA) { m.change = func(v *voucher.Voucher) { v.Assertion = voucher.AgentProximity } }, registrar.ReasonVoucherAssertion, 502},
 		{"a signer", func(m *fakeMASA) { m.signer = other }, registrar.ReasonVoucherSigner, 502},
 		{"nonsense", func(m *fakeMASA) { m.answer = func(v *brski.Voucher) { v.Raw = []byte("nonsense") } }, registrar.ReasonVoucherMalformed, 502},
+		{"a voucher cut short", func(m *fakeMASA) { m.answer = func(v *brski.Voucher) { v.Raw = v.Raw[:len(v.Raw)/2] } }, registrar.ReasonVoucherMalformed, 502},
 		{"nothing (nqminds)", func(m *fakeMASA) { m.answer = func(v *brski.Voucher) { v.Raw = nil } }, registrar.ReasonMASAFailed, 502},
 		{"a media type", func(m *fakeMASA) { m.answer = func(v *brski.Voucher) { v.MediaType = "text/plain" } }, registrar.ReasonVoucherMalformed, 502},
 		{"no audit-log", func(m *fakeMASA) { m.failLog = &est.Error{Status: 404} }, registrar.ReasonAuditLog, 502},
@@ -341,6 +347,7 @@ func TestAnUnlistedDeviceWaitsForTheOperatorWherePolicySaysSo(t *testing.T) {
 }
 
 // R27: the MASA is down for an hour.
+// BRSKI-8995-5.6-05: the same bytes again after a 202.
 func TestAMASAThatIsDownIsAskedUntilItAnswers(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")

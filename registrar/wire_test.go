@@ -119,6 +119,7 @@ func TestAChannelBindingIsCheckedAgainstItsConnection(t *testing.T) {
 }
 
 // The whole of RFC 8995 with the pledge of this project.
+// BRSKI-8995-6-01: voucher-request and voucher are binary on the wire, CSR and certificate base64: the pledge takes nothing else.
 func TestAPledgeOnboardsOverTheWire(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1")

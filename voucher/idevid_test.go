@@ -186,6 +186,7 @@ func ia5(t testing.TB, text string) []byte {
 }
 
 // RFC 8995, Section 2.3.2.
+// BRSKI-8995-2.3.2-01, BRSKI-8995-2.3.2-02: HTTPS only, and the default path for an authority alone.
 func TestMASAURLIsHTTPSWhateverTheExtensionHolds(t *testing.T) {
 	for text, want := range map[string]string{
 		"masa.example":                             "https://masa.example/.well-known/brski",

@@ -59,6 +59,7 @@ func TestTheServerShowsAChainThatVerifies(t *testing.T) {
 }
 
 // EST-9325-3.7-01: the name that a client asks for chooses the certificate.
+// BRSKI-8995-ERRATA-6648-01: without a name, and with one that is nobody's, the first.
 func TestTheServerNameChoosesTheCertificate(t *testing.T) {
 	root := testpki.NewRoot(t, "root")
 	named := func(name string) *tls.Certificate {

@@ -90,6 +90,16 @@ func (w writer) device(d *registrar.Device) error {
 }
 
 func (w writer) voucher(v *registrar.VoucherRecord) error {
+	if v.State == "asked" && v.Nonce != "" {
+		var other string
+		err := w.tx.QueryRow("SELECT id FROM vouchers "+whereNonce+" AND id <> ? LIMIT 1", v.Domain, v.DeviceID, v.Nonce, v.ID).Scan(&other)
+		switch {
+		case err == nil:
+			return fmt.Errorf("the nonce is that of exchange %s: %w", other, registrar.ErrConflict)
+		case !errors.Is(err, sqlitedb.ErrNoRows):
+			return err
+		}
+	}
 	return w.tx.Put(w.t.vouchers, v.Domain, v.ID, v.DeviceID, v.Manufacturer, v.SerialNumber, v.Nonce, v.MediaType,
 		v.RequestHash, v.State, v.Reason, v.At, v.PledgeRequest, v.RegistrarReq, v.Voucher, v.AuditLog,
 		v.PledgeStatus, v.EnrollmentState)

@@ -26,6 +26,13 @@ func (s *Store) VoucherByRequest(ctx context.Context, domain string, requestHash
 	return scanVoucher(s.db.QueryRow(ctx, selectVoucher+"WHERE domain = ? AND request_hash = ?", domain, requestHash))
 }
 
+// VoucherByNonce implements registrar.Vouchers.
+func (s *Store) VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*registrar.VoucherRecord, error) {
+	return scanVoucher(s.db.QueryRow(ctx, selectVoucher+whereNonce+" ORDER BY id DESC LIMIT 1", domain, deviceID, nonce))
+}
+
+const whereNonce = "WHERE domain = ? AND device_id = ? AND nonce = ? AND nonce <> ''"
+
 // LatestVoucher implements registrar.Vouchers.
 func (s *Store) LatestVoucher(ctx context.Context, domain, deviceID string) (*registrar.VoucherRecord, error) {
 	return scanVoucher(s.db.QueryRow(ctx, selectVoucher+

@@ -12,7 +12,7 @@ import (
 func voucher(n, dev int, state string) *registrar.VoucherRecord {
 	return &registrar.VoucherRecord{
 		ID: id(n), Domain: registrar.DefaultDomain, DeviceID: id(dev), Manufacturer: "acme", SerialNumber: "SN-1",
-		Nonce: "Rk9PQkFS", PledgeRequest: []byte{1, byte(n)}, RegistrarReq: []byte{2}, MediaType: "application/voucher-cms+json",
+		Nonce: fmt.Sprint("nonce", n), PledgeRequest: []byte{1, byte(n)}, RegistrarReq: []byte{2}, MediaType: "application/voucher-cms+json",
 		RequestHash: hash(fmt.Sprint("request", n)), State: state, At: at(n),
 	}
 }
@@ -28,6 +28,11 @@ func testVouchers(t *testing.T, s registrar.Store) {
 
 	got, err := s.VoucherByRequest(ctx, domain, hash("request2"))
 	want(t, "VoucherByRequest", got, err, v)
+	got, err = s.VoucherByNonce(ctx, domain, id(1), "nonce2")
+	want(t, "VoucherByNonce", got, err, v)
+	if got, err := s.VoucherByNonce(ctx, domain, id(1), "nonce4"); !errors.Is(err, registrar.ErrNotFound) {
+		t.Errorf("VoucherByNonce with the nonce of another device = %v, %v; want ErrNotFound", got, err)
+	}
 	got, err = s.LatestVoucher(ctx, domain, id(1))
 	want(t, "LatestVoucher", got, err, voucher(3, 1, "asked"))
 	list, err := s.ListVouchers(ctx, domain, id(1))
@@ -40,6 +45,17 @@ func testVouchers(t *testing.T, s registrar.Store) {
 	again := voucher(5, 1, "asked")
 	again.RequestHash = hash("request1")
 	wantConflict(t, s, "a second record of one voucher-request", &registrar.Change{PutVouchers: []*registrar.VoucherRecord{again}})
+	again = voucher(5, 1, "asked")
+	again.Nonce = "nonce2"
+	wantConflict(t, s, "a second exchange for one nonce", &registrar.Change{PutVouchers: []*registrar.VoucherRecord{again}})
+	again.DeviceID = id(2) // another device's
+	v.Reason = "later"     // and what is on record may change
+	commit(t, s, &registrar.Change{PutVouchers: []*registrar.VoucherRecord{again, v}})
+	for n := 6; n <= 7; n++ { // without a nonce there is nothing to tell apart
+		nonceless := voucher(n, 1, "asked")
+		nonceless.Nonce = ""
+		commit(t, s, &registrar.Change{PutVouchers: []*registrar.VoucherRecord{nonceless}})
+	}
 }
 
 func pending(n int, state string) *registrar.Pending {
@@ -167,6 +183,7 @@ func testMissing(t *testing.T, s registrar.Store) {
 		"CurrentCertificate":   second(s.CurrentCertificate(ctx, &registrar.CurrentQuery{Domain: domain})),
 		"LatestCRL":            second(s.LatestCRL(ctx, domain)),
 		"VoucherByRequest":     second(s.VoucherByRequest(ctx, domain, hash("x"))),
+		"VoucherByNonce":       second(s.VoucherByNonce(ctx, domain, "x", "y")),
 		"LatestVoucher":        second(s.LatestVoucher(ctx, domain, "x")),
 		"Pending":              second(s.Pending(ctx, domain, "x")),
 		"PendingByKey":         second(s.PendingByKey(ctx, domain, "x", "y")),

@@ -243,6 +243,9 @@ func (s *state) putVoucher(v *registrar.VoucherRecord) error {
 		if o.Domain == v.Domain && o.RequestHash == v.RequestHash && k.id != v.ID {
 			return conflict("voucher-request of %s", v.SerialNumber)
 		}
+		if v.State == "asked" && v.Nonce != "" && o.Domain == v.Domain && o.DeviceID == v.DeviceID && o.Nonce == v.Nonce && k.id != v.ID {
+			return conflict("nonce of %s", v.SerialNumber)
+		}
 	}
 	s.vouchers[name{v.Domain, v.ID}] = copyVoucher(v)
 	return nil

@@ -131,6 +131,14 @@ func (m *Memory) VoucherByRequest(ctx context.Context, domain string, requestHas
 	}, newestVoucher, copyVoucher), err)
 }
 
+// VoucherByNonce implements registrar.Vouchers.
+func (m *Memory) VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*registrar.VoucherRecord, error) {
+	s, err := m.read(ctx)
+	return first(pick(s.vouchers, 1, func(v *registrar.VoucherRecord) bool {
+		return v.Domain == domain && v.DeviceID == deviceID && v.Nonce == nonce && nonce != ""
+	}, newestVoucher, copyVoucher), err)
+}
+
 // LatestVoucher implements registrar.Vouchers.
 func (m *Memory) LatestVoucher(ctx context.Context, domain, deviceID string) (*registrar.VoucherRecord, error) {
 	s, err := m.read(ctx)

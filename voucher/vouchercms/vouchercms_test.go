@@ -176,6 +176,7 @@ func TestVouchersAreSignedAndOpenedWithEachKindOfKey(t *testing.T) {
 }
 
 // nqminds N3, minerva, RFC 8995, Appendix C.2.
+// BRSKI-8366-5.4-02: version 1, as PKCS #7 has it.
 func TestVersion1WithIDDataIsAFindingAndRefusedWhenStrict(t *testing.T) {
 	id := testpki.NewRoot(t, "Vendor CA").Issue(t, &x509.Certificate{SubjectKeyId: []byte{1, 2, 3}}, testpki.NewKey(t))
 	payload, err := voucher.MarshalVoucher(vouchertest.Voucher(t))
@@ -198,6 +199,7 @@ func TestVersion1WithIDDataIsAFindingAndRefusedWhenStrict(t *testing.T) {
 }
 
 // RFC 8366, Section 5.4: any CMSVersion is read.
+// BRSKI-8366-5.4-02.
 func TestTheRightContentTypeInVersion1IsAFinding(t *testing.T) {
 	der, _ := sign(t)
 	info := takeApart(t, der)
