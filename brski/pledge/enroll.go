@@ -94,11 +94,14 @@ func (r *run) est() *est.Client {
 }
 
 // learnCACerts stores the domain's CA certificates (RFC 8995, Section 5.9.1) of
-// a device that has none yet. They become part of the state with the next save.
+// a device that has none yet, if they go with the pin. They become part of the state with the next save.
 func (r *run) learnCACerts(ctx context.Context) error {
 	certs, err := r.fetchCACerts(ctx)
 	if err != nil {
 		return err
+	}
+	if e := r.followFromPin(certs); e != nil {
+		return e
 	}
 	data := encodeCertificates(certs)
 	if err := r.store(FileCACerts, data); err != nil {
@@ -276,5 +279,9 @@ func (r *run) estError(ctx context.Context, doing, invalid string, err error) er
 }
 
 func (r *run) result() *Result {
-	return &Result{Certificate: r.cert, CACerts: r.cas, Pinned: r.pin, Reported: r.st.EnrollReported}
+	result := &Result{Certificate: r.cert, CACerts: r.cas, Reported: r.st.EnrollReported}
+	if r.pin != nil {
+		result.Pinned, result.PinnedKeySHA256 = r.pin.cert, r.pin.hash[:]
+	}
+	return result
 }

@@ -23,7 +23,7 @@ var (
 )
 
 // The stable reason ids of an Error, by class. Those that begin with "voucher-"
-// and "registrar-not-pinned" are sent as telemetry too.
+// and those about the registrar are sent as telemetry too.
 const (
 	// ErrUnavailable.
 	ReasonUnreachable     = "registrar-unreachable" // no connection, a cut one, or a timeout
@@ -46,13 +46,15 @@ const (
 	ReasonVoucherSerial    = "voucher-serial-number"    // for another device
 	ReasonVoucherIssuer    = "voucher-idevid-issuer"    // for another manufacturer's device
 	ReasonVoucherNonce     = "voucher-nonce"            // an answer to another request
-	ReasonVoucherNonceless = "voucher-nonceless"        // no nonce, and AllowNonceless is not set
+	ReasonVoucherNonceless = "voucher-nonceless"        // no nonce, and RefuseNonceless is set
 	ReasonVoucherExpired   = "voucher-expired"          // expires-on has passed
 	ReasonVoucherFuture    = "voucher-future"           // made later than now
-	ReasonVoucherNoPin     = "voucher-no-pin"           // no pinned-domain-cert
-	ReasonVoucherPin       = "voucher-pin"              // pinned-domain-cert is no certificate
+	ReasonVoucherAssertion = "voucher-assertion"        // none of Config.Assertions
+	ReasonVoucherNoPin     = "voucher-no-pin"           // neither pinned-domain-cert nor a key
+	ReasonVoucherPin       = "voucher-pin"              // what is pinned is no certificate, no key or no hash
 	// ErrUntrusted, about the registrar (RFC 8995, Section 5.6.2).
 	ReasonNotPinned          = "registrar-not-pinned"  // its certificate does not follow from what is pinned
+	ReasonRegistrarExpired   = "registrar-expired"     // it would, but is not valid now
 	ReasonCertificateChanged = "registrar-changed"     // another certificate than on the first connection
 	ReasonCACerts            = "cacerts"               // no usable CA certificates
 	ReasonIssuedMalformed    = "certificate-malformed" // no certificate in the answer

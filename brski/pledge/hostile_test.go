@@ -65,13 +65,12 @@ func TestVoucherThatDoesNotHoldIsRefused(t *testing.T) {
 	}{
 		"another nonce":        {change(func(v *voucher.Voucher) { v.Nonce = voucher.NewNonce() }), pledge.ReasonVoucherNonce},
 		"nonce cut":            {change(func(v *voucher.Voucher) { v.Nonce = v.Nonce[:12] }), pledge.ReasonVoucherNonce},
-		"no nonce":             {change(func(v *voucher.Voucher) { v.Nonce = "" }), pledge.ReasonVoucherNonceless},
 		"another serial":       {change(func(v *voucher.Voucher) { v.SerialNumber = "JADA123456780" }), pledge.ReasonVoucherSerial},
 		"serial in lower case": {change(func(v *voucher.Voucher) { v.SerialNumber = "jada123456789" }), pledge.ReasonVoucherSerial},
 		"made tomorrow":        {change(func(v *voucher.Voucher) { v.CreatedOn = time.Now().Add(24 * time.Hour) }), pledge.ReasonVoucherFuture},
-		"key pin only": {change(func(v *voucher.Voucher) {
+		"another domain's key": {change(func(v *voucher.Voucher) {
 			v.PinnedDomainCert, v.PinnedDomainPubkSHA256 = nil, bytes.Repeat([]byte{1}, 32)
-		}), pledge.ReasonVoucherNoPin},
+		}), pledge.ReasonNotPinned},
 		"delegated": {change(func(v *voucher.Voucher) {
 			v.Delegation = &voucher.Delegation{Enabled: true, Countdown: 1}
 		}), pledge.ReasonVoucherNoPin},

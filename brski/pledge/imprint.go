@@ -34,18 +34,14 @@ func (r *run) takeVoucher(a *answer) *Error {
 	if e := r.checkAnswer(a); e != nil {
 		return e
 	}
-	v, e := r.checkVoucher(a.body, r.c.Now())
-	if e != nil {
+	if e := r.checkVoucher(a.body, r.c.Now()); e != nil {
 		return e
 	}
 	proven := "the manufacturer signed it, for this serial number and in answer to this request"
-	if v.Nonce == "" {
+	if r.voucher.Nonce == "" {
 		proven = "the manufacturer signed it for this serial number; it has no nonce, so it may be an old one"
 	}
 	r.step(StepVoucher, "", proven)
-	if r.pin, e = pinned(v); e != nil {
-		return e
-	}
 	return r.link.authenticate(r.trustPin)
 }
 
@@ -59,7 +55,7 @@ func (r *run) storeVoucher(a *answer) error {
 		return err
 	}
 	r.step(StepImprinted, r.names().voucher, fmt.Sprintf(
-		"the registrar's certificate follows from the pinned %q; this connection is authenticated", r.pin.Subject.String()))
+		"the registrar's certificate follows from the pinned %s; this connection is authenticated", r.pin))
 	return nil
 }
 
@@ -78,7 +74,7 @@ func (r *run) giveUp(err error) error {
 // distrust tells the registrar what is wrong with its voucher, before the
 // connection is closed (RFC 8995, Section 5.6.2), and forgets the attempt.
 func (r *run) distrust(ctx context.Context, e *Error) error {
-	r.pin = nil
+	r.voucher, r.pin = nil, nil
 	r.tellVoucher(ctx, e.Reason)
 	r.step(StepFailed, "", "nothing of it is trusted: "+e.Message)
 	if err := r.forget(); err != nil {

@@ -60,28 +60,15 @@ func anchors(cas []*x509.Certificate) []*x509.Certificate {
 // signed by it (RFC 7030, Section 4.1.3). Others are another domain's, whoever
 // handed them out. The certificate that is pinned counts as one of ours.
 func (r *run) followFromOurs(certs []*x509.Certificate) *Error {
-	roots := x509.NewCertPool()
-	keys := make(map[string]bool)
 	ours := anchors(r.cas)
 	if r.pin != nil {
-		ours = append(ours, r.pin)
+		ours = append(ours, r.pin.anchors(slices.Concat(certs, r.cas))...)
 	}
-	for _, c := range ours {
-		roots.AddCert(c)
-		keys[string(c.RawSubjectPublicKeyInfo)] = true
+	known := func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(ours, func(o *x509.Certificate) bool { return keyOf(o) == keyOf(c) })
 	}
 	for _, c := range certs {
-		if keys[string(c.RawSubjectPublicKeyInfo)] {
-			return nil
-		}
-		intermediates, err := voucher.Intermediates(c, append(slices.Clone(certs), r.cas...))
-		if err != nil {
-			continue
-		}
-		if _, err := c.Verify(x509.VerifyOptions{
-			Roots: roots, Intermediates: intermediates, CurrentTime: r.validAt(c, r.c.Now()),
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-		}); err == nil {
+		if known(c) || r.verifies(c, ours, slices.Concat(certs, r.cas)) {
 			return nil
 		}
 	}

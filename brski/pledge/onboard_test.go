@@ -262,7 +262,7 @@ func TestNoncelessVoucherIsTakenWhereAllowed(t *testing.T) {
 	nonceless := func(expires time.Time) func(*voucher.Voucher) {
 		return func(v *voucher.Voucher) { v.Nonce, v.ExpiresOn = "", expires }
 	}
-	d := newDevice(t, w, func(c *pledge.Config) { c.AllowNonceless = true })
+	d := newDevice(t, w, func(c *pledge.Config) {})
 	w.MASA.Change(nonceless(time.Now().Add(-time.Hour)))
 	d.onboardFails(pledge.ReasonVoucherExpired, pledge.ErrUntrusted)
 	w.MASA.Change(nonceless(time.Now().Add(time.Hour)))

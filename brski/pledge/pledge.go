@@ -46,11 +46,22 @@ type Config struct {
 	State   Storage        // required; see Dir
 	Format  voucher.Format // of request and voucher. Required
 
-	// AllowNonceless takes a voucher without a nonce, which may be an old one
-	// played again (RFC 8995, Section 7.2).
-	AllowNonceless bool
+	// Proximity is how the voucher-request names the registrar, and so what is
+	// taken of a voucher that pins in several ways. Zero is by certificate, as RFC
+	// 8995, Section 5.2, says.
+	Proximity Proximity
+	// RefuseNonceless refuses a voucher without a nonce, which may be an old one
+	// played again. By default it is taken, if it has not expired: a registrar
+	// without a way to its MASA has no other (RFC 8995, Section 7.2).
+	RefuseNonceless bool
+	// Assertions are those of the MASA that are enough; nil for all of them (RFC
+	// 8366, Section 5.3). A list of Proximity alone wants the MASA to have seen
+	// that this device asked this registrar.
+	Assertions []voucher.Assertion
 	// NoClock says that Now is not to be relied upon: no date in vouchers or
-	// certificates is checked (RFC 8995, Section 2.6.1).
+	// certificates is checked (RFC 8995, Section 2.6.1). The nonce is what keeps old
+	// vouchers out then. See Status.NotEarlier for what such a device knows of the
+	// time once it is onboarded.
 	NoClock bool
 
 	// Key is the LDevID key where it lives elsewhere, as in a TPM. It is never
@@ -107,6 +118,9 @@ func New(c Config) (*Pledge, error) {
 	}
 	if c.Anchors == nil || c.State == nil || c.Format == nil {
 		return nil, configError(errors.New("voucher anchors, storage and format are all needed"))
+	}
+	if !c.Proximity.known() {
+		return nil, configError(fmt.Errorf("proximity %q is not known", string(c.Proximity)))
 	}
 	if c.Key != nil && samePublicKey(c.Key.Public(), p.idevid.PublicKey) {
 		return nil, configError(errors.New("the LDevID key must not be the IDevID's"))
@@ -178,7 +192,10 @@ func (p *Pledge) defaults() {
 type Result struct {
 	Certificate *x509.Certificate   // the LDevID
 	CACerts     []*x509.Certificate // of the domain, as the registrar gave them
-	Pinned      *x509.Certificate   // what the voucher pinned
+	Pinned      *x509.Certificate   // what the voucher pinned; nil where that is a key alone
+	// PinnedKeySHA256 is of the SubjectPublicKeyInfo that the voucher pinned, in a
+	// certificate or alone; nil where the voucher was lost since.
+	PinnedKeySHA256 []byte
 	// Reported tells whether the registrar was told of the enrollment; if not,
 	// the next Onboard tells it.
 	Reported bool

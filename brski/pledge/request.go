@@ -41,17 +41,16 @@ type answer struct {
 // after MaxWait, goes a new one with a new nonce.
 func (r *run) prepareRequest(ctx context.Context) error {
 	registrar := r.link.server[0]
-	if r.st.Stage == Requested && bytes.Equal(r.request.ProximityRegistrarCert, registrar.Raw) &&
-		r.c.Now().Sub(r.st.RequestedAt) < r.c.MaxWait {
-		r.step(StepRequested, r.names().request, "the voucher-request of the earlier run names this registrar and is sent again")
-		return nil
-	}
 	request := &voucher.Request{
 		Assertion:    voucher.Proximity,
 		SerialNumber: r.serial,
 		Nonce:        voucher.NewNonce(),
-		// The first certificate of the server's list (RFC 8995, Section 5.2).
-		ProximityRegistrarCert: registrar.Raw,
+	}
+	r.c.Proximity.name(request, registrar)
+	if r.st.Stage == Requested && sameProximity(r.request, request) &&
+		r.c.Now().Sub(r.st.RequestedAt) < r.c.MaxWait {
+		r.step(StepRequested, r.names().request, "the voucher-request of the earlier run names this registrar and is sent again")
+		return nil
 	}
 	if !r.c.NoClock {
 		request.CreatedOn = r.c.Now().UTC().Truncate(time.Second)

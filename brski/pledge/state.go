@@ -72,8 +72,9 @@ type run struct {
 
 	requestRaw []byte
 	request    *voucher.Request
-	pin        *x509.Certificate
-	made       time.Time // the voucher, as its signer says
+	voucher    *voucher.Voucher // verified
+	pin        *pin             // of voucher
+	made       time.Time        // voucher, as its signer says
 	cas        []*x509.Certificate
 	key        crypto.Signer
 	cert       *x509.Certificate
@@ -219,11 +220,7 @@ func (r *run) loadVoucher() error {
 	if err != nil {
 		return err
 	}
-	v, e := r.checkVoucher(data, r.st.ImprintedAt)
-	if e == nil {
-		r.pin, e = pinned(v)
-	}
-	if e != nil {
+	if e := r.checkVoucher(data, r.st.ImprintedAt); e != nil {
 		return fmt.Errorf("%w: %w", errNotWhole, e)
 	}
 	return nil

@@ -11,7 +11,8 @@ type Status struct {
 	SerialNumber    string // of the IDevID
 	Registrar       string // URL of the registrar that was asked; empty when Fresh
 	Since           time.Time
-	Pinned          *x509.Certificate // nil before Imprinted
+	Pinned          *x509.Certificate // nil before Imprinted, and where a key alone is pinned
+	PinnedKeySHA256 []byte            // of the SubjectPublicKeyInfo; nil before Imprinted
 	Certificate     *x509.Certificate // the LDevID; nil before Enrolled
 	CACerts         []*x509.Certificate
 	VoucherReported bool
@@ -32,12 +33,16 @@ func (p *Pledge) Status() (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Status{
+	status := &Status{
 		Stage: r.st.Stage, SerialNumber: p.serial, Registrar: r.st.Registrar, Since: r.st.RequestedAt,
-		Pinned: r.pin, Certificate: r.cert, CACerts: r.cas,
+		Certificate: r.cert, CACerts: r.cas,
 		NotEarlier:      r.notEarlier(),
 		VoucherReported: r.st.VoucherReported, Reported: r.st.EnrollReported, Renewing: r.st.Next != nil,
-	}, nil
+	}
+	if r.pin != nil {
+		status.Pinned, status.PinnedKeySHA256 = r.pin.cert, r.pin.hash[:]
+	}
+	return status, nil
 }
 
 // notEarlier is Status.NotEarlier.
