@@ -35,6 +35,9 @@ type Change struct {
 	PutDevices []*Device
 	// PutOwners inserts or replaces by domain and ID.
 	PutOwners []*Owner
+	// PutClaims inserts or replaces by domain and ID. Replacing one that was
+	// redeemed or has ended is ErrConflict.
+	PutClaims []*Claim
 	// Intents inserts issuances in state Intended, or replaces those with
 	// their ID. Replacing one that is Issued is ErrConflict, and so is a
 	// second one with the same domain, device and nonce (of those that have a
@@ -62,8 +65,12 @@ type Devices interface {
 
 // Owners reads ownership.
 type Owners interface {
-	// Owners returns the claims on a device in order of ID, those that ended included.
+	// Owners returns the owners of a device in order of ID, those that ended included.
 	Owners(ctx context.Context, domain, deviceID string) ([]*Owner, error)
+	// Claims returns the claims of a device in order of ID, in any state.
+	Claims(ctx context.Context, domain, deviceID string) ([]*Claim, error)
+	// ClaimsByCode returns the claims with that code in order of ID, in any state.
+	ClaimsByCode(ctx context.Context, domain string, codeHash [32]byte) ([]*Claim, error)
 }
 
 // Vouchers reads issuances. A missing row is ErrNotFound.

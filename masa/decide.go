@@ -23,6 +23,7 @@ func (s *Service) decide(ctx context.Context, x *exchange) error {
 	if err := x.settleProximity(); err != nil {
 		return err
 	}
+	x.choosePin()
 	if x.device.State != Known {
 		return forbid(ReasonDeviceBlocked, "RFC 8995, Section 5.6",
 			"The manufacturer has blocked this device. Ask the manufacturer's support.")
@@ -121,6 +122,12 @@ func (x *exchange) takeDevice(d *Device) error {
 		}
 		return nil
 	}
+	if len(d.KeyHash) > 0 {
+		if key := keyHash(x.idevid); !bytes.Equal(d.KeyHash, key[:]) {
+			return forbid(ReasonIDevIDMismatch, "RFC 8995, Section 5.5.5",
+				"The device with this serial number has an IDevID with another key on record. Ask the manufacturer's support.")
+		}
+	}
 	// Compare the whole certificate, not its serial number (regression R11).
 	if len(d.IDevID) > 0 && !bytes.Equal(d.IDevID, x.idevid.Raw) {
 		return forbid(ReasonIDevIDMismatch, "RFC 8995, Section 5.5.5",
@@ -129,7 +136,7 @@ func (x *exchange) takeDevice(d *Device) error {
 	return nil
 }
 
-// decideOwner chooses what is pinned, and refuses where another domain owns
+// decideOwner finds out which domain it is, and refuses where another one owns
 // the device.
 func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 	owners, err := s.store.Owners(ctx, x.settings.Domain, x.device.ID)
@@ -142,7 +149,7 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 	x.known = x.known || x.owned
 	switch {
 	case x.owned:
-		x.pinned = ca
+		x.domain = ca
 	case len(owners) > 0:
 		return forbid(ReasonNotOwner, "RFC 8995, Section 5.6",
 			"The manufacturer has another owner on record for this device. Ask whoever sold it to have the change of owner noted.")
@@ -151,12 +158,22 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 			"The manufacturer has no owner on record for this device. Ask whoever sold it to have your domain noted.")
 	default:
 		// The certificate farthest from the registrar's own (RFC 8995, Section 5.5.2).
-		x.pinned = x.chains[0][len(x.chains[0])-1]
-	}
-	if x.settings.PinRegistrar {
-		x.pinned = x.artifact.Signer
+		x.domain = x.chains[0][len(x.chains[0])-1]
 	}
 	return nil
+}
+
+// choosePin chooses what is pinned of the domain that decideOwner found. A
+// pledge that pins a registrar compares with the one it is connected to.
+func (x *exchange) choosePin() {
+	x.pinned = x.domain
+	if x.settings.Products[x.product].Pin == PinDomainCA {
+		return
+	}
+	x.pinned = x.artifact.Signer
+	if x.connected != nil {
+		x.pinned = x.connected
+	}
 }
 
 // ownedBy returns the CA in the chains that a claim names, the farthest from

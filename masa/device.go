@@ -2,6 +2,7 @@ package masa
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
 	"time"
@@ -32,6 +33,23 @@ type Device struct {
 	Source       string      `json:"source"`           // who made the record: "import" or "voucher"
 	CreatedAt    time.Time   `json:"created_at"`
 	BlockedAt    time.Time   `json:"blocked_at,omitzero"`
+	// KeyHash is the SHA-256 of the SubjectPublicKeyInfo of the IDevID, 32
+	// bytes, for devices imported without their certificate: only one with that
+	// key is taken. Nil for none.
+	KeyHash []byte    `json:"key_sha256,omitempty"`
+	BuiltAt time.Time `json:"built_at,omitzero"` // as the import said; zero for unknown
+}
+
+// builtAt is when the device was built, as far as is known: IDevIDs are made
+// with the device, and imports follow.
+func (d *Device) builtAt() time.Time {
+	if !d.BuiltAt.IsZero() {
+		return d.BuiltAt
+	}
+	if cert, err := x509.ParseCertificate(d.IDevID); err == nil {
+		return cert.NotBefore
+	}
+	return d.CreatedAt
 }
 
 // Owner is a claim that a device belongs to the domain of one CA. The CA is
@@ -46,7 +64,13 @@ type Owner struct {
 	Fingerprint []byte    `json:"fingerprint,omitempty"` // SHA-256 of the CA certificate; 32 bytes or nil
 	DomainID    []byte    `json:"domain_id,omitempty"`   // RFC 8995, Section 5.8.2; nil when not claimed by it
 	Since       time.Time `json:"since"`
-	Until       time.Time `json:"until,omitzero"` // zero while it holds; a former owner still reads the audit-log
+	Until       time.Time `json:"until,omitzero"`   // zero while it holds; a former owner still reads the audit-log
+	Source      string    `json:"source,omitempty"` // how it is known: "sale" or "claim"
+	// RegistrarURL is the owner's registrar, for devices that ask in the cloud,
+	// and ESTDomain the server they are sent to with a voucher (rfc8366bis,
+	// Section 8.4). Absolute https URLs, or empty.
+	RegistrarURL string `json:"registrar_url,omitempty"`
+	ESTDomain    string `json:"est_domain,omitempty"`
 }
 
 // VoucherState says where an issuance stands.
@@ -74,7 +98,7 @@ type VoucherRecord struct {
 	Nonce       string    `json:"nonce,omitempty"`
 	DomainID    []byte    `json:"domain_id"`  // of Pinned (RFC 8995, Section 5.8.2)
 	Pinned      []byte    `json:"pinned"`     // the certificate pinned, DER
-	PinnedKey   [32]byte  `json:"-"`          // SHA-256 of the SubjectPublicKeyInfo of Pinned
+	PinnedKey   [32]byte  `json:"-"`          // SHA-256 of the SubjectPublicKeyInfo of the domain CA, which is Pinned or above it
 	Request     []byte    `json:"-"`          // the registrar's artifact as received, the pledge's within it
 	RequestHash [32]byte  `json:"-"`          // SHA-256 of Request
 	MediaType   string    `json:"media_type"` // of Voucher

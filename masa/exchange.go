@@ -48,9 +48,11 @@ type exchange struct {
 	// decide
 	product   string
 	device    *Device
-	unlisted  bool // device is not on record yet
-	pinned    *x509.Certificate
-	owned     bool              // pinned is the owner on record
+	unlisted  bool              // device is not on record yet
+	connected *x509.Certificate // that the pledge saw; nil for the signer's own
+	domain    *x509.Certificate // the CA that the domain is known by
+	pinned    *x509.Certificate // domain, or the registrar's own
+	owned     bool              // domain is the owner on record
 	owner     *x509.Certificate // the CA in chains that is the owner on record; nil for none
 	known     bool              // the registrar is somebody: anchored, or the owner on record
 	ambiguous bool              // its serial number is that of devices of several products

@@ -3,10 +3,13 @@ package masa
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -31,6 +34,11 @@ type Import struct {
 type ImportDevice struct {
 	SerialNumber string `json:"serial_number,omitempty"` // empty to take it from IDevID
 	IDevID       []byte `json:"idevid,omitempty"`        // DER; only this certificate is taken from the device then
+	// KeyHash is the SHA-256 of the SubjectPublicKeyInfo of the IDevID, 32
+	// bytes: only a certificate with that key is taken from the device then.
+	KeyHash []byte    `json:"key_sha256,omitempty"`
+	Batch   string    `json:"batch,omitempty"`   // empty for that of the import
+	BuiltAt time.Time `json:"built_at,omitzero"` // zero for unknown
 }
 
 // ImportReport says what an import did. With a problem in any row nothing is
@@ -38,7 +46,7 @@ type ImportDevice struct {
 type ImportReport struct {
 	Applied   bool            `json:"applied"`
 	Added     int             `json:"added"`
-	Changed   int             `json:"changed"`   // got an IDevID that was not on record before
+	Changed   int             `json:"changed"`   // got an IDevID, a key, a batch or a day that was not on record before
 	Unchanged int             `json:"unchanged"` // were on record already
 	Problems  []ImportProblem `json:"problems,omitempty"`
 }
@@ -68,6 +76,7 @@ func (s *Service) ImportDevices(ctx context.Context, in *Import) (*ImportReport,
 		Import: in, domain: settings.Domain, anchors: product.IDevIDAnchors, at: s.now().UTC(),
 		report: &ImportReport{}, seen: make(map[string]bool, len(in.Devices)),
 	}
+	im.checkForms()
 	s.imports.Lock()
 	defer s.imports.Unlock()
 	for i := range in.Devices {
@@ -94,51 +103,55 @@ type importing struct {
 	anchors *x509.CertPool
 	at      time.Time
 	report  *ImportReport
+	forms   []importForm    // by row
 	seen    map[string]bool // serial numbers
 	put     []*Device
+}
+
+// importForm is what a row says, as far as it can be told without the record.
+type importForm struct {
+	ImportDevice
+	problem string // "" for none
 }
 
 func (im *importing) problem(i int, serial, format string, args ...any) {
 	im.report.Problems = append(im.report.Problems, ImportProblem{Row: i + 1, SerialNumber: serial, Problem: fmt.Sprintf(format, args...)})
 }
 
-// row checks one device and sorts it into what is new, changed and there
-// already. An error is the store's.
-func (im *importing) row(ctx context.Context, devices Devices, i int) error {
-	row := im.Devices[i]
-	if problem := im.checkIDevID(&row); problem != "" {
-		im.problem(i, row.SerialNumber, "%s", problem)
-		return nil
-	}
-	switch {
-	case !usable(row.SerialNumber):
-		im.problem(i, "", "the serial number is empty, longer than 256 bytes or has control characters")
-		return nil
-	case im.seen[row.SerialNumber]:
-		im.problem(i, row.SerialNumber, "the serial number is in the list twice")
-		return nil
-	}
-	im.seen[row.SerialNumber] = true
-	d, err := devices.DeviceBySerialNumber(ctx, im.domain, im.Product, row.SerialNumber)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		im.report.Added++
-		im.put = append(im.put, &Device{
-			ID: NewID(im.at), Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
-			IDevID: row.IDevID, Batch: im.Batch, Source: "import", CreatedAt: im.at,
+// checkForms checks what each row says, all processors at once: a certificate
+// costs the verification of a signature.
+func (im *importing) checkForms() {
+	im.forms = make([]importForm, len(im.Devices))
+	workers := min(runtime.GOMAXPROCS(0), len(im.forms))
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(im.forms); i += workers {
+				im.forms[i].ImportDevice = im.Devices[i]
+				im.forms[i].problem = im.checkForm(&im.forms[i].ImportDevice)
+			}
 		})
-	case err != nil:
-		return fmt.Errorf("device %q: %w", row.SerialNumber, err)
-	case len(row.IDevID) == 0 || bytes.Equal(row.IDevID, d.IDevID):
-		im.report.Unchanged++
-	case len(d.IDevID) > 0:
-		im.problem(i, row.SerialNumber, "another IDevID certificate is on record for this device")
-	default:
-		im.report.Changed++
-		d.IDevID = row.IDevID
-		im.put = append(im.put, d)
 	}
-	return nil
+	wg.Wait()
+}
+
+// checkForm checks one row and completes it from its certificate. It returns
+// what is wrong, or "".
+func (im *importing) checkForm(row *ImportDevice) string {
+	if row.Batch == "" {
+		row.Batch = im.Batch
+	}
+	switch problem := im.checkIDevID(row); {
+	case problem != "":
+		return problem
+	case !usable(row.SerialNumber):
+		return "the serial number is empty, longer than 256 bytes or has control characters"
+	case len(row.KeyHash) != 0 && len(row.KeyHash) != sha256.Size:
+		return fmt.Sprintf("a key hash of %d bytes; it is the SHA-256 of the SubjectPublicKeyInfo, %d bytes", len(row.KeyHash), sha256.Size)
+	case len(row.Batch) > maxText:
+		return fmt.Sprintf("a batch name of %d bytes, at most %d are kept", len(row.Batch), maxText)
+	}
+	return ""
 }
 
 // checkIDevID checks the certificate, where there is one, and takes the serial
@@ -157,13 +170,89 @@ func (im *importing) checkIDevID(row *ImportDevice) string {
 		return err.Error()
 	case row.SerialNumber != "" && row.SerialNumber != serial:
 		return fmt.Sprintf("the IDevID certificate is for serial number %q", serial)
+	case len(row.KeyHash) > 0 && !hasKey(cert, row.KeyHash):
+		return "the IDevID certificate has another key than the key hash says"
 	}
 	row.SerialNumber = serial
 	// An issuing CA that the list does not hold is shown by the device later.
-	if _, err := chainsTo(cert, im.anchors, nil, im.at); err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
+	if _, err := chainsTo(withoutNames(cert), im.anchors, nil, im.at); err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
 		return "the IDevID certificate does not verify: " + err.Error()
 	}
 	return ""
+}
+
+// row sorts a device into what is new, changed and there already. An error is
+// the store's.
+func (im *importing) row(ctx context.Context, devices Devices, i int) error {
+	row := &im.forms[i]
+	switch {
+	case row.problem != "":
+		im.problem(i, row.SerialNumber, "%s", row.problem)
+		return nil
+	case im.seen[row.SerialNumber]:
+		im.problem(i, row.SerialNumber, "the serial number is in the list twice")
+		return nil
+	}
+	im.seen[row.SerialNumber] = true
+	d, err := devices.DeviceBySerialNumber(ctx, im.domain, im.Product, row.SerialNumber)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		im.report.Added++
+		im.put = append(im.put, &Device{
+			ID: NewID(im.at), Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
+			IDevID: row.IDevID, KeyHash: row.KeyHash, Batch: row.Batch, BuiltAt: row.BuiltAt.UTC(), Source: "import", CreatedAt: im.at,
+		})
+		return nil
+	case err != nil:
+		return fmt.Errorf("device %q: %w", row.SerialNumber, err)
+	}
+	changed, problem := row.merge(d)
+	switch {
+	case problem != "":
+		im.problem(i, row.SerialNumber, "%s", problem)
+	case changed:
+		im.report.Changed++
+		im.put = append(im.put, d)
+	default:
+		im.report.Unchanged++
+	}
+	return nil
+}
+
+// merge adds to the device on record what the row knows better. What a device
+// is known by does not change.
+func (row *ImportDevice) merge(d *Device) (changed bool, problem string) {
+	if len(row.IDevID) > 0 && !bytes.Equal(row.IDevID, d.IDevID) {
+		if len(d.IDevID) > 0 {
+			return false, "another IDevID certificate is on record for this device"
+		}
+		if cert, err := x509.ParseCertificate(row.IDevID); err != nil || len(d.KeyHash) > 0 && !hasKey(cert, d.KeyHash) {
+			return false, "an IDevID with another key is on record for this device"
+		}
+		d.IDevID, changed = row.IDevID, true
+	}
+	if len(row.KeyHash) > 0 && !bytes.Equal(row.KeyHash, d.KeyHash) {
+		known := len(d.KeyHash) > 0
+		if cert, err := x509.ParseCertificate(d.IDevID); err == nil && !hasKey(cert, row.KeyHash) {
+			known = true
+		}
+		if known {
+			return false, "an IDevID with another key is on record for this device"
+		}
+		d.KeyHash, changed = row.KeyHash, true
+	}
+	if d.Batch == "" && row.Batch != "" {
+		d.Batch, changed = row.Batch, true
+	}
+	if !row.BuiltAt.IsZero() && !row.BuiltAt.Equal(d.BuiltAt) {
+		d.BuiltAt, changed = row.BuiltAt.UTC(), true
+	}
+	return changed, ""
+}
+
+func hasKey(cert *x509.Certificate, hash []byte) bool {
+	key := keyHash(cert)
+	return bytes.Equal(key[:], hash)
 }
 
 // change is the whole import. The trail's entry covers every row.

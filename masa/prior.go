@@ -42,15 +42,11 @@ func (x *exchange) checkPrior() error {
 // Its extended key usages are not looked at: IEEE 802.1AR asks for none.
 func (x *exchange) checkIDevID() error {
 	x.idevid = x.priorArt.Signer
-	leaf := *x.idevid
-	// A hardwareModuleName in a critical SubjectAltName is usual in IDevIDs and
-	// unknown to crypto/x509; nothing here rests on it.
-	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions),
-		asn1.ObjectIdentifier{2, 5, 29, 17}.Equal)
+	leaf := withoutNames(x.idevid)
 	bag := append(slices.Clone(x.priorArt.Certificates), x.artifact.Certificates...)
 	var last error
 	for _, name := range x.settings.productNames() {
-		if _, err := chainsTo(&leaf, x.settings.Products[name].IDevIDAnchors, bag, x.at); err != nil {
+		if _, err := chainsTo(leaf, x.settings.Products[name].IDevIDAnchors, bag, x.at); err != nil {
 			last = err
 			continue
 		}
@@ -63,6 +59,16 @@ func (x *exchange) checkIDevID() error {
 		return e
 	}
 	return nil
+}
+
+// withoutNames returns the certificate as one whose SubjectAltName counts as
+// handled. A hardwareModuleName in a critical one is usual in IDevIDs and
+// unknown to crypto/x509; nothing here rests on it.
+func withoutNames(idevid *x509.Certificate) *x509.Certificate {
+	leaf := *idevid
+	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions),
+		asn1.ObjectIdentifier{2, 5, 29, 17}.Equal)
+	return &leaf
 }
 
 // checkIssuer compares the leaf idevid-issuer, where the registrar sends one
@@ -179,7 +185,7 @@ func (x *exchange) settleProximity() error {
 	}
 	for _, c := range x.companions {
 		if _, err := chainsTo(c, roots, x.artifact.Certificates, x.at); err == nil {
-			x.proximity = true
+			x.proximity, x.connected = true, c
 			return nil
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -113,11 +112,11 @@ func (s *Service) earlier(ctx context.Context, x *exchange) (*VoucherRecord, err
 	if err != nil {
 		return nil, fmt.Errorf("earlier voucher of device %s: %w", x.device.ID, err)
 	}
-	if v.PinnedKey != keyHash(x.pinned) {
+	if v.PinnedKey != keyHash(x.domain) {
 		return nil, forbid(ReasonNonceUsed, "RFC 8995, Section 5.6",
-			"A voucher with this nonce pins another certificate. Have the pledge ask with a new nonce.")
+			"A voucher with this nonce is of another domain. Have the pledge ask with a new nonce.")
 	}
-	if x.request.Nonce == "" && (v.State != Issued || !v.ExpiresOn.After(x.at)) {
+	if x.request.Nonce == "" && (v.State != Issued || !v.ExpiresOn.After(x.at) || x.signedByRevoked(v)) {
 		return nil, nil //nolint:nilnil // it is done with
 	}
 	return v, nil
@@ -129,6 +128,11 @@ func (x *exchange) repeat(v *VoucherRecord) (*brski.Voucher, error) {
 		return nil, refuse(http.StatusNotAcceptable, ReasonAccept, "RFC 8995, Section 5.6",
 			"The voucher for this request was issued as "+v.MediaType+". Accept that.")
 	}
+	// There is one voucher for a nonce, so that another key cannot sign instead.
+	if x.signedByRevoked(v) {
+		return nil, forbid(ReasonSignerRevoked, "RFC 8995, Section 11.6.2.2",
+			"The voucher for this nonce was signed with a key that has been revoked since. Have the pledge ask with a new nonce.")
+	}
 	return &brski.Voucher{MediaType: v.MediaType, Raw: v.Voucher}, nil
 }
 
@@ -136,55 +140,15 @@ func (x *exchange) newRecord(earlier *VoucherRecord) *VoucherRecord {
 	v := &VoucherRecord{
 		ID: NewID(x.at), Domain: x.settings.Domain, DeviceID: x.device.ID, Product: x.product,
 		SerialNumber: x.request.SerialNumber, State: Intended, Assertion: x.assertion, Nonce: x.request.Nonce,
-		DomainID: voucher.DomainID(x.pinned), Pinned: x.pinned.Raw, PinnedKey: keyHash(x.pinned),
+		DomainID: voucher.DomainID(x.pinned), Pinned: x.pinned.Raw, PinnedKey: keyHash(x.domain),
 		Request: x.artifact.Raw, RequestHash: x.hash, MediaType: x.answer.MediaType(),
 		Address: x.address, Version: x.settings.Version, At: x.at.Truncate(time.Second),
 	}
 	if earlier != nil {
 		v.ID = earlier.ID // an attempt whose voucher never left
 	}
-	if v.Nonce == "" {
-		v.ExpiresOn = x.expiresOn(v.At)
-	}
+	v.ExpiresOn = x.expiresOn(v.At)
 	return v
-}
-
-// expiresOn bounds a nonceless voucher by the product's lifetime and by every
-// certificate that it rests on (RFC 8995, Section 5.6; RFC 8366, Section 5.3).
-func (x *exchange) expiresOn(createdOn time.Time) time.Time {
-	end := createdOn.Add(x.settings.Products[x.product].NoncelessLifetime)
-	for _, c := range append(slices.Clone(x.chains[0]), x.pinned) {
-		if c.NotAfter.Before(end) {
-			end = c.NotAfter
-		}
-	}
-	return end.UTC()
-}
-
-// voucher is what is signed (RFC 8995, Section 5.6). The nonce is echoed as it
-// came, and expires-on is there only without one.
-func (x *exchange) voucher(r *VoucherRecord) (*voucher.Voucher, error) {
-	v := &voucher.Voucher{
-		Assertion: r.Assertion, CreatedOn: r.At, ExpiresOn: r.ExpiresOn,
-		SerialNumber: r.SerialNumber, Nonce: r.Nonce, PinnedDomainCert: r.Pinned,
-	}
-	// Only where the serial number alone does not name the device (rfc8366bis,
-	// Section 6.2).
-	if x.ambiguous && x.idevid != nil {
-		issuer, err := voucher.IDevIDIssuer(x.idevid)
-		if err != nil {
-			return nil, fmt.Errorf("idevid-issuer of device %s: %w", r.DeviceID, err)
-		}
-		v.IDevIDIssuer = issuer
-	}
-	return v, nil
-}
-
-func (x *exchange) signer() *voucher.Signer {
-	if x.request.Nonce == "" {
-		return x.settings.Products[x.product].NoncelessSigner
-	}
-	return x.settings.Products[x.product].Signer
 }
 
 // intend makes the intent durable. The first signed sight of a device fixes

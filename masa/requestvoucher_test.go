@@ -392,7 +392,7 @@ func TestNoncelessIsRefusedWhereTheProductDoesNotAllowIt(t *testing.T) {
 
 // RFC 8995, Section 5.5.2: the MASA may pin the end-entity certificate alone.
 func TestPinRegistrarPinsTheSigner(t *testing.T) {
-	w := newWorld(t, func(s *masa.Settings, _ *masa.Product) { s.PinRegistrar = true })
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.Pin = masa.PinRegistrar })
 	v, _ := w.voucher(w.ask(w.mine, "0123456789abcdef").bytes(t))
 	if !bytes.Equal(v.PinnedDomainCert, w.mine.registrar.Certificate.Raw) {
 		t.Error("pinned-domain-cert is not the registrar's certificate")

@@ -1,7 +1,6 @@
 package masa
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -32,9 +31,6 @@ type Settings struct {
 	// 5.5.4). The owner on record, which it has to be in any case, is a
 	// configured anchor.
 	NoncelessClientCertificate bool
-	// PinRegistrar pins the registrar's own certificate and not the domain CA
-	// (RFC 8995, Section 5.5.2, leaves that to the MASA).
-	PinRegistrar bool
 	// Formats are the encodings spoken, the preferred one first.
 	Formats []voucher.Format
 	// AuditLogLimit is how many events an audit-log has at most; the rest is
@@ -43,33 +39,6 @@ type Settings struct {
 	// RequestsPerMinute is how many requests one address (of IPv6, one /64) may
 	// make within a minute, and as many one registrar by its key. Zero for 600.
 	RequestsPerMinute int
-}
-
-// Product is a line of devices with one voucher key.
-type Product struct {
-	IDevIDAnchors *x509.CertPool  // the CAs its IDevIDs chain to; required
-	Signer        *voucher.Signer // of its vouchers; required
-	// NoncelessSigner signs its nonceless vouchers, which are good for long and
-	// deserve a better kept key (RFC 8995, Section 11.6.2.2). Nil for Signer.
-	NoncelessSigner *voucher.Signer
-	// Assertion is the strongest that is made: Verified (of an owner on
-	// record), Proximity or Logged. Empty for Proximity.
-	Assertion voucher.Assertion
-	// AllowNonceless issues vouchers without a nonce, to the owner on record
-	// only (RFC 8995, Sections 5.5.4 and 7.4.1).
-	AllowNonceless bool
-	// AllowUnlisted issues for devices that were not imported, as long as
-	// their IDevID chains to the anchors.
-	AllowUnlisted bool
-	// AllowNoPriorSigned issues, as Logged, to a registrar that sends no
-	// request signed by the pledge, for products that cannot sign one (RFC
-	// 8995, Section 5.5.5). Nonceless requests need none in any case.
-	AllowNoPriorSigned bool
-	// RequireOwner issues only to an owner on record. A device that has an
-	// owner on record is never given to anybody else.
-	RequireOwner bool
-	// NoncelessLifetime is how long a nonceless voucher is good; zero for 24 hours.
-	NoncelessLifetime time.Duration
 }
 
 const (
@@ -116,45 +85,3 @@ func (s *Settings) checked() (*Settings, error) {
 // productNames returns the names in order, so that every choice among products
 // is the same each time.
 func (s *Settings) productNames() []string { return slices.Sorted(maps.Keys(s.Products)) }
-
-func (p Product) checked() (Product, error) {
-	if p.IDevIDAnchors == nil {
-		return p, errors.New("no IDevID anchors")
-	}
-	if p.NoncelessSigner == nil {
-		p.NoncelessSigner = p.Signer
-	}
-	for _, signer := range []*voucher.Signer{p.Signer, p.NoncelessSigner} {
-		if err := checkSigner(signer); err != nil {
-			return p, err
-		}
-	}
-	switch p.Assertion {
-	case "":
-		p.Assertion = voucher.Proximity
-	case voucher.Verified, voucher.Proximity, voucher.Logged:
-	default:
-		return p, fmt.Errorf("assertion %q; want verified, proximity or logged", p.Assertion)
-	}
-	if p.NoncelessLifetime == 0 {
-		p.NoncelessLifetime = defaultNoncelessLifetime
-	}
-	if p.NoncelessLifetime < 0 {
-		return p, fmt.Errorf("the lifetime of nonceless vouchers is %s", p.NoncelessLifetime)
-	}
-	return p, nil
-}
-
-func checkSigner(s *voucher.Signer) error {
-	if s == nil || s.Key == nil || s.Certificate == nil {
-		return errors.New("no voucher key with its certificate")
-	}
-	public, err := x509.MarshalPKIXPublicKey(s.Key.Public())
-	if err != nil {
-		return fmt.Errorf("voucher key: %w", err)
-	}
-	if !bytes.Equal(public, s.Certificate.RawSubjectPublicKeyInfo) {
-		return errors.New("the voucher key is not that of its certificate")
-	}
-	return nil
-}

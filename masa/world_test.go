@@ -29,7 +29,8 @@ type world struct {
 	vendor   *testpki.Identity // IDevID root
 	idevidCA *testpki.Identity // below vendor
 	idevid   *testpki.Identity
-	signer   *testpki.Identity // of vouchers
+	devices  map[string]*testpki.Identity // further ones, by serial number
+	signer   *testpki.Identity            // of vouchers
 	mine     *domain
 	theirs   *domain
 	at       time.Time

@@ -16,7 +16,7 @@ import (
 // MarshalVoucher writes v as JSON in its container, the leaves in a fixed
 // order, dates in UTC and whole seconds. What is written obeys RFC 8366,
 // Section 5.3: it refuses a voucher without serial-number, assertion,
-// created-on or pin; with nonce and expires-on both; with a nonce that is not
+// created-on or pin; with nonce and expires-on both (unless v.AllowNonceWithExpiresOn); with a nonce that is not
 // of 8 to 32 bytes; with last-renewal-date alone; with an expires-on later
 // than the end of the pinned certificate; with a hash that is not of 32 bytes;
 // with leaves of a [Delegation] that is not enabled. Errors as for [ParseVoucher].
@@ -144,7 +144,7 @@ func (b *builder) check(s *shared) {
 		if err := CheckNonce(*s.nonce); err != nil {
 			b.fail("nonce", err)
 		}
-		if !s.expiresOn.IsZero() {
+		if !s.expiresOn.IsZero() && !s.nonceWithExpiresOn {
 			b.fail("expires-on", ErrNonceWithExpiresOn)
 		}
 	}

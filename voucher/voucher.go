@@ -51,7 +51,7 @@ func (a Assertion) known() bool {
 type Voucher struct {
 	Assertion    Assertion
 	CreatedOn    time.Time
-	ExpiresOn    time.Time // never together with Nonce in what we sign
+	ExpiresOn    time.Time // together with Nonce only where AllowNonceWithExpiresOn
 	SerialNumber string
 	IDevIDIssuer []byte // the AuthorityKeyIdentifier extension value, whole (rfc8366bis, Section 6.3)
 	// PinnedDomainCert, PinnedDomainPubk and PinnedDomainPubkSHA256 are the
@@ -71,6 +71,10 @@ type Voucher struct {
 	// value is an extension that the leaf "extensions" lists and that has no data.
 	Extensions map[string]json.RawMessage
 	Unknown    map[string]json.RawMessage // any other leaf, kept
+	// AllowNonceWithExpiresOn has signing take both leaves: rfc8366bis dropped
+	// the choice that RFC 8366, Section 5.3 has. It is no leaf, and reading a
+	// voucher does not set it.
+	AllowNonceWithExpiresOn bool
 }
 
 // shared are the leaves that vouchers and voucher-requests have in common
@@ -85,6 +89,7 @@ type shared struct {
 	estDomain, configurationURL            *string
 	proprietary                            *json.RawMessage
 	extensions, unknown                    *map[string]json.RawMessage
+	nonceWithExpiresOn                     bool // allowed in what is signed
 }
 
 func (v *Voucher) shared() *shared {
@@ -96,5 +101,6 @@ func (v *Voucher) shared() *shared {
 		revocationChecks: &v.DomainCertRevocationChecks,
 		estDomain:        &v.ESTDomain, configurationURL: &v.AdditionalConfigurationURL,
 		proprietary: &v.ManufacturerProprietary, extensions: &v.Extensions, unknown: &v.Unknown,
+		nonceWithExpiresOn: v.AllowNonceWithExpiresOn,
 	}
 }

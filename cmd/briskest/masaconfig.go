@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-
-	"github.com/briskest/briskest/internal/config"
-)
+import "fmt"
 
 // masaConfig is masa.yaml. Paths are relative to the file. BRISKEST_MASA_ and
 // the key's path override single keys.
@@ -38,26 +34,6 @@ type masaConfig struct {
 	// with the key of its request before it gets a voucher without a nonce.
 	NoncelessClientCertificate bool      `yaml:"nonceless_client_certificate"`
 	Log                        logConfig `yaml:"log"`
-}
-
-// productConfig is one line of devices.
-type productConfig struct {
-	Name string `yaml:"name"`
-	// IDevIDAnchors is a PEM file of the CAs its IDevIDs chain to.
-	IDevIDAnchors string `yaml:"idevid_anchors"`
-	// Voucher signs its vouchers.
-	Voucher identityConfig `yaml:"voucher"`
-	// Assertion is the strongest that is made: verified, proximity (default) or logged.
-	Assertion string `yaml:"assertion"`
-	// AllowNonceless issues vouchers without a nonce.
-	AllowNonceless bool `yaml:"allow_nonceless"`
-	// AllowUnlisted issues for devices that were not imported, as long as
-	// their IDevID chains to the anchors.
-	AllowUnlisted bool `yaml:"allow_unlisted"`
-	// RequireOwner issues only to the owner on record.
-	RequireOwner bool `yaml:"require_owner"`
-	// NoncelessLifetime is how long a nonceless voucher is good; default 1d.
-	NoncelessLifetime config.Duration `yaml:"nonceless_lifetime"`
 }
 
 // loadMASAConfig reads and checks a masa.yaml.

@@ -17,7 +17,6 @@ import (
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
 	masastore "github.com/briskest/briskest/masa/store"
-	"github.com/briskest/briskest/voucher"
 )
 
 // masaRole is a MASA put together, without listeners.
@@ -133,29 +132,4 @@ func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 		s.Products[p.Name] = product
 	}
 	return s, nil
-}
-
-func (c *masaConfig) product(ctx context.Context, p productConfig) (masa.Product, error) {
-	anchors, err := pemfile.Pool(c.path(p.IDevIDAnchors))
-	if err != nil {
-		return masa.Product{}, err
-	}
-	id, err := c.identity(ctx, p.Voucher)
-	if err != nil {
-		return masa.Product{}, err
-	}
-	key, err := pemfile.Signer(id)
-	if err != nil {
-		return masa.Product{}, err
-	}
-	chain, err := pemfile.Chain(id)
-	if err != nil {
-		return masa.Product{}, err
-	}
-	return masa.Product{
-		IDevIDAnchors: anchors, Signer: &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain},
-		Assertion:      voucher.Assertion(p.Assertion),
-		AllowNonceless: p.AllowNonceless, AllowUnlisted: p.AllowUnlisted, RequireOwner: p.RequireOwner,
-		NoncelessLifetime: time.Duration(p.NoncelessLifetime),
-	}, nil
 }

@@ -29,16 +29,18 @@ type writer struct {
 
 func (w writer) change(c *masa.Change) error {
 	for _, d := range c.PutDevices {
-		err := w.tx.Put(w.t.devices, d.Domain, d.ID, d.Product, d.SerialNumber, string(d.State), d.Reason, d.IDevID,
-			d.Batch, d.Source, d.CreatedAt, d.BlockedAt)
-		if err != nil {
+		if err := w.device(d); err != nil {
 			return conflict(err, "device", d.SerialNumber)
 		}
 	}
 	for _, o := range c.PutOwners {
-		err := w.tx.Put(w.t.owners, o.Domain, o.ID, o.DeviceID, o.Name, o.KeyHash, o.Fingerprint, o.DomainID, o.Since, o.Until)
-		if err != nil {
+		if err := w.owner(o); err != nil {
 			return conflict(err, "owner", o.ID)
+		}
+	}
+	for _, l := range c.PutClaims {
+		if err := w.claim(l); err != nil {
+			return conflict(err, "claim", l.ID)
 		}
 	}
 	for _, v := range c.Intents {
@@ -57,6 +59,68 @@ func (w writer) change(c *masa.Change) error {
 		}
 	}
 	return nil
+}
+
+const (
+	setMade = "UPDATE devices SET key_hash = ?, built_at = ? WHERE domain = ? AND id = ?"
+	noMade  = "UPDATE devices SET key_hash = NULL, built_at = 0 WHERE domain = ? AND id = ? AND (key_hash IS NOT NULL OR built_at <> 0)"
+)
+
+// device writes both parts of the row. The second is covered only where there
+// is something in it, or was.
+func (w writer) device(d *masa.Device) error {
+	err := w.tx.Put(w.t.devices, d.Domain, d.ID, d.Product, d.SerialNumber, string(d.State), d.Reason, d.IDevID,
+		d.Batch, d.Source, d.CreatedAt, d.BlockedAt)
+	if err != nil {
+		return err
+	}
+	var changed int64
+	if len(d.KeyHash) == 0 && d.BuiltAt.IsZero() {
+		changed, err = w.tx.Exec(noMade, d.Domain, d.ID)
+	} else {
+		changed, err = w.tx.Exec(setMade, d.KeyHash, d.BuiltAt, d.Domain, d.ID)
+	}
+	if err != nil || changed == 0 {
+		return err
+	}
+	return w.tx.Cover(w.t.made, d.Domain, d.ID, d.KeyHash, d.BuiltAt)
+}
+
+const (
+	setReached = "UPDATE owners SET source = ?, registrar_url = ?, est_domain = ? WHERE domain = ? AND id = ?"
+	noReached  = "UPDATE owners SET source = '', registrar_url = '', est_domain = '' WHERE domain = ? AND id = ? AND source || registrar_url || est_domain <> ''"
+)
+
+func (w writer) owner(o *masa.Owner) error {
+	err := w.tx.Put(w.t.owners, o.Domain, o.ID, o.DeviceID, o.Name, o.KeyHash, o.Fingerprint, o.DomainID, o.Since, o.Until)
+	if err != nil {
+		return err
+	}
+	var changed int64
+	if o.Source == "" && o.RegistrarURL == "" && o.ESTDomain == "" {
+		changed, err = w.tx.Exec(noReached, o.Domain, o.ID)
+	} else {
+		changed, err = w.tx.Exec(setReached, o.Source, o.RegistrarURL, o.ESTDomain, o.Domain, o.ID)
+	}
+	if err != nil || changed == 0 {
+		return err
+	}
+	return w.tx.Cover(w.t.reached, o.Domain, o.ID, o.Source, o.RegistrarURL, o.ESTDomain)
+}
+
+// claim refuses to touch a code that is done with.
+func (w writer) claim(l *masa.Claim) error {
+	var done bool
+	err := w.tx.QueryRow("SELECT redeemed_at <> 0 OR ended_at <> 0 FROM claims WHERE domain = ? AND id = ?", l.Domain, l.ID).Scan(&done)
+	switch {
+	case errors.Is(err, sqlitedb.ErrNoRows):
+	case err != nil:
+		return err
+	case done:
+		return fmt.Errorf("%w: it was redeemed or has ended", masa.ErrConflict)
+	}
+	return w.tx.Put(w.t.claims, l.Domain, l.ID, l.CodeHash, l.DeviceID, l.Resale, l.CreatedAt, l.ExpiresAt, l.RedeemedAt,
+		l.EndedAt, l.OwnerID)
 }
 
 const reopen = "UPDATE vouchers SET state = 'intended', reason = '', voucher = NULL WHERE domain = ? AND id = ?"

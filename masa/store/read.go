@@ -36,14 +36,14 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 	return out, rows.Err()
 }
 
-const selectDevice = `SELECT domain, id, product, serial_number, state, reason, idevid, batch, source, created_at, blocked_at
-	FROM devices `
+const selectDevice = `SELECT domain, id, product, serial_number, state, reason, idevid, batch, source, created_at, blocked_at,
+	key_hash, built_at FROM devices `
 
 func scanDevice(row scanner) (*masa.Device, error) {
 	var d masa.Device
 	var state string
 	err := row.Scan(&d.Domain, &d.ID, &d.Product, &d.SerialNumber, &state, &d.Reason, &d.IDevID, &d.Batch, &d.Source,
-		&d.CreatedAt, &d.BlockedAt)
+		&d.CreatedAt, &d.BlockedAt, &d.KeyHash, &d.BuiltAt)
 	if err != nil {
 		return nil, notFound(err)
 	}
@@ -75,14 +75,35 @@ func (s *Store) ListDevices(ctx context.Context, domain, after string, limit int
 
 // Owners implements masa.Owners.
 func (s *Store) Owners(ctx context.Context, domain, deviceID string) ([]*masa.Owner, error) {
-	return list(ctx, s, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint, domain_id, since, until
-		FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`, domain, deviceID)
+	return list(ctx, s, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint, domain_id, since, until,
+		source, registrar_url, est_domain FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`, domain, deviceID)
 }
 
 func scanOwner(row scanner) (*masa.Owner, error) {
 	var o masa.Owner
-	err := row.Scan(&o.Domain, &o.ID, &o.DeviceID, &o.Name, &o.KeyHash, &o.Fingerprint, &o.DomainID, &o.Since, &o.Until)
+	err := row.Scan(&o.Domain, &o.ID, &o.DeviceID, &o.Name, &o.KeyHash, &o.Fingerprint, &o.DomainID, &o.Since, &o.Until,
+		&o.Source, &o.RegistrarURL, &o.ESTDomain)
 	return &o, err
+}
+
+const selectClaim = `SELECT domain, id, code_hash, device_id, resale, created_at, expires_at, redeemed_at, ended_at, owner_id
+	FROM claims `
+
+func scanClaim(row scanner) (*masa.Claim, error) {
+	var c masa.Claim
+	err := row.Scan(&c.Domain, &c.ID, &c.CodeHash, &c.DeviceID, &c.Resale, &c.CreatedAt, &c.ExpiresAt, &c.RedeemedAt,
+		&c.EndedAt, &c.OwnerID)
+	return &c, err
+}
+
+// Claims implements masa.Owners.
+func (s *Store) Claims(ctx context.Context, domain, deviceID string) ([]*masa.Claim, error) {
+	return list(ctx, s, scanClaim, selectClaim+"WHERE domain = ? AND device_id = ? ORDER BY id", domain, deviceID)
+}
+
+// ClaimsByCode implements masa.Owners.
+func (s *Store) ClaimsByCode(ctx context.Context, domain string, codeHash [32]byte) ([]*masa.Claim, error) {
+	return list(ctx, s, scanClaim, selectClaim+"WHERE domain = ? AND code_hash = ? ORDER BY id", domain, codeHash)
 }
 
 const (

@@ -37,6 +37,11 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 	})
 }
 
+func copyOf[T any](row *T) *T {
+	c := *row
+	return &c
+}
+
 // fill writes one row into every table, in the ways that rows come about.
 func fill(t *testing.T, s *store.Store) {
 	t.Helper()
@@ -44,11 +49,17 @@ func fill(t *testing.T, s *store.Store) {
 	v := &masa.VoucherRecord{ID: masa.NewID(at), Domain: masa.DefaultDomain, DeviceID: "d", Nonce: "nonce-nonce", At: at, Request: []byte{1}}
 	d := &masa.Device{ID: masa.NewID(at), Domain: masa.DefaultDomain, Product: "widget", SerialNumber: "1", State: masa.Known, CreatedAt: at}
 	o := &masa.Owner{ID: masa.NewID(at), Domain: masa.DefaultDomain, DeviceID: d.ID, DomainID: []byte{1}, Since: at}
+	made, reached := copyOf(d), copyOf(o)
+	made.ID, made.SerialNumber, made.KeyHash, made.BuiltAt = masa.NewID(at), "2", []byte{1}, at
+	reached.ID, reached.Source, reached.ESTDomain = masa.NewID(at), "sale", "https://est.example"
 	done := *v
 	done.Voucher = []byte{2}
 	for _, c := range []*masa.Change{
 		{PutDevices: []*masa.Device{d}, Trail: []*trail.Entry{{At: at, Domain: masa.DefaultDomain, Kind: "k"}}},
 		{PutOwners: []*masa.Owner{o}},
+		{PutDevices: []*masa.Device{made}},
+		{PutOwners: []*masa.Owner{reached}},
+		{PutClaims: []*masa.Claim{{ID: masa.NewID(at), Domain: masa.DefaultDomain, CodeHash: []byte{1}, DeviceID: d.ID, CreatedAt: at, ExpiresAt: at}}},
 		{Intents: []*masa.VoucherRecord{v}},
 		{Failed: []*masa.VoucherRecord{v}},
 		{Intents: []*masa.VoucherRecord{v}},
@@ -63,6 +74,9 @@ func fill(t *testing.T, s *store.Store) {
 func TestVerifyFindsEveryChangeByHand(t *testing.T) {
 	for _, statement := range []string{
 		"UPDATE devices SET state = 'blocked'", "DELETE FROM devices", "UPDATE owners SET until = 1", "DELETE FROM owners",
+		"UPDATE devices SET key_hash = x'00' WHERE key_hash IS NULL", "UPDATE devices SET key_hash = NULL",
+		"UPDATE devices SET built_at = built_at + 1", "UPDATE owners SET est_domain = ''", "UPDATE owners SET registrar_url = 'x'",
+		"UPDATE claims SET redeemed_at = 1", "DELETE FROM claims",
 		"UPDATE vouchers SET nonce = 'x'", "UPDATE vouchers SET voucher = x'00'", "UPDATE vouchers SET state = 'failed'",
 		"UPDATE vouchers SET request = NULL", "DELETE FROM vouchers",
 	} {

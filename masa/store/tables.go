@@ -3,10 +3,14 @@ package store
 import "github.com/briskest/briskest/internal/sqlitedb"
 
 // tables are the tables that the trail covers. A voucher's row has two parts:
-// what was intended, and what became of it.
+// what was intended, and what became of it. Devices and owners have a second
+// one for the columns that came later.
 type tables struct {
 	devices  *sqlitedb.Table
+	made     *sqlitedb.Table // what else is known of a device's making
 	owners   *sqlitedb.Table
+	reached  *sqlitedb.Table // where an owner is to be found
+	claims   *sqlitedb.Table
 	intents  *sqlitedb.Table
 	outcomes *sqlitedb.Table
 }
@@ -16,6 +20,12 @@ func newTables() *tables {
 	return &tables{
 		devices: sqlitedb.NewTable("devices", id, []string{
 			"product", "serial_number", "state", "reason", "idevid", "batch", "source", "created_at", "blocked_at",
+		}),
+		made: sqlitedb.NewPart("devices", "devices/made", id, []string{"key_hash", "built_at"}, []any{nil, 0}),
+		reached: sqlitedb.NewPart("owners", "owners/reached", id, []string{"source", "registrar_url", "est_domain"},
+			[]any{"", "", ""}),
+		claims: sqlitedb.NewTable("claims", id, []string{
+			"code_hash", "device_id", "resale", "created_at", "expires_at", "redeemed_at", "ended_at", "owner_id",
 		}),
 		owners: sqlitedb.NewTable("owners", id, []string{
 			"device_id", "name", "key_hash", "fingerprint", "domain_id", "since", "until",
@@ -30,5 +40,5 @@ func newTables() *tables {
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.owners, t.intents, t.outcomes}
+	return []*sqlitedb.Table{t.devices, t.made, t.owners, t.reached, t.claims, t.intents, t.outcomes}
 }

@@ -28,6 +28,8 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"OwnersAreThoseOfTheDevice", testOwners},
+		{"ClaimsAreThoseOfTheDeviceAndOfTheCode", testClaims},
+		{"ClaimIsRedeemedOnce", testClaimOnce},
 		{"VoucherGoesFromIntentToIssued", testIssue},
 		{"VoucherThatFailedBeginsAgain", testFailed},
 		{"StateMovesOnlyFromWhereTheContractSays", testMoves},
@@ -54,7 +56,7 @@ func device(n int) *masa.Device {
 	return &masa.Device{
 		ID: id(n), Domain: masa.DefaultDomain, Product: "widget", SerialNumber: fmt.Sprintf("SN-%d", n), State: masa.Blocked,
 		Reason: "stolen, reported by\nthe customer \x00", IDevID: []byte{0x30, 1, byte(n)}, Batch: "2030-01", Source: "import",
-		CreatedAt: at(0), BlockedAt: at(1),
+		CreatedAt: at(0), BlockedAt: at(1), KeyHash: []byte{1, 2, byte(n)}, BuiltAt: at(2),
 	}
 }
 
@@ -114,6 +116,7 @@ func testDevice(t *testing.T, s masa.Store) {
 	want(t, "Device", got, err, d)
 	changed := *d
 	changed.State, changed.Reason, changed.IDevID, changed.BlockedAt = masa.Known, "", nil, time.Time{}
+	changed.KeyHash, changed.BuiltAt = nil, time.Time{}
 	commit(t, s, &masa.Change{PutDevices: []*masa.Device{&changed}})
 	got, err = s.DeviceBySerialNumber(t.Context(), d.Domain, "widget", "SN-1")
 	want(t, "DeviceBySerialNumber", got, err, &changed)
@@ -141,13 +144,49 @@ func testListDevices(t *testing.T, s masa.Store) {
 func testOwners(t *testing.T, s masa.Store) {
 	key := hash("ca")
 	mine := &masa.Owner{ID: id(1), Domain: masa.DefaultDomain, DeviceID: id(9), Name: "Example", KeyHash: key[:], Since: at(0)}
-	later := &masa.Owner{ID: id(2), Domain: masa.DefaultDomain, DeviceID: id(9), Fingerprint: key[:], DomainID: []byte{7}, Since: at(1)}
+	later := &masa.Owner{ID: id(2), Domain: masa.DefaultDomain, DeviceID: id(9), Fingerprint: key[:], DomainID: []byte{7}, Since: at(1),
+		Source: "claim", RegistrarURL: "https://registrar.example", ESTDomain: "https://est.example"}
 	other := &masa.Owner{ID: id(3), Domain: masa.DefaultDomain, DeviceID: id(8), DomainID: []byte{7}, Since: at(1)}
 	commit(t, s, &masa.Change{PutOwners: []*masa.Owner{later, other, mine}})
 	mine.Until = at(5)
 	commit(t, s, &masa.Change{PutOwners: []*masa.Owner{mine}})
 	got, err := s.Owners(t.Context(), masa.DefaultDomain, id(9))
 	want(t, "Owners", got, err, []*masa.Owner{mine, later})
+}
+
+func claim(n, dev int) *masa.Claim {
+	code := hash("code")
+	return &masa.Claim{
+		ID: id(n), Domain: masa.DefaultDomain, CodeHash: code[:], DeviceID: id(dev), Resale: n == 1, CreatedAt: at(1), ExpiresAt: at(9),
+	}
+}
+
+func testClaims(t *testing.T, s masa.Store) {
+	other := claim(3, 9)
+	other.CodeHash = []byte("another code")
+	commit(t, s, &masa.Change{PutClaims: []*masa.Claim{claim(2, 9), claim(1, 8), other}})
+	got, err := s.Claims(t.Context(), masa.DefaultDomain, id(9))
+	want(t, "Claims", got, err, []*masa.Claim{claim(2, 9), other})
+	got, err = s.ClaimsByCode(t.Context(), masa.DefaultDomain, hash("code"))
+	want(t, "ClaimsByCode", got, err, []*masa.Claim{claim(1, 8), claim(2, 9)})
+	got, err = s.ClaimsByCode(t.Context(), "other", hash("code"))
+	want(t, "ClaimsByCode of another domain", len(got), err, 0)
+	got, err = s.Claims(t.Context(), "other", id(9))
+	want(t, "Claims of another domain", len(got), err, 0)
+}
+
+func testClaimOnce(t *testing.T, s masa.Store) {
+	c := claim(1, 9)
+	commit(t, s, &masa.Change{PutClaims: []*masa.Claim{c}})
+	c.RedeemedAt, c.OwnerID = at(3), id(7)
+	commit(t, s, &masa.Change{PutClaims: []*masa.Claim{c}})
+	wantConflict(t, s, "a claim redeemed twice", &masa.Change{PutClaims: []*masa.Claim{c}})
+	ended := claim(2, 9)
+	ended.EndedAt = at(4)
+	commit(t, s, &masa.Change{PutClaims: []*masa.Claim{ended}})
+	wantConflict(t, s, "a claim that has ended", &masa.Change{PutClaims: []*masa.Claim{claim(2, 9)}})
+	got, err := s.Claims(t.Context(), masa.DefaultDomain, id(9))
+	want(t, "Claims", got, err, []*masa.Claim{c, ended})
 }
 
 func testIssue(t *testing.T, s masa.Store) {

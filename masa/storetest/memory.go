@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -79,17 +80,19 @@ type name struct{ domain, id string }
 type state struct {
 	devices  map[name]masa.Device
 	owners   map[name]masa.Owner
+	claims   map[name]masa.Claim
 	vouchers map[name]masa.VoucherRecord
 	trail    []*trail.Entry
 }
 
 func (s *state) clone() *state {
 	c := &state{
-		devices: maps.Clone(s.devices), owners: maps.Clone(s.owners), vouchers: maps.Clone(s.vouchers),
+		devices: maps.Clone(s.devices), owners: maps.Clone(s.owners), claims: maps.Clone(s.claims), vouchers: maps.Clone(s.vouchers),
 		trail: slices.Clone(s.trail),
 	}
 	if c.devices == nil {
-		c.devices, c.owners, c.vouchers = map[name]masa.Device{}, map[name]masa.Owner{}, map[name]masa.VoucherRecord{}
+		c.devices, c.owners = map[name]masa.Device{}, map[name]masa.Owner{}
+		c.claims, c.vouchers = map[name]masa.Claim{}, map[name]masa.VoucherRecord{}
 	}
 	return c
 }
@@ -109,6 +112,12 @@ func (s *state) apply(c *masa.Change) error {
 	}
 	for _, o := range c.PutOwners {
 		s.owners[name{o.Domain, o.ID}] = *o
+	}
+	for _, l := range c.PutClaims {
+		if old := s.claims[name{l.Domain, l.ID}]; !old.RedeemedAt.IsZero() || !old.EndedAt.IsZero() {
+			return conflict("claim %s is done with", l.ID)
+		}
+		s.claims[name{l.Domain, l.ID}] = *l
 	}
 	for _, v := range c.Intents {
 		if err := s.intent(*v); err != nil {
@@ -171,6 +180,7 @@ func rows[T any](m *Memory, table func(*state) map[name]T, domain string, wanted
 
 func devices(s *state) map[name]masa.Device         { return s.devices }
 func owners(s *state) map[name]masa.Owner           { return s.owners }
+func claims(s *state) map[name]masa.Claim           { return s.claims }
 func vouchers(s *state) map[name]masa.VoucherRecord { return s.vouchers }
 
 func one[T any](found []*T) (*T, error) {
@@ -207,6 +217,16 @@ func (m *Memory) ListDevices(_ context.Context, domain, after string, limit int)
 // Owners implements masa.Owners.
 func (m *Memory) Owners(_ context.Context, domain, deviceID string) ([]*masa.Owner, error) {
 	return rows(m, owners, domain, func(_ string, o *masa.Owner) bool { return o.DeviceID == deviceID }), nil
+}
+
+// Claims implements masa.Owners.
+func (m *Memory) Claims(_ context.Context, domain, deviceID string) ([]*masa.Claim, error) {
+	return rows(m, claims, domain, func(_ string, c *masa.Claim) bool { return c.DeviceID == deviceID }), nil
+}
+
+// ClaimsByCode implements masa.Owners.
+func (m *Memory) ClaimsByCode(_ context.Context, domain string, codeHash [32]byte) ([]*masa.Claim, error) {
+	return rows(m, claims, domain, func(_ string, c *masa.Claim) bool { return bytes.Equal(c.CodeHash, codeHash[:]) }), nil
 }
 
 // VoucherByNonce implements masa.Vouchers.
