@@ -1,12 +1,14 @@
 package masa
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -35,11 +37,10 @@ func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MAS
 	if err := x.check(ctx); err != nil {
 		return nil, err
 	}
-	issued, err := s.auditedDevice(ctx, x)
-	if err != nil {
+	if err := s.auditedDevice(ctx, x); err != nil {
 		return nil, err
 	}
-	log, err := newAuditLog(issued, x.settings.AuditLogLimit)
+	log, err := s.auditLog(ctx, x)
 	if err != nil {
 		return nil, fmt.Errorf("audit-log of device %s: %w", x.device.ID, err)
 	}
@@ -50,89 +51,125 @@ func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MAS
 }
 
 // auditedDevice finds the device among those with the serial number whose log
-// the requester may see, and returns its vouchers, newest first.
-func (s *Service) auditedDevice(ctx context.Context, x *exchange) ([]*VoucherRecord, error) {
-	devices, err := s.store.FindDevices(ctx, x.settings.Domain, x.request.SerialNumber)
+// the requester may see.
+func (s *Service) auditedDevice(ctx context.Context, x *exchange) error {
+	devices, err := s.candidates(ctx, x)
 	if err != nil {
-		return nil, fmt.Errorf("device %q: %w", x.request.SerialNumber, err)
+		return err
 	}
 	for _, d := range devices {
-		if !x.couldBe(d) {
-			continue
-		}
-		issued, err := s.store.DeviceVouchers(ctx, d.Domain, d.ID, 0)
-		if err != nil {
-			return nil, fmt.Errorf("vouchers of device %s: %w", d.ID, err)
-		}
-		owners, err := s.store.Owners(ctx, d.Domain, d.ID)
-		if err != nil {
-			return nil, fmt.Errorf("owners of device %s: %w", d.ID, err)
-		}
-		if x.had(issued) || ownedBy(x.chains, owners) != nil {
-			x.device, x.known = d, true
-			return issued, nil
+		may, err := s.mayAudit(ctx, x, d)
+		switch {
+		case err != nil:
+			return fmt.Errorf("audit-log of device %s: %w", d.ID, err)
+		case !may:
+		case x.device != nil:
+			x.device = nil
+			return serialAmbiguous()
+		default:
+			x.device, x.product, x.known = d, d.Product, true
 		}
 	}
-	return nil, refuse(http.StatusNotFound, ReasonNoAuditLog, "RFC 8995, Section 5.8",
-		"This MASA has no audit-log of this device for your domain.")
+	if x.device == nil {
+		return refuse(http.StatusNotFound, ReasonNoAuditLog, "RFC 8995, Section 5.8",
+			"This MASA has no audit-log of this device for your domain.")
+	}
+	return nil
 }
 
-// had tells whether one of the vouchers was given to the requester's domain:
-// the certificate pinned has the key of one in its chain.
-func (x *exchange) had(issued []*VoucherRecord) bool {
-	keys := make(map[[32]byte]bool)
-	for _, chain := range x.chains {
-		for _, c := range chain {
-			keys[keyHash(c)] = true
+// mayAudit tells whether the requester's domain has or had a voucher for the
+// device, or is or was its owner (RFC 8995, Section 5.8). A domain is known by
+// the key of a CA in the requester's chains.
+func (s *Service) mayAudit(ctx context.Context, x *exchange, d *Device) (bool, error) {
+	for key := range x.domainKeys() {
+		if had, err := s.store.HadVoucher(ctx, d.Domain, d.ID, key); had || err != nil {
+			return had, err
 		}
 	}
-	return slices.ContainsFunc(issued, func(v *VoucherRecord) bool { return keys[v.PinnedKey] })
+	owners, err := s.store.Owners(ctx, d.Domain, d.ID)
+	return ownedBy(x.chains, owners) != nil, err
 }
 
-// newAuditLog makes the document of RFC 8995, Section 5.8.1 from issued
-// vouchers, newest first. Events are in the order of their date. Over the
-// limit, first older ones of the same domain are left out, with and without
-// nonce apart, and then the oldest; both are counted.
-func newAuditLog(issued []*VoucherRecord, limit int) (*brski.AuditLog, error) {
-	log := &brski.AuditLog{Version: 1, Events: []brski.AuditEvent{}}
-	var truncation brski.Truncation
-	newest := make(map[string]int) // index into log.Events
-	for _, v := range issued {
+// domainKeys yields the key of each certificate in the requester's chains, once.
+func (x *exchange) domainKeys() iter.Seq[[32]byte] {
+	return func(yield func([32]byte) bool) {
+		seen := make(map[[32]byte]bool)
+		for _, chain := range x.chains {
+			for _, c := range chain {
+				key := keyHash(c)
+				if !seen[key] && !yield(key) {
+					return
+				}
+				seen[key] = true
+			}
+		}
+	}
+}
+
+// maxTruncated is the highest number of events left out that an audit-log says
+// (RFC 8995, Section 5.8.1): it stands for that many and more.
+const maxTruncated = 1024
+
+// auditLog makes the document of RFC 8995, Section 5.8.1: an event for each
+// voucher of the device, in the order of their date. Over the limit it has the
+// newest of each domain, with a nonce and without, and over the limit again the
+// newest of those; what is left out is counted.
+func (s *Service) auditLog(ctx context.Context, x *exchange) (*brski.AuditLog, error) {
+	d, limit := x.device, x.settings.AuditLogLimit
+	newest, rest, err := s.store.NewestVouchers(ctx, d.Domain, d.ID, limit)
+	if err != nil {
+		return nil, err
+	}
+	if total(newest)+rest <= limit {
+		all, err := s.store.DeviceVouchers(ctx, d.Domain, d.ID, limit+1)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) <= limit {
+			newest = nil
+			for _, v := range all {
+				newest = append(newest, &DomainVouchers{Newest: v, Issued: 1})
+			}
+		}
+	}
+	truncation := brski.Truncation{Arbitrary: atMost(rest)}
+	for _, d := range newest {
+		left := &truncation.NoncedDuplicates
+		if d.Newest.Nonce == "" {
+			left = &truncation.NoncelessDuplicates
+		}
+		*left = atMost(*left + d.Issued - 1)
+	}
+	return x.document(newest, truncation)
+}
+
+func total(newest []*DomainVouchers) (n int) {
+	for _, d := range newest {
+		n += d.Issued
+	}
+	return n
+}
+
+func atMost(n int) int { return min(n, maxTruncated) }
+
+func (x *exchange) document(listed []*DomainVouchers, truncation brski.Truncation) (*brski.AuditLog, error) {
+	slices.SortFunc(listed, func(a, b *DomainVouchers) int {
+		return cmp.Or(a.Newest.At.Compare(b.Newest.At), strings.Compare(a.Newest.ID, b.Newest.ID))
+	})
+	log := &brski.AuditLog{Version: brski.AuditLogVersion, Events: []brski.AuditEvent{}, Truncation: &truncation}
+	names := x.domainNames(listed)
+	for _, d := range listed {
+		v := d.Newest
 		event := brski.AuditEvent{
-			Date: v.At.UTC().Truncate(time.Second), DomainID: base64.StdEncoding.EncodeToString(v.DomainID), Assertion: v.Assertion,
+			Date: v.At.UTC().Truncate(time.Second), DomainID: base64.StdEncoding.EncodeToString(names.of(v)),
+			Assertion: v.Assertion, Truncated: atMost(d.Issued - 1),
 		}
 		if v.Nonce != "" {
 			event.Nonce = &v.Nonce
 		}
-		key := fmt.Sprint(event.DomainID, event.Nonce == nil)
-		i, duplicate := newest[key]
-		switch {
-		case len(issued) > limit && duplicate:
-			log.Events[i].Truncated++
-			countDuplicate(&truncation, event.Nonce != nil)
-		case len(log.Events) >= limit:
-			truncation.Arbitrary++
-		default:
-			newest[key] = len(log.Events)
-			log.Events = append(log.Events, event)
-		}
+		log.Events = append(log.Events, event)
 	}
-	slices.Reverse(log.Events)
-	if truncation != (brski.Truncation{}) {
-		log.Truncation = &truncation
-	}
-	raw, err := json.Marshal(log)
-	if err != nil {
-		return nil, err
-	}
-	log.Raw = raw
-	return log, nil
-}
-
-func countDuplicate(t *brski.Truncation, nonced bool) {
-	if nonced {
-		t.NoncedDuplicates++
-	} else {
-		t.NoncelessDuplicates++
-	}
+	var err error
+	log.Raw, err = brski.MarshalAuditLog(log)
+	return log, err
 }

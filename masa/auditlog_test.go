@@ -72,7 +72,7 @@ func TestAuditLogOverTheLimitSaysWhatItLeftOut(t *testing.T) {
 		limit, mine, theirs int
 		want                string
 	}{
-		{5, 2, 3, "mine:0 mine:0 theirs:0 theirs:0 theirs:0 <nil>"},
+		{5, 2, 3, "mine:0 mine:0 theirs:0 theirs:0 theirs:0 &{0 0 0}"},
 		{2, 2, 3, "mine:1 theirs:2 &{3 0 0}"},
 		{1, 2, 3, "theirs:2 &{2 0 2}"},
 	} {

@@ -89,6 +89,26 @@ type Vouchers interface {
 	OpenIntents(ctx context.Context) ([]*VoucherRecord, error)
 }
 
+// Audited reads what audit-logs are made of. The cost of both does not grow
+// with the vouchers.
+type Audited interface {
+	// HadVoucher tells whether a voucher for the device was issued to the domain
+	// with that key ([VoucherRecord].PinnedKey).
+	HadVoucher(ctx context.Context, domain, deviceID string, domainKey [32]byte) (bool, error)
+	// NewestVouchers returns the newest issued voucher of the device for each
+	// PinnedKey and DomainID, with a nonce and without, newest first, up to
+	// limit, without Request and Voucher. Rest is how many vouchers those have
+	// that are beyond the limit; it looks at 1024 of them.
+	NewestVouchers(ctx context.Context, domain, deviceID string, limit int) (newest []*DomainVouchers, rest int, err error)
+}
+
+// DomainVouchers are the vouchers with a nonce, or those without, that a domain
+// got for a device.
+type DomainVouchers struct {
+	Newest *VoucherRecord
+	Issued int // how many there are, Newest included
+}
+
 // Trail reads the trail.
 type Trail interface {
 	// TrailEntries returns up to limit entries with a sequence number of at
@@ -103,5 +123,6 @@ type Store interface {
 	Devices
 	Owners
 	Vouchers
+	Audited
 	Trail
 }

@@ -59,21 +59,41 @@ func (x *exchange) decideNonceless() error {
 // among the products that its IDevID belongs to, else by serial number and
 // idevid-issuer (rfc8366bis, Section 6.2).
 func (s *Service) findDevice(ctx context.Context, x *exchange) error {
-	devices, err := s.store.FindDevices(ctx, x.settings.Domain, x.request.SerialNumber)
+	devices, err := s.candidates(ctx, x)
 	if err != nil {
-		return fmt.Errorf("device %q: %w", x.request.SerialNumber, err)
+		return err
 	}
-	x.ambiguous, x.unlisted = len(devices) > 1, false
-	devices = slices.DeleteFunc(devices, func(d *Device) bool { return !x.couldBe(d) })
 	switch len(devices) {
 	case 0:
 		return x.unlistedDevice()
 	case 1:
 		return x.takeDevice(devices[0])
 	default:
-		return forbid(ReasonSerialAmbiguous, "RFC 8366, Section 5.3",
-			"Several devices have this serial number. Send the pledge's own request, or the leaf idevid-issuer.")
+		return serialAmbiguous()
 	}
+}
+
+// candidates returns the devices with the serial number that can be meant.
+// Where several products share anchors, the certificate on record decides.
+func (s *Service) candidates(ctx context.Context, x *exchange) ([]*Device, error) {
+	devices, err := s.store.FindDevices(ctx, x.settings.Domain, x.request.SerialNumber)
+	if err != nil {
+		return nil, fmt.Errorf("device %q: %w", x.request.SerialNumber, err)
+	}
+	x.ambiguous, x.unlisted = len(devices) > 1, false
+	devices = slices.DeleteFunc(devices, func(d *Device) bool { return !x.couldBe(d) })
+	if x.prior != nil && len(devices) > 1 {
+		same := func(d *Device) bool { return bytes.Equal(d.IDevID, x.idevid.Raw) }
+		if i := slices.IndexFunc(devices, same); i >= 0 {
+			devices = devices[i : i+1]
+		}
+	}
+	return devices, nil
+}
+
+func serialAmbiguous() error {
+	return forbid(ReasonSerialAmbiguous, "RFC 8366, Section 5.3",
+		"Several devices have this serial number. Send the pledge's own request, or the leaf idevid-issuer.")
 }
 
 func (x *exchange) couldBe(d *Device) bool {

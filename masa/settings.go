@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -33,8 +34,8 @@ type Settings struct {
 	NoncelessClientCertificate bool
 	// Formats are the encodings spoken, the preferred one first.
 	Formats []voucher.Format
-	// AuditLogLimit is how many events an audit-log has at most; the rest is
-	// counted in its truncation. Zero for 256.
+	// AuditLogLimit is how many events an audit-log has at most, up to
+	// brski.MaxAuditEvents; the rest is counted in its truncation. Zero for 256.
 	AuditLogLimit int
 	// RequestsPerMinute is how many requests one address (of IPv6, one /64) may
 	// make within a minute, and as many one registrar by its key. Zero for 600.
@@ -60,8 +61,8 @@ func (s *Settings) checked() (*Settings, error) {
 	if c.AuditLogLimit == 0 {
 		c.AuditLogLimit = defaultAuditLogLimit
 	}
-	if c.AuditLogLimit < 0 {
-		return nil, fmt.Errorf("the audit-log limit is %d, want at least 1", c.AuditLogLimit)
+	if c.AuditLogLimit < 0 || c.AuditLogLimit > brski.MaxAuditEvents {
+		return nil, fmt.Errorf("the audit-log limit is %d, want 1 to %d", c.AuditLogLimit, brski.MaxAuditEvents)
 	}
 	if c.RequestsPerMinute == 0 {
 		c.RequestsPerMinute = defaultRequestsPerMinute

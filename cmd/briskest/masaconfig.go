@@ -28,6 +28,10 @@ type masaConfig struct {
 	// RequestsPerMinute is how many requests one address, and one registrar's
 	// key, may send; default 600.
 	RequestsPerMinute int `yaml:"requests_per_minute"`
+	// AuditLogEvents is how many events an audit-log has at most, 1 to 4096;
+	// default 256. Of a device with more vouchers each domain's newest are
+	// there, and the others are counted.
+	AuditLogEvents int `yaml:"audit_log_events"`
 	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends them.
 	TakeBase64 bool `yaml:"take_base64"`
 	// NoncelessClientCertificate asks a registrar for a TLS client certificate

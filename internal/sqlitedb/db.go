@@ -27,8 +27,11 @@ type Options struct {
 	TrailKey   crypto.Signer // signs the trail's heads: Ed25519 or ECDSA
 	Origin     string        // the log's name in its signed heads, such as "briskest/registrar"
 	Tables     []*Table      // whose rows the trail covers; VerifyTrail checks them
-	Log        *slog.Logger  // nil for none
-	Now        func() time.Time
+	// Differences are queries that give no row as long as what is derived from
+	// Tables, by triggers, is as it should be; VerifyTrail checks that.
+	Differences []string
+	Log         *slog.Logger // nil for none
+	Now         func() time.Time
 }
 
 // DB is an open database. Its methods may be called concurrently.

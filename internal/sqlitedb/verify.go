@@ -27,6 +27,7 @@ type Report struct {
 func (db *DB) VerifyTrail(ctx context.Context) (*Report, error) {
 	return VerifyFile(ctx, &VerifyOptions{
 		Path: db.opts.Path, Origin: db.opts.Origin, Key: db.opts.TrailKey.Public(), Tables: db.opts.Tables,
+		Differences: db.opts.Differences,
 	})
 }
 
@@ -36,6 +37,8 @@ type VerifyOptions struct {
 	Origin string           // as in [Options]
 	Key    crypto.PublicKey // of [Options].TrailKey
 	Tables []*Table         // as in [Options]
+	// Differences is as in [Options].
+	Differences []string
 }
 
 // VerifyFile does what [DB.VerifyTrail] does on a database that this process,
@@ -98,7 +101,31 @@ func (v *verification) run() (*Report, error) {
 	if err := v.nothingLeft(); err != nil {
 		return nil, err
 	}
+	if err := v.derived(); err != nil {
+		return nil, err
+	}
 	return &Report{Entries: v.edge.Size(), Heads: v.number, Rows: v.rows, Head: v.edge.Root()}, nil
+}
+
+// derived looks for a difference between tables that the trail covers and those
+// that are derived from them.
+func (v *verification) derived() error {
+	for _, query := range v.opts.Differences {
+		rows, err := v.query(query)
+		if err != nil {
+			return err
+		}
+		differs := rows.Next()
+		err = rows.Err()
+		rows.close()
+		switch {
+		case err != nil:
+			return err
+		case differs:
+			return damaged("a table is not what it is derived from: %s", query)
+		}
+	}
+	return nil
 }
 
 func damaged(format string, args ...any) error {

@@ -36,6 +36,7 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"NonceIsUniqueToADevice", testNonce},
 		{"NewestVoucherOfARequestIsFound", testByRequest},
 		{"IssuedVouchersAreListedNewestFirst", testDeviceVouchers},
+		{"NewestVouchersAreThoseOfEachDomain", testNewest},
 		{"ChangeIsWholeOrNothing", testAtomic},
 		{"OneOfConcurrentIntentsForANonceWins", testConcurrent},
 		{"TrailIsInOrderAndFiltered", testTrail},

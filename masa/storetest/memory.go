@@ -262,6 +262,39 @@ func (m *Memory) DeviceVouchers(_ context.Context, domain, deviceID string, limi
 	return found, nil
 }
 
+// HadVoucher implements masa.Audited.
+func (m *Memory) HadVoucher(_ context.Context, domain, deviceID string, domainKey [32]byte) (bool, error) {
+	return len(rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool {
+		return v.DeviceID == deviceID && v.State == masa.Issued && v.PinnedKey == domainKey
+	})) > 0, nil
+}
+
+// NewestVouchers implements masa.Audited.
+func (m *Memory) NewestVouchers(ctx context.Context, domain, deviceID string, limit int) (newest []*masa.DomainVouchers, rest int, err error) {
+	all, err := m.DeviceVouchers(ctx, domain, deviceID, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	type kind struct {
+		key       [32]byte
+		id        string
+		nonceless bool
+	}
+	index := make(map[kind]*masa.DomainVouchers)
+	for _, v := range all {
+		k := kind{v.PinnedKey, string(v.DomainID), v.Nonce == ""}
+		if index[k] == nil {
+			index[k] = &masa.DomainVouchers{Newest: v}
+			newest = append(newest, index[k])
+		}
+		index[k].Issued++
+	}
+	for _, d := range first(newest[min(limit, len(newest)):], 1024) {
+		rest += d.Issued
+	}
+	return first(newest, limit), rest, nil
+}
+
 // ListVouchers implements masa.Vouchers.
 func (m *Memory) ListVouchers(_ context.Context, domain, after string, limit int) ([]*masa.VoucherRecord, error) {
 	return first(listed(rows(m, vouchers, domain, func(id string, _ *masa.VoucherRecord) bool { return id > after })), limit), nil

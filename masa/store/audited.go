@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/briskest/briskest/internal/sqlitedb"
+	"github.com/briskest/briskest/masa"
+)
+
+// auditedDiffers gives rows where what was derived from the vouchers is not
+// what they say.
+const auditedDiffers = `WITH vouched AS (
+	SELECT domain, device_id, pinned_key, coalesce(domain_id, x''), nonce = '', max(id), count(*)
+	FROM vouchers WHERE state = 'issued' GROUP BY 1, 2, 3, 4, 5
+) SELECT * FROM (SELECT * FROM vouched EXCEPT SELECT * FROM audited)
+UNION ALL SELECT * FROM (SELECT * FROM audited EXCEPT SELECT * FROM vouched) LIMIT 1`
+
+// HadVoucher implements masa.Audited.
+func (s *Store) HadVoucher(ctx context.Context, domain, deviceID string, domainKey [32]byte) (bool, error) {
+	var one int
+	err := s.db.QueryRow(ctx, "SELECT 1 FROM audited WHERE domain = ? AND device_id = ? AND pinned_key = ? LIMIT 1",
+		domain, deviceID, domainKey).Scan(&one)
+	if errors.Is(err, sqlitedb.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+const newestPerDomain = `SELECT v.domain, v.id, v.device_id, v.product, v.serial_number, v.assertion, v.nonce, v.domain_id,
+	v.pinned, v.pinned_key, v.request_hash, v.media_type, v.address, v.version, v.at, v.expires_on, v.state, v.reason, a.issued
+	FROM audited a JOIN vouchers v ON v.domain = a.domain AND v.id = a.newest
+	WHERE a.domain = ? AND a.device_id = ? ORDER BY a.newest DESC LIMIT ?`
+
+const restPerDomain = `SELECT coalesce(sum(issued), 0) FROM (
+	SELECT issued FROM audited WHERE domain = ? AND device_id = ? ORDER BY newest DESC LIMIT 1024 OFFSET ?)`
+
+// NewestVouchers implements masa.Audited.
+func (s *Store) NewestVouchers(ctx context.Context, domain, deviceID string, limit int) ([]*masa.DomainVouchers, int, error) {
+	newest, err := list(ctx, s, func(row scanner) (*masa.DomainVouchers, error) {
+		var d masa.DomainVouchers
+		var err error
+		d.Newest, err = scanVoucher(row, &d.Issued)
+		return &d, err
+	}, newestPerDomain, domain, deviceID, limit)
+	if err != nil || len(newest) < limit {
+		return newest, 0, err
+	}
+	var rest int
+	err = s.db.QueryRow(ctx, restPerDomain, domain, deviceID, limit).Scan(&rest)
+	return newest, rest, err
+}
