@@ -20,6 +20,8 @@ const (
 	KindVoucherRequested   = "voucher-requested"
 	KindVoucherIssued      = "voucher-issued"
 	KindVoucherRefused     = "voucher-refused"
+	KindVoucherOrdered     = "voucher-ordered" // ahead of its device
+	KindVoucherReady       = "voucher-ready"   // the same
 	KindVoucherStatus      = "voucher-status"
 	KindEnrollStatus       = "enroll-status"
 	KindRefused            = "refused"

@@ -22,6 +22,7 @@ type exchange struct {
 	row    *VoucherRecord // as recorded; never changed
 	idevid *x509.Certificate
 	accept []string // media types of the voucher
+	ahead  string   // ID of the AheadVoucher that answered it; empty for none; of the goroutine that runs it
 
 	tried   chan struct{}  // closed when the MASA could not be reached at the first try
 	done    chan struct{}  // closed when there is an outcome
@@ -57,7 +58,7 @@ func (s *Service) resumeExchanges(open []*VoucherRecord) {
 			s.log.ErrorContext(s.life, "voucher exchange not resumed", slog.String("voucher", row.ID), slog.Any("error", err))
 			continue
 		}
-		s.startExchange(row, idevid, v.mediaTypes(nil))
+		s.startExchange(row, idevid, []string{row.MediaType})
 	}
 }
 
@@ -121,6 +122,21 @@ func (s *Service) askMASA(ctx context.Context, v *version, x *exchange, out *Vou
 	if m == nil {
 		return denyErr(ReasonUnknownManufacturer, "manufacturer", errors.New("the manufacturer is no longer configured"))
 	}
+	d := denyErr(ReasonMASA, "masa", errors.New("the MASA is not asked, and no voucher is ready for the device; import one"))
+	if !m.Offline {
+		d = s.askOnline(ctx, v, m, x, out)
+	}
+	if d == nil || d.Reason != ReasonMASA || out.Voucher != nil {
+		return d
+	}
+	if answered, refusal := s.fromAhead(ctx, v, m, x, out); answered || refusal != nil {
+		return refusal
+	}
+	return d
+}
+
+// askOnline asks the MASA over the wire.
+func (s *Service) askOnline(ctx context.Context, v *version, m *Manufacturer, x *exchange, out *VoucherRecord) *Decision {
 	url, err := masaURL(m, x.idevid)
 	if err != nil {
 		return denyErr(ReasonMASAURL, "masa", err)
@@ -191,7 +207,7 @@ func (s *Service) conclude(v *version, x *exchange, out *VoucherRecord, cause *D
 			device.State = Vouched
 			change.PutDevices = []*Device{device}
 		}
-		b.boolean("audit_log", out.AuditLog != nil).num("other_domains", v.otherDomains(out.AuditLog))
+		b.str("ahead", x.ahead).boolean("audit_log", out.AuditLog != nil).num("other_domains", v.otherDomains(out.AuditLog))
 	} else {
 		kind = KindVoucherRefused
 		if cause != nil && cause.Err != nil {

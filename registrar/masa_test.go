@@ -72,13 +72,7 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 	if err != nil {
 		return nil, &est.Error{Status: 400, Reason: "voucher-request", Message: err.Error()}
 	}
-	if len(q.ProximityRegistrarCert) > 0 || len(q.IDevIDIssuer) == 0 {
-		m.house.t.Errorf("the registrar's request has proximity-registrar-cert or no idevid-issuer (RFC 8995, Section 5.5)")
-	}
-	prior, _, err := voucher.WithKnown(format, a.Certificates).OpenRequest(q.PriorSignedVoucherRequest)
-	if err != nil || prior.Nonce != q.Nonce || prior.SerialNumber != q.SerialNumber {
-		m.house.t.Errorf("the registrar's request does not carry the pledge's whole: %v", err)
-	}
+	m.checkRequest(format, q, a)
 	v := &voucher.Voucher{
 		Assertion: voucher.Logged, CreatedOn: r.At, SerialNumber: q.SerialNumber, Nonce: q.Nonce,
 		IDevIDIssuer: q.IDevIDIssuer, PinnedDomainCert: rootOf(a.Certificates).Raw,
@@ -98,6 +92,27 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 		m.answer(out)
 	}
 	return out, nil
+}
+
+// checkRequest checks that the registrar's request is as RFC 8995, Section 5.5
+// asks: one ahead of its device has no pledge's inside, and at most the voucher
+// that it renews (rfc8366bis, Section 10.1).
+func (m *fakeMASA) checkRequest(format voucher.Format, q *voucher.Request, a *voucher.Artifact) {
+	prior, _, err := voucher.WithKnown(format, a.Certificates).OpenRequest(q.PriorSignedVoucherRequest)
+	old, _, oldErr := format.OpenVoucher(q.PriorSignedVoucherRequest)
+	ahead := q.Nonce == "" && (oldErr == nil || q.PriorSignedVoucherRequest == nil)
+	if len(q.ProximityRegistrarCert) > 0 || len(q.IDevIDIssuer) == 0 && !ahead {
+		m.house.t.Errorf("the registrar's request has proximity-registrar-cert or no idevid-issuer (RFC 8995, Section 5.5)")
+	}
+	if ahead {
+		if q.PriorSignedVoucherRequest != nil && (old.SerialNumber != q.SerialNumber || old.Nonce != "") {
+			m.house.t.Error("prior-signed-voucher-request holds another voucher than one of the device without a nonce")
+		}
+		return
+	}
+	if err != nil || prior.Nonce != q.Nonce || prior.SerialNumber != q.SerialNumber {
+		m.house.t.Errorf("the registrar's request does not carry the pledge's whole: %v", err)
+	}
 }
 
 func rootOf(certs []*x509.Certificate) *x509.Certificate {
@@ -123,6 +138,7 @@ func (m *fakeMASA) RequestAuditLog(_ context.Context, r *brski.MASARequest) (*br
 	if m.foreign {
 		log.Events = append(log.Events, brski.AuditEvent{Date: r.At, DomainID: "AAAA", Assertion: voucher.Logged})
 	}
-	log.Raw = []byte(`{"version":1}`)
-	return log, nil
+	var err error
+	log.Raw, err = brski.MarshalAuditLog(log)
+	return log, err
 }

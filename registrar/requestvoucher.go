@@ -255,7 +255,7 @@ const (
 // puts the exchange on record and sets it going.
 func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest, hash [32]byte) (*exchange, *Decision) {
 	const rule = "voucher-request"
-	if _, err := masaURL(c.Manufacturer, c.Identity.Certificate); err != nil {
+	if _, err := masaURL(c.Manufacturer, c.Identity.Certificate); err != nil && !c.Manufacturer.Offline {
 		return nil, denyErr(ReasonMASAURL, rule, err)
 	}
 	if !s.exchanges.reserve(v, c.Manufacturer.Name, c.SerialNumber) {

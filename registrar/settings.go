@@ -192,8 +192,11 @@ type Manufacturer struct {
 	IDevIDAnchors  *x509.CertPool // the CAs its IDevIDs chain to; required
 	VoucherAnchors *x509.CertPool // the CAs its vouchers' signers chain to; required
 	MASAURL        string         // replaces the one in the IDevIDs (RFC 8995, Section 5.4)
-	MASATLSRoots   *x509.CertPool // for DialMASA: the CAs its MASA's TLS certificate chains to; nil for the system's
-	Unlisted       UnlistedRule
+	// Offline says that its MASA is not asked: devices get the vouchers that were
+	// imported for them (Service.ImportVoucher), which needs AllowNonceless.
+	Offline      bool
+	MASATLSRoots *x509.CertPool // for DialMASA: the CAs its MASA's TLS certificate chains to; nil for the system's
+	Unlisted     UnlistedRule
 	// Assertions that its vouchers may carry; nil for logged, proximity and verified.
 	Assertions []voucher.Assertion
 	// Ask has another system decide about its voucher-requests. Nil: nobody is asked.

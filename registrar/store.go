@@ -55,6 +55,8 @@ type Change struct {
 	// ErrConflict, and so is one in state "asked" with the nonce of another
 	// exchange of the same device (RFC 8995, Section 5.2).
 	PutVouchers []*VoucherRecord
+	// PutAhead inserts or replaces by ID.
+	PutAhead []*AheadVoucher
 	// PutPending inserts or replaces by ID; a second row of the same domain,
 	// kind and key is ErrConflict.
 	PutPending []*Pending
@@ -142,6 +144,17 @@ type Vouchers interface {
 	UnansweredVouchers(ctx context.Context) ([]*VoucherRecord, error)
 }
 
+// AheadVouchers reads vouchers that were asked for ahead of their devices.
+type AheadVouchers interface {
+	// AheadVouchers returns those of a device, newest first.
+	AheadVouchers(ctx context.Context, domain, deviceID string) ([]*AheadVoucher, error)
+	// AheadVouchersDue returns up to limit rows in state AheadReady whose RenewAt
+	// is set and not after the given time, the first to come first.
+	AheadVouchersDue(ctx context.Context, domain string, at time.Time, limit int) ([]*AheadVoucher, error)
+	// ListAheadVouchers returns up to limit rows in order of ID, after the given ID ("" for the start).
+	ListAheadVouchers(ctx context.Context, domain, after string, limit int) ([]*AheadVoucher, error)
+}
+
 // Requests reads what waits for a decision. A missing row is ErrNotFound.
 type Requests interface {
 	Pending(ctx context.Context, domain, id string) (*Pending, error)
@@ -177,6 +190,7 @@ type Store interface {
 	Devices
 	Certificates
 	Vouchers
+	AheadVouchers
 	Requests
 	Credentials
 	Codes

@@ -129,6 +129,9 @@ func (v *version) checkManufacturers() error {
 		if c.Assertions == nil {
 			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}
 		}
+		if c.Offline && !c.AllowNonceless {
+			return fmt.Errorf("manufacturer %q: without its MASA only vouchers without a nonce can be had; allow them", name)
+		}
 		manufacturers[name] = &c
 		v.manufacturers = append(v.manufacturers, &c)
 	}

@@ -70,7 +70,7 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 // serialNumber in its subject (RFC 8995, Section 2.3.1) and either no name
 // besides or the issuer of the IDevID at hand.
 func isDevice(signer, idevid *x509.Certificate) bool {
-	if signer == nil || bytes.Equal(signer.Raw, idevid.Raw) {
+	if signer == nil || idevid != nil && bytes.Equal(signer.Raw, idevid.Raw) {
 		return true
 	}
 	isMASAURL := func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 32}) }
@@ -80,7 +80,7 @@ func isDevice(signer, idevid *x509.Certificate) bool {
 	numbered := slices.ContainsFunc(signer.Subject.Names, func(a pkix.AttributeTypeAndValue) bool {
 		return a.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 5})
 	})
-	return numbered && (signer.Subject.CommonName == "" || bytes.Equal(signer.RawIssuer, idevid.RawIssuer))
+	return numbered && (signer.Subject.CommonName == "" || idevid != nil && bytes.Equal(signer.RawIssuer, idevid.RawIssuer))
 }
 
 // pinned tells whether the voucher pins this network by every pin it has.
@@ -118,7 +118,7 @@ func withKey(match func(key []byte) bool) func(cert []byte) bool {
 // read, is the issuer of the IDevID.
 func sameIssuer(leaf []byte, idevid *x509.Certificate) bool {
 	id, ok := voucher.IssuerKeyID(leaf)
-	if len(leaf) == 0 || !ok || len(idevid.AuthorityKeyId) == 0 {
+	if len(leaf) == 0 || !ok || idevid == nil || len(idevid.AuthorityKeyId) == 0 {
 		return true // the serial number and the nonce say which device; nqminds sends a name here
 	}
 	return bytes.Equal(id, idevid.AuthorityKeyId)

@@ -56,6 +56,11 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "voucher exchange", v.ID)
 		}
 	}
+	for _, a := range c.PutAhead {
+		if err := w.ahead(a); err != nil {
+			return conflict(err, "voucher ahead", a.ID)
+		}
+	}
 	for _, p := range c.PutPending {
 		if err := w.pending(p); err != nil {
 			return conflict(err, "pending request", p.Key)

@@ -10,6 +10,7 @@ type tables struct {
 	outcomes    *sqlitedb.Table
 	crls        *sqlitedb.Table
 	vouchers    *sqlitedb.Table
+	ahead       *sqlitedb.Table
 	pending     *sqlitedb.Table
 	credentials *sqlitedb.Table
 	digests     *sqlitedb.Table
@@ -35,6 +36,10 @@ func newTables() *tables {
 			"device_id", "manufacturer", "serial_number", "nonce", "media_type", "request_hash", "state", "reason",
 			"at", "pledge_request", "registrar_req", "voucher", "audit_log", "pledge_status", "enrollment_state",
 		}),
+		ahead: sqlitedb.NewTable("vouchers_ahead", id, []string{
+			"device_id", "manufacturer", "serial_number", "state", "reason", "media_type", "renews",
+			"at", "ready_at", "expires_on", "renew_at", "request", "voucher", "audit_log",
+		}),
 		pending: sqlitedb.NewTable("pending", id, []string{
 			"kind", "key", "manufacturer", "serial_number", "subject", "address", "state", "reason",
 			"seen", "first_at", "last_at", "decided_at", "decided_by", "evidence",
@@ -50,5 +55,5 @@ func newTables() *tables {
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.pending, t.credentials, t.digests, t.codes}
+	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.ahead, t.pending, t.credentials, t.digests, t.codes}
 }

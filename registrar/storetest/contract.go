@@ -37,6 +37,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"OpenIntentsAreThoseWithoutAnOutcome", testOpenIntents},
 		{"RevocationListNumbersRise", testCRL},
 		{"VouchersAreFoundByEveryRoad", testVouchers},
+		{"VouchersAheadAreFoundByDeviceAndTime", testAhead},
 		{"RequestsWaitUntilDecided", testPending},
 		{"CredentialsAreReplacedByUser", testCredentials},
 		{"CredentialsKeepWhatDigestNeeds", testDigests},

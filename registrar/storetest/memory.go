@@ -86,6 +86,7 @@ type state struct {
 	devices      map[name]*registrar.Device
 	certificates map[name]*issuance // by serial number
 	vouchers     map[name]*registrar.VoucherRecord
+	ahead        map[name]*registrar.AheadVoucher
 	pending      map[name]*registrar.Pending
 	credentials  map[name]*registrar.Credential // by user
 	codes        map[name]*registrar.Code       // by serial number
@@ -98,6 +99,7 @@ func newState() *state {
 		devices:      map[name]*registrar.Device{},
 		certificates: map[name]*issuance{},
 		vouchers:     map[name]*registrar.VoucherRecord{},
+		ahead:        map[name]*registrar.AheadVoucher{},
 		pending:      map[name]*registrar.Pending{},
 		credentials:  map[name]*registrar.Credential{},
 		codes:        map[name]*registrar.Code{},
@@ -110,6 +112,7 @@ func (s *state) clone() *state {
 		devices:      maps.Clone(s.devices),
 		certificates: maps.Clone(s.certificates),
 		vouchers:     maps.Clone(s.vouchers),
+		ahead:        maps.Clone(s.ahead),
 		pending:      maps.Clone(s.pending),
 		credentials:  maps.Clone(s.credentials),
 		codes:        maps.Clone(s.codes),
@@ -149,6 +152,9 @@ func (s *state) apply(c *registrar.Change) error {
 		if err := s.putVoucher(v); err != nil {
 			return err
 		}
+	}
+	for _, a := range c.PutAhead {
+		s.ahead[name{a.Domain, a.ID}] = copyAhead(a)
 	}
 	for _, p := range c.PutPending {
 		if err := s.putPending(p); err != nil {
