@@ -32,6 +32,7 @@ type World struct {
 	URL        string // https://127.0.0.1:PORT of the registrar
 	MASAURL    string // https://127.0.0.1:PORT/.well-known/brski
 	MASAServer *testpki.Identity
+	T          testing.TB // that it ends with
 
 	mu        sync.Mutex
 	intercept func(w http.ResponseWriter, r *http.Request) bool // guarded by mu
@@ -40,7 +41,7 @@ type World struct {
 // New starts a World.
 func New(t testing.TB) *World {
 	t.Helper()
-	w := &World{Vendor: testpki.NewRoot(t, "Example Devices CA"), Domain: testpki.NewRoot(t, "Domain Root")}
+	w := &World{T: t, Vendor: testpki.NewRoot(t, "Example Devices CA"), Domain: testpki.NewRoot(t, "Domain Root")}
 	w.Issuing = w.Domain.NewIntermediate(t, "Domain Issuing CA")
 	w.Identity = w.Issuing.Registrar(t, "registrar")
 	w.MASAServer = w.Vendor.Server(t, "masa")
@@ -69,6 +70,9 @@ func (w *World) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
 	defer w.mu.Unlock()
 	w.intercept = f
 }
+
+// Handler is what the registrar serves, for servers with another certificate.
+func (w *World) Handler() http.Handler { return w.handler() }
 
 func (w *World) handler() http.Handler {
 	estHandler := &est.Handler{Backend: estBackend{w.Registrar}}

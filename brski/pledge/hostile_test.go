@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"errors"
 	"math/big"
 	"net"
@@ -504,20 +503,7 @@ func TestVoucherAsSeenInTheFieldIsTaken(t *testing.T) {
 	for name, payload := range map[string]string{"nqminds": nqminds, "highway": highway, "unknown leaves": future} {
 		t.Run(name, func(t *testing.T) {
 			w := brskitest.New(t)
-			signer := w.Vendor.Client(t, "masa")
-			answerVoucher(w, func(rw http.ResponseWriter, r *http.Request) {
-				body := new(bytes.Buffer)
-				_, _ = body.ReadFrom(r.Body)
-				request, _ := openRequest(t, body.Bytes())
-				text := strings.NewReplacer("NONCE", request.Nonce,
-					"PIN", base64.StdEncoding.EncodeToString(w.Identity.Certificate.Raw)).Replace(payload)
-				raw, err := vouchercms.Format{}.SignPayload(r.Context(), []byte(text), time.Time{},
-					&voucher.Signer{Key: signer.Key, Certificate: signer.Certificate})
-				if err != nil {
-					t.Errorf("SignPayload: %v", err)
-				}
-				send(vouchercms.MediaType+"; charset=utf-8", raw)(rw, r) // F3
-			})
+			answerPayload(w, payload)
 			newDevice(t, w).onboard()
 		})
 	}
