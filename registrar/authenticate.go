@@ -11,6 +11,7 @@ import (
 	"log/slog"
 
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -21,12 +22,16 @@ func (s *Service) identifyCertificate(ctx context.Context, v *version, c *Case, 
 	const rule = "certificate"
 	leaf := p.Certificates[0]
 	hash := sha256.Sum256(leaf.Raw)
-	chain, err := s.chains.verify(v, p, hash, c.At)
+	chain, err := s.chains.verify(ctx, v, p, hash, c.At)
+	var refused *idevidError
+	if errors.As(err, &refused) {
+		return refuseIDevID(c, refused, leaf, hash)
+	}
 	if err != nil && c.inGrace(p) {
 		chain, err = v.verifyExpired(p)
 	}
 	if err != nil && c.Label != nil && c.Label.ClientAnchors != nil {
-		if d := s.identifyClient(v, c, p, leaf, hash); d == nil || d.Reason != ReasonUntrusted {
+		if d := s.identifyClient(ctx, v, c, p, leaf, hash); d == nil || d.Reason != ReasonUntrusted {
 			return d
 		}
 	}
@@ -71,6 +76,19 @@ func identifyDevice(c *Case, m *Manufacturer, leaf *x509.Certificate, hash [32]b
 	c.Manufacturer, c.SerialNumber = m, serial
 	c.Identity = Identity{Kind: IDevID, Credential: credentialName(hash), Certificate: leaf}
 	return nil
+}
+
+// refuseIDevID refuses a manufacturer's certificate for what is known, or not
+// known, of its revocation. Whose it is has been proven.
+func refuseIDevID(c *Case, refused *idevidError, leaf *x509.Certificate, hash [32]byte) *Decision {
+	const rule = "idevid-revocation"
+	if d := identifyDevice(c, refused.manufacturer, leaf, hash); d != nil {
+		return d
+	}
+	if errors.As(refused, new(*revocation.Revoked)) {
+		return denyErr(ReasonIDevIDRevoked, rule, refused)
+	}
+	return denyErr(ReasonIDevIDRevocation, rule, refused)
 }
 
 // identifyOurs looks the certificate up. The whole certificate is compared:

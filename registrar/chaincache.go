@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -8,13 +9,15 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/revocation"
 )
 
 // chainCache remembers which certificates had a chain to which anchors under
-// one version of the settings, and when all of that chain was valid; and for a
+// one version of the settings, and when all of that chain was valid; of IDevIDs
+// also that none of it was revoked, for as long as that answer holds; and for a
 // minute which chains led nowhere, so that to present one again and again costs
-// its sender more than us. What it never remembers is whether a certificate is
-// revoked.
+// its sender more than us. What it never remembers is whether a certificate of
+// ours is revoked.
 type chainCache struct {
 	mu     sync.Mutex
 	chains newest[*chained]   // by leaf; guarded by mu
@@ -51,6 +54,7 @@ type chained struct {
 	manufacturer        *Manufacturer       // nil: one of our CA's
 	notBefore, notAfter time.Time           // of the chain as a whole
 	chain               []*x509.Certificate // of a label's client anchors only
+	answer              revocation.Answer   // of a manufacturer's
 }
 
 // unchained is a chain that could not be verified.
@@ -74,6 +78,9 @@ func (k *chainCache) lookup(v *version, leaf [sha256.Size]byte, at time.Time) *c
 	defer k.mu.Unlock()
 	e, known := k.chains.get(leaf)
 	if !known || e.version != v || at.Before(e.notBefore) || at.After(e.notAfter) {
+		return nil
+	}
+	if e.manufacturer != nil && !e.manufacturer.Revocation.Still(e.answer, at) {
 		return nil
 	}
 	return e
@@ -114,9 +121,10 @@ func presented(p *est.Peer) (sum [sha256.Size]byte) {
 }
 
 // verify builds a chain from the peer's certificate to our CA or to a
-// manufacturer. The error is nil or says why there is none; expired tells
-// whether the time alone was the reason.
-func (k *chainCache) verify(v *version, p *est.Peer, leaf [sha256.Size]byte, at time.Time) (*chained, error) {
+// manufacturer, and asks of the latter whether it is revoked. The error is nil
+// or says why there is none: *expiredError where the time alone was the reason,
+// *idevidError about revocation.
+func (k *chainCache) verify(ctx context.Context, v *version, p *est.Peer, leaf [sha256.Size]byte, at time.Time) (*chained, error) {
 	if e := k.lookup(v, leaf, at); e != nil {
 		return e, nil
 	}
@@ -127,14 +135,14 @@ func (k *chainCache) verify(v *version, p *est.Peer, leaf [sha256.Size]byte, at 
 	if err := k.failure(v, sent, at); err != nil {
 		return nil, err
 	}
-	e, err := k.build(v, p, leaf, at)
-	if err != nil {
+	e, err := k.build(ctx, v, p, leaf, at)
+	if err != nil && !errors.Is(err, revocation.ErrUnavailable) { // the Checker remembers that itself
 		k.storeFailure(sent, &unchained{v, at, err})
 	}
 	return e, err
 }
 
-func (k *chainCache) build(v *version, p *est.Peer, leaf [sha256.Size]byte, at time.Time) (*chained, error) {
+func (k *chainCache) build(ctx context.Context, v *version, p *est.Peer, leaf [sha256.Size]byte, at time.Time) (*chained, error) {
 	cert := p.Certificates[0]
 	chain, err := p.Verify(x509.VerifyOptions{
 		Roots: v.anchors, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -149,6 +157,9 @@ func (k *chainCache) build(v *version, p *est.Peer, leaf [sha256.Size]byte, at t
 		chain, merr := p.Verify(m.options(cert, at))
 		if merr == nil {
 			e := newChained(v, m, chain)
+			if e.answer, err = m.Revocation.Status(ctx, chain, at); err != nil {
+				return nil, &idevidError{m, err}
+			}
 			if m.AllowExpiredIDevID && !at.Before(e.notBefore) && at.After(cert.NotAfter) {
 				return e, nil // valid by exception only: decided anew each time
 			}
@@ -192,6 +203,17 @@ func newChained(v *version, m *Manufacturer, chain []*x509.Certificate) *chained
 }
 
 type expiredError struct{ error }
+
+// idevidError says that an IDevID of a manufacturer is revoked, or that nobody
+// says whether it is.
+type idevidError struct {
+	manufacturer *Manufacturer
+	err          error
+}
+
+func (e *idevidError) Error() string { return e.err.Error() }
+
+func (e *idevidError) Unwrap() error { return e.err }
 
 func isExpired(err error) bool {
 	var invalid x509.CertificateInvalidError

@@ -1,46 +1,40 @@
 package registrar
 
 import (
-	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/revocation"
 )
 
 // identifyClient authenticates the peer by a certificate of a third party's
 // CA (Label.ClientAnchors). It names what it may enroll; whatever extended key
 // usage it has besides clientAuth, it is no RA (RFC 7030, Section 3.3.2: those
 // anchors are not ours).
-func (s *Service) identifyClient(v *version, c *Case, p *est.Peer, leaf *x509.Certificate, hash [32]byte) *Decision {
+func (s *Service) identifyClient(ctx context.Context, v *version, c *Case, p *est.Peer, leaf *x509.Certificate, hash [32]byte) *Decision {
 	const rule = "client-anchors"
 	chain, err := s.chains.verifyClient(v, c, p, hash)
-	var expired *expiredError
-	var revoked *revokedError
+	if err == nil {
+		err = c.Label.ClientRevocation.Check(ctx, chain, c.At)
+	}
 	switch {
-	case errors.As(err, &revoked) && revoked.unknown:
-		return denyErr(ReasonRevocationUnknown, rule, err)
-	case errors.As(err, &revoked):
+	case errors.As(err, new(*revocation.Revoked)):
 		return denyErr(ReasonRevoked, rule, err)
-	case errors.As(err, &expired):
+	case errors.Is(err, revocation.ErrUnavailable):
+		return denyErr(ReasonRevocationUnknown, rule, err)
+	case errors.As(err, new(*expiredError)):
 		return denyErr(ReasonExpired, rule, err)
 	case err != nil:
 		return denyErr(ReasonUntrusted, rule, err)
-	}
-	if err := c.Label.clientRevocation(chain, c.At); err != nil {
-		if errors.As(err, &revoked) && revoked.unknown {
-			return denyErr(ReasonRevocationUnknown, rule, err)
-		}
-		return denyErr(ReasonRevoked, rule, err)
 	}
 	c.Identity = Identity{Kind: Client, Credential: credentialName(hash), Certificate: leaf}
 	return nil
@@ -75,41 +69,6 @@ func (k *chainCache) verifyClient(v *version, c *Case, p *est.Peer, leaf [32]byt
 func clientKey(l *Label, leaf [32]byte) [32]byte {
 	return sha256.Sum256(append(leaf[:], "client of "+l.Name...))
 }
-
-// revokedError says that a certificate of a chain is revoked, or that nobody says whether it is.
-type revokedError struct {
-	unknown bool
-	what    string
-}
-
-func (e *revokedError) Error() string { return e.what }
-
-// clientRevocation looks for every certificate of the chain but its anchor in
-// the label's lists. Without a current list of its issuer the answer is
-// unknown, which refuses unless the label says otherwise by name.
-func (l *Label) clientRevocation(chain []*x509.Certificate, at time.Time) error {
-	for i, cert := range chain[:len(chain)-1] {
-		known := false
-		for _, list := range l.ClientCRLs {
-			if !bytes.Equal(list.RawIssuer, cert.RawIssuer) || list.CheckSignatureFrom(chain[i+1]) != nil {
-				continue
-			}
-			if slices.ContainsFunc(list.RevokedCertificateEntries, func(e x509.RevocationListEntry) bool {
-				return e.SerialNumber.Cmp(cert.SerialNumber) == 0 && e.ReasonCode != removeFromCRL
-			}) {
-				return &revokedError{what: fmt.Sprintf("certificate %x is on its issuer's revocation list", cert.SerialNumber)}
-			}
-			known = known || !at.Before(list.ThisUpdate) && at.Before(list.NextUpdate)
-		}
-		if !known && !l.AllowClientRevocationUnknown {
-			return &revokedError{true, fmt.Sprintf("there is no current revocation list of the issuer of certificate %x", cert.SerialNumber)}
-		}
-	}
-	return nil
-}
-
-// removeFromCRL is in delta lists only (RFC 5280, Section 5.3.1).
-const removeFromCRL = 8
 
 // BearsNames tells whether the certificate has every name there is: each common
 // name and serial number is one of its own, or one of its DNS names, and so is

@@ -118,7 +118,7 @@ func (l *Label) checkMethods() error {
 	if l.Codes && l.takes(ByDigest) && !slices.Contains(l.Require, ByDigest) {
 		return fmt.Errorf("a code comes as a Basic password, and clients prefer Digest where it is offered: give codes a label without digest")
 	}
-	if l.ClientAnchors == nil && (len(l.ClientCRLs) > 0 || l.AllowClientRevocationUnknown) {
+	if l.ClientAnchors == nil && l.ClientRevocation != nil {
 		return fmt.Errorf("there are rules for the revocation of clients' certificates and no client anchors")
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/httpauth"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
 )
@@ -204,7 +205,7 @@ type clients struct {
 func clientHouse(t *testing.T, change func(l *registrar.Label, k *clients)) (*house, *clients) {
 	k := &clients{Identity: testpki.NewRoot(t, "third party")}
 	h := newHouse(t, func(h *house) {
-		l := &registrar.Label{Profile: h.profile("device"), ClientAnchors: k.Pool(), AllowClientRevocationUnknown: true}
+		l := &registrar.Label{Profile: h.profile("device"), ClientAnchors: k.Pool(), ClientRevocation: checker(t, revocation.Check)}
 		if change != nil {
 			change(l, k)
 		}
@@ -286,7 +287,7 @@ func TestAClientCertificateThatIsNotGoodAuthenticatesNobody(t *testing.T) {
 }
 
 // crl signs a list of revoked serial numbers.
-func (k *clients) crl(t *testing.T, at time.Time) *x509.RevocationList {
+func (k *clients) crl(t *testing.T, at time.Time) []byte {
 	t.Helper()
 	der, err := x509.CreateRevocationList(nil, &x509.RevocationList{
 		Number: big.NewInt(1), ThisUpdate: at.Add(-time.Hour), NextUpdate: at.Add(time.Hour), RevokedCertificateEntries: k.revoked,
@@ -294,16 +295,30 @@ func (k *clients) crl(t *testing.T, at time.Time) *x509.RevocationList {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := x509.ParseRevocationList(der)
+	return der
+}
+
+// checker has these lists, in DER.
+func checker(t testing.TB, mode revocation.Mode, ders ...[]byte) *revocation.Checker {
+	t.Helper()
+	c := revocation.Config{Mode: mode}
+	for _, der := range ders {
+		lists, err := revocation.ParseLists("test.crl", der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Lists = append(c.Lists, lists...)
+	}
+	k, err := revocation.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return list
+	return k
 }
 
 // Promise 3 of the design: without an answer about revocation nobody gets in.
 func TestAThirdPartysRevocationListCounts(t *testing.T) {
-	h, third := clientHouse(t, func(l *registrar.Label, _ *clients) { l.AllowClientRevocationUnknown = false })
+	h, third := clientHouse(t, func(l *registrar.Label, _ *clients) { l.ClientRevocation = nil })
 	good, bad := h.clientOf(third.Identity, nil), h.clientOf(third.Identity, nil)
 	h.enroll("machine-1").cert(good).label("clients").refusedAs(registrar.ReasonRevocationUnknown, 403)
 	third.revoked = []x509.RevocationListEntry{{SerialNumber: bad.SerialNumber, RevocationTime: h.now()}}
@@ -311,7 +326,7 @@ func TestAThirdPartysRevocationListCounts(t *testing.T) {
 	set := *h.settings
 	set.Labels = map[string]*registrar.Label{"clients": {
 		Profile: h.profile("device"), ClientAnchors: third.Pool(),
-		ClientCRLs: []*x509.RevocationList{stranger.crl(t, h.now()), third.crl(t, h.now())},
+		ClientRevocation: checker(t, revocation.RequireAll, stranger.crl(t, h.now()), third.crl(t, h.now())),
 	}}
 	check(t, h.service.Reload(&set))
 	h.enroll("machine-1").cert(bad).label("clients").refusedAs(registrar.ReasonRevoked, 403)
@@ -382,7 +397,7 @@ func TestSettingsThatNobodyCouldFulfilAreRefused(t *testing.T) {
 		"codes beside Digest":             {Codes: true, Digest: true},
 		"two HTTP schemes":                {Basic: true, Digest: true, Require: []registrar.Method{registrar.ByBasic, registrar.ByDigest}},
 		"certificates and none is taken":  {Basic: true, Require: []registrar.Method{registrar.ByCertificate}},
-		"revocation rules and no anchors": {AllowClientRevocationUnknown: true},
+		"revocation rules and no anchors": {ClientRevocation: checker(t, revocation.Check)},
 	} {
 		l.Profile = h.profile("device")
 		s := *h.settings

@@ -38,6 +38,8 @@ const (
 	ReasonUnknownManufacturer = "unknown-manufacturer"
 	ReasonNoSerialNumber      = "idevid-without-serial-number"
 	ReasonIDevIDMismatch      = "idevid-mismatch"
+	ReasonIDevIDRevoked       = "idevid-revoked"
+	ReasonIDevIDRevocation    = "idevid-revocation-unknown" // nobody answers whether it is
 
 	// May it?
 	ReasonDeviceUnknown        = "device-unknown"
@@ -164,6 +166,8 @@ func identityReasons() []ReasonText {
 		{ReasonSuperseded, http.StatusForbidden, "RFC 7030, Section 4.2.2", "the client certificate was replaced by a newer one that is in use; authenticate with that"},
 		{ReasonUnknownManufacturer, http.StatusForbidden, "RFC 8995, Section 5.3", "the device's manufacturer is not known here; ask the operator of this network to add it"},
 		{ReasonNoSerialNumber, http.StatusForbidden, "RFC 8995, Section 2.3.1", "the IDevID has no usable serialNumber in its subject"},
+		{ReasonIDevIDRevoked, http.StatusForbidden, "RFC 5280, Section 6.3", "the device's manufacturer has revoked its IDevID, or the CA above it; ask the manufacturer"},
+		{ReasonIDevIDRevocation, http.StatusForbidden, "RFC 5280, Section 6.3", "whether the device's IDevID is revoked cannot be found out now; try again later, or ask the operator of this network about idevid_revocation"},
 		{ReasonIDevIDMismatch, http.StatusForbidden, "RFC 8995, Section 5.3", "another IDevID is on record for this serial number; if the device has a new one, ask the operator of this network to import it"},
 	}
 }

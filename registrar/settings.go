@@ -11,6 +11,7 @@ import (
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -88,11 +89,9 @@ type Label struct {
 	// ClientAnchors are CAs of others whose certificates may enroll the names they
 	// have; nil for none. None of their certificates is an RA's.
 	ClientAnchors *x509.CertPool
-	// ClientCRLs are the revocation lists of those CAs.
-	ClientCRLs []*x509.RevocationList
-	// AllowClientRevocationUnknown takes their certificates although no current
-	// list says that they are not revoked.
-	AllowClientRevocationUnknown bool
+	// ClientRevocation says whether their certificates are revoked. Nil has no
+	// answer for any of them, and so refuses them all.
+	ClientRevocation *revocation.Checker
 	// Require names the methods that must come together for an enrollment. Empty:
 	// one that the label takes is enough. Renewals need the certificate only.
 	Require []Method
@@ -207,6 +206,9 @@ type Manufacturer struct {
 	AllowNoProximity bool
 	// AllowExpiredIDevID ignores the end of an IDevID's validity (RFC 8995, Section 2.6.2).
 	AllowExpiredIDevID bool
+	// Revocation says whether IDevIDs are revoked. Nil has nobody to ask, and
+	// refuses those that name somebody.
+	Revocation *revocation.Checker
 	// AllowAnyKeyUsage takes IDevIDs whose extended key usage leaves clientAuth out.
 	AllowAnyKeyUsage bool
 	// AllowMissingAuditLog hands a voucher on although the MASA gave no audit-log (RFC 8995, Section 5.8).

@@ -12,6 +12,7 @@ import (
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/voucher"
 )
 
@@ -98,6 +99,11 @@ func (v *version) checkLabels() error {
 			return fmt.Errorf("label %q: linking is %q; want if-present, required or off", name, c.Linking)
 		}
 		var err error
+		if c.ClientRevocation == nil {
+			if c.ClientRevocation, err = revocation.New(revocation.Config{Mode: revocation.RequireAll}); err != nil {
+				return err
+			}
+		}
 		if c.csrAttrs, err = c.makeCSRAttrs(); err != nil {
 			return fmt.Errorf("label %q: CSR attributes: %w", name, err)
 		}
@@ -107,7 +113,7 @@ func (v *version) checkLabels() error {
 	return nil
 }
 
-func (v *version) checkManufacturers() error {
+func (v *version) checkManufacturers() (err error) {
 	manufacturers := make(map[string]*Manufacturer, len(v.Manufacturers))
 	for _, name := range slices.Sorted(maps.Keys(v.Manufacturers)) {
 		m := v.Manufacturers[name]
@@ -125,6 +131,11 @@ func (v *version) checkManufacturers() error {
 		case UnlistedDeny, UnlistedPending, UnlistedAdmit:
 		default:
 			return fmt.Errorf("manufacturer %q: unlisted serial numbers are %q; want deny, pending or admit", name, c.Unlisted)
+		}
+		if c.Revocation == nil {
+			if c.Revocation, err = revocation.New(revocation.Config{}); err != nil {
+				return err
+			}
 		}
 		if c.Assertions == nil {
 			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}

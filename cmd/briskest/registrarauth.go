@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/bearer"
 )
@@ -57,7 +54,7 @@ func (b *bearerConfig) empty() bool {
 
 // authenticate fills in the ways to authenticate at a label.
 func (c *registrarConfig) authenticate(l *registrar.Label, a *labelAuthConfig) error {
-	l.Digest, l.DigestMD5, l.Codes, l.AllowClientRevocationUnknown = a.Digest, a.DigestMD5, a.Codes, a.AllowClientRevocationUnknown
+	l.Digest, l.DigestMD5, l.Codes = a.Digest, a.DigestMD5, a.Codes
 	for _, m := range a.Require {
 		l.Require = append(l.Require, registrar.Method(m))
 	}
@@ -67,12 +64,18 @@ func (c *registrarConfig) authenticate(l *registrar.Label, a *labelAuthConfig) e
 			return fmt.Errorf("client_anchors: %w", err)
 		}
 	}
-	for _, file := range a.ClientCRLs {
-		lists, err := c.revocationLists(file)
-		if err != nil {
-			return fmt.Errorf("client_crls: %s: %w", file, err)
+	if a.ClientAnchors != "" || len(a.ClientCRLs) > 0 || a.AllowClientRevocationUnknown {
+		mode := revocation.RequireAll
+		if a.AllowClientRevocationUnknown {
+			mode = revocation.Check
 		}
-		l.ClientCRLs = append(l.ClientCRLs, lists...)
+		lists, err := revocationLists(c.read, a.ClientCRLs)
+		if err != nil {
+			return fmt.Errorf("client_crls: %w", err)
+		}
+		if l.ClientRevocation, err = revocation.New(revocation.Config{Mode: mode, Lists: lists}); err != nil {
+			return err
+		}
 	}
 	if a.Bearer.empty() {
 		return nil
@@ -99,32 +102,4 @@ func (c *registrarConfig) tokens(b *bearerConfig) (*bearer.Verifier, error) {
 		}
 	}
 	return bearer.New(conf)
-}
-
-// revocationLists reads the lists of a file, PEM or one in DER.
-func (c *registrarConfig) revocationLists(file string) ([]*x509.RevocationList, error) {
-	data, err := c.read(file)
-	if err != nil {
-		return nil, err
-	}
-	ders := [][]byte{}
-	if !bytes.Contains(data, []byte("-----BEGIN")) {
-		ders = append(ders, data)
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "X509 CRL" {
-			return nil, fmt.Errorf("it holds a %s, not an X509 CRL", block.Type)
-		}
-		ders = append(ders, block.Bytes)
-	}
-	if len(ders) == 0 {
-		return nil, errors.New("it holds no revocation list")
-	}
-	lists := make([]*x509.RevocationList, len(ders))
-	for i, der := range ders {
-		if lists[i], err = x509.ParseRevocationList(der); err != nil {
-			return nil, err
-		}
-	}
-	return lists, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
 )
@@ -57,8 +58,8 @@ func TestEveryWayToAuthenticateIsSetByALabelsKeys(t *testing.T) {
 	if err := c.authenticate(l, &c.Labels[0].Auth); err != nil {
 		t.Fatal(err)
 	}
-	if !c.Labels[0].Basic || !l.Digest || !l.DigestMD5 || !l.Codes || l.Tokens == nil || l.ClientAnchors == nil || len(l.ClientCRLs) != 1 ||
-		!l.AllowClientRevocationUnknown || len(l.Require) != 2 {
+	if !c.Labels[0].Basic || !l.Digest || !l.DigestMD5 || !l.Codes || l.Tokens == nil || l.ClientAnchors == nil || l.ClientRevocation == nil ||
+		l.ClientRevocation.Mode() != revocation.Check || len(l.Require) != 2 {
 		t.Errorf("label = %+v", l)
 	}
 	c, err = labelled(t, "")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -12,6 +13,8 @@ import (
 // BRISKEST_REGISTRAR_LISTEN_DEVICES.
 type registrarConfig struct {
 	source `yaml:"-"`
+	// fetcher asks about revocation; one for all that is loaded in the process.
+	fetcher *revocation.Fetcher
 
 	// Version of this schema; 1.
 	Version int `yaml:"version"`
@@ -117,6 +120,8 @@ type manufacturerConfig struct {
 	AllowMissingAuditLog bool `yaml:"allow_missing_audit_log"`
 	// RefuseOtherDomains refuses devices whose audit-log names another domain.
 	RefuseOtherDomains bool `yaml:"refuse_other_domains"`
+	// IDevIDRevocation says who tells whether its IDevIDs are revoked.
+	IDevIDRevocation revocationConfig `yaml:"idevid_revocation"`
 	// Webhook is another system that decides about its voucher-requests.
 	Webhook webhookConfig `yaml:"webhook"`
 }
@@ -146,7 +151,7 @@ type logConfig struct {
 
 // loadRegistrarConfig reads and checks a registrar.yaml.
 func loadRegistrarConfig(file string) (*registrarConfig, error) {
-	c := &registrarConfig{Domain: registrar.DefaultDomain}
+	c := &registrarConfig{Domain: registrar.DefaultDomain, fetcher: revocation.NewFetcher(revocation.FetchConfig{})}
 	return c, c.load(file, "BRISKEST_REGISTRAR", c)
 }
 

@@ -71,6 +71,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 // close ends the service, then its store.
 func (r *registrarRole) close() error {
 	r.service.Close()
+	r.config.fetcher.Close()
 	return r.store.Close()
 }
 
@@ -98,7 +99,11 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	s.certificates.Store(&role.servers)
 	reloader := &reloader[*registrar.Settings]{
 		service: s, record: role.record, apply: role.service.Reload,
-		load: func() (configuration[*registrar.Settings], error) { return loadRegistrarConfig(c.file) },
+		load: func() (configuration[*registrar.Settings], error) {
+			next, err := loadRegistrarConfig(c.file)
+			next.fetcher = c.fetcher // what was fetched stays
+			return next, err
+		},
 	}
 	s.reload = reloader.reload
 	begin := func() error {
@@ -258,6 +263,11 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 		var err error
 		if out.IDevIDAnchors, err = pemfile.Pool(c.path(m.IDevIDAnchors)); err == nil {
 			out.VoucherAnchors, err = pemfile.Pool(c.path(m.VoucherAnchors))
+		}
+		if err == nil {
+			if out.Revocation, err = m.IDevIDRevocation.checker(c.read, c.fetcher); err != nil {
+				err = fmt.Errorf("idevid_revocation: %w", err)
+			}
 		}
 		if err == nil {
 			out.Ask, err = c.ask(&m.Webhook)
