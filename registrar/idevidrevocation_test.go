@@ -96,7 +96,7 @@ func TestARevokedIDevIDIsRefusedWhereverItIsShown(t *testing.T) {
 
 // Promise 3 of the design: a missing revocation answer refuses unless the
 // policy says otherwise by name. An IDevID that names nobody misses no answer
-// (docs/decisions/0011-revocation.md).
+// (docs/decisions/0012-revocation.md).
 func TestAMissingRevocationAnswerRefusesAnIDevID(t *testing.T) {
 	h := newHouse(t, nil)
 	h.importSerials("SN-1", "SN-2")
@@ -142,8 +142,10 @@ func TestAVerifiedIDevIDIsAskedAboutAgainInTime(t *testing.T) {
 	}))
 	defer server.Close()
 	f := revocation.NewFetcher(revocation.FetchConfig{
-		Now:    h.now,
-		Lookup: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("8.8.4.4")}, nil },
+		Now: h.now,
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("8.8.4.4")}, nil
+		},
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 		},
