@@ -42,16 +42,30 @@ type World struct {
 func New(t testing.TB) *World {
 	t.Helper()
 	w := &World{T: t, Vendor: testpki.NewRoot(t, "Example Devices CA"), Domain: testpki.NewRoot(t, "Domain Root")}
-	w.Issuing = w.Domain.NewIntermediate(t, "Domain Issuing CA")
-	w.Identity = w.Issuing.Registrar(t, "registrar")
 	w.MASAServer = w.Vendor.Server(t, "masa")
 	w.MASA = newMASA(t, w.Vendor)
 	w.MASAURL = serve(t, w.MASAServer, &brski.MASAHandler{MASA: w.MASA, Formats: Formats()}) + brski.PathPrefix
+	w.serve(t, "Domain")
+	return w
+}
+
+// AnotherDomain starts another domain for devices of the same manufacturer, which has
+// one MASA for all.
+func (w *World) AnotherDomain(t testing.TB, name string) *World {
+	t.Helper()
+	other := &World{T: t, Vendor: w.Vendor, MASA: w.MASA, MASAURL: w.MASAURL, MASAServer: w.MASAServer, Domain: testpki.NewRoot(t, name+" Root")}
+	other.serve(t, name)
+	return other
+}
+
+func (w *World) serve(t testing.TB, name string) {
+	t.Helper()
+	w.Issuing = w.Domain.NewIntermediate(t, name+" Issuing CA")
+	w.Identity = w.Issuing.Registrar(t, "registrar")
 	client := &brski.MASAClient{URL: w.MASAURL, Roots: w.Vendor.Pool()}
 	t.Cleanup(client.CloseIdleConnections)
 	w.Registrar = newRegistrar(t, w, client)
 	w.URL = serve(t, w.Identity, w.handler())
-	return w
 }
 
 // Formats are the encodings that are spoken: CMS.
@@ -101,6 +115,13 @@ func Serve(t testing.TB, identity *testpki.Identity, h http.Handler) string {
 
 func serve(t testing.TB, identity *testpki.Identity, h http.Handler) string {
 	t.Helper()
+	s := newServer(identity, h)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func newServer(identity *testpki.Identity, h http.Handler) *httptest.Server {
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
@@ -108,9 +129,7 @@ func serve(t testing.TB, identity *testpki.Identity, h http.Handler) string {
 		ClientAuth:   tls.RequestClientCert,
 	}
 	s.Config.ErrorLog = log.New(discard{}, "", 0) // handshakes that clients break off on purpose
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s.URL
+	return s
 }
 
 type discard struct{}

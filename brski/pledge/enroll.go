@@ -26,11 +26,10 @@ const (
 // from the same pin.
 func (r *run) enroll(ctx context.Context) error {
 	if r.link == nil {
-		l, err := r.connect(ctx, &r.c.IDevID, r.trustPin)
-		if err != nil {
+		if err := r.reach(ctx, &r.c.IDevID, r.trustPin); err != nil {
 			return err
 		}
-		r.link = l
+		r.st.Registrar, r.st.Via = r.base, r.via
 		r.step(StepConnected, "", "the registrar's certificate follows from what the stored voucher pins")
 	}
 	r.reportVoucher(ctx)

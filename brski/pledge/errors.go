@@ -29,6 +29,9 @@ const (
 	ReasonUnreachable     = "registrar-unreachable" // no connection, a cut one, or a timeout
 	ReasonTLS             = "registrar-tls"         // the TLS handshake failed
 	ReasonRegistrarFailed = "registrar-failed"      // 5xx
+	ReasonNoRegistrar     = "no-registrar"          // none is known and none was found
+	ReasonStalled         = "no-progress"           // too slow, while others were to be tried
+	ReasonOwnerUnknown    = "owner-unknown"         // 401 of the cloud registrar; ErrRefused where it says not to ask again
 	ReasonNotRenewed      = "not-renewed"           // a certificate that ends no later than the one before
 	// ErrPending.
 	ReasonPending = "pending" // 202, and the waiting was ended
@@ -37,7 +40,8 @@ const (
 	ReasonWaitTooLong      = "waited-too-long"   // 202 for longer than MaxWait
 	ReasonEnrollRefused    = "enroll-refused"    // 4xx on an EST operation
 	// ErrUntrusted, about the voucher in the order of the checks (RFC 8995, Section 5.6.1).
-	ReasonRedirect         = "registrar-redirect"       // 3xx
+	ReasonCloud            = "cloud-untrusted"          // a cloud registrar that the built-in anchors do not vouch for
+	ReasonRedirect         = "registrar-redirect"       // 3xx that is not to be followed
 	ReasonVoucherMediaType = "voucher-media-type"       // 200 of another media type
 	ReasonVoucherEmpty     = "voucher-empty"            // 200 with nothing
 	ReasonVoucherTooLarge  = "voucher-too-large"        // more than 128 KiB
@@ -52,6 +56,7 @@ const (
 	ReasonVoucherAssertion = "voucher-assertion"        // none of Config.Assertions
 	ReasonVoucherNoPin     = "voucher-no-pin"           // neither pinned-domain-cert nor a key
 	ReasonVoucherPin       = "voucher-pin"              // what is pinned is no certificate, no key or no hash
+	ReasonESTDomain        = "voucher-est-domain"       // est-domain is no https URL
 	// ErrUntrusted, about the registrar (RFC 8995, Section 5.6.2).
 	ReasonNotPinned          = "registrar-not-pinned"  // its certificate does not follow from what is pinned
 	ReasonRegistrarExpired   = "registrar-expired"     // it would, but is not valid now
@@ -81,6 +86,7 @@ type Error struct {
 	Err        error         // the cause; may be nil
 
 	class error // what Is matches
+	final bool  // asking again is of no use
 }
 
 // Error returns reason, message and cause.

@@ -89,7 +89,9 @@ type device struct {
 	config pledge.Config
 	memory *memory
 	steps  []pledge.StepName
-	waits  []time.Duration
+
+	mu    sync.Mutex
+	waits []time.Duration // guarded by mu
 }
 
 func newDevice(t testing.TB, w *brskitest.World, change ...func(*pledge.Config)) *device {
@@ -99,6 +101,8 @@ func newDevice(t testing.TB, w *brskitest.World, change ...func(*pledge.Config))
 		IDevID: d.idevid.TLS(), RegistrarURL: w.URL, Anchors: w.Vendor.Pool(), State: d.memory, Format: vouchercms.Format{},
 		Report: func(s pledge.Step) { d.steps = append(d.steps, s.Name) },
 		Wait: func(ctx context.Context, wait time.Duration) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			d.waits = append(d.waits, wait)
 			return ctx.Err()
 		},

@@ -383,20 +383,6 @@ func issueExpired(t *testing.T, w *brskitest.World, q *est.EnrollRequest) []byte
 	return w.Issuing.Issue(t, template, public{testpki.NewKey(t), q.CSR.PublicKey}).Certificate.Raw
 }
 
-// RFC 8995, Section 5.6.
-func TestRedirectIsNotFollowed(t *testing.T) {
-	w := brskitest.New(t)
-	elsewhere := brskitest.New(t)
-	answerVoucher(w, func(rw http.ResponseWriter, r *http.Request) {
-		http.Redirect(rw, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
-	})
-	d := newDevice(t, w)
-	d.onboardFails(pledge.ReasonRedirect, pledge.ErrUntrusted)
-	if n := len(elsewhere.Registrar.Requests()); n != 0 {
-		t.Errorf("the pledge followed")
-	}
-}
-
 // RFC 8995, Sections 5.7 and 5.9.4: the client ignores the answer.
 func TestRegistrarWithoutTelemetryIsNoObstacle(t *testing.T) {
 	w := brskitest.New(t)

@@ -4,8 +4,10 @@
 //
 // Start with [New] and [Pledge.Onboard]. What is learned is stored as it is
 // learned, so that a power cut at any step resumes where it was; [Dir] stores it
-// in a directory. Renewing is [Pledge.Renew]. The package finds no registrar:
-// the caller names it and decides when to try again.
+// in a directory. Registrars are named, found by a [Discoverer], or a cloud registrar
+// of the manufacturer's leads to them (draft-ietf-anima-brski-cloud-20).
+// [Pledge.Join] goes on until one has let the device in, Onboard asks each once.
+// Renewing is [Pledge.Renew].
 package pledge
 
 import (
@@ -18,7 +20,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ const (
 	defaultTimeout = 90 * time.Second
 	defaultMaxWait = 96 * time.Hour // RFC 8995, Section 5.6: up to 4 days
 	maxClockSkew   = 5 * time.Minute
+
+	defaultMaxRedirects = 48
 )
 
 // Config is what a pledge is made of.
@@ -38,8 +41,18 @@ type Config struct {
 	// the key as a crypto.Signer. Required.
 	IDevID tls.Certificate
 	// RegistrarURL is where the registrar or a join proxy answers, such as
-	// "https://192.0.2.1:8443"; nothing in it is trusted. Required.
+	// "https://192.0.2.1:8443"; nothing in it is trusted. Registrars are further
+	// ones, Discoverer finds more and may be nil. One of these or CloudURL is
+	// required.
 	RegistrarURL string
+	Registrars   []string
+	Discoverer   Discoverer
+	// CloudURL is the manufacturer's cloud registrar, asked when no other one is
+	// found or lets the device in; empty for none (RFC 8995, Section 2.7).
+	CloudURL string
+	// CloudAnchors authenticate it, by name, and cloud registrars that it
+	// redirects to; no public ones are added. Required with CloudURL.
+	CloudAnchors *x509.CertPool
 	// Anchors are what the signer of a voucher has to chain to: the
 	// manufacturer's (RFC 8995, Section 5.6.1). Required.
 	Anchors *x509.CertPool
@@ -79,11 +92,22 @@ type Config struct {
 	// one of that serial number alone.
 	CSR func(idevid *x509.Certificate, attrs []byte) (*x509.CertificateRequest, error)
 
-	// Report, unless nil, is told of each step as it is done.
+	// Report, unless nil, is told of each step as it is done, one at a time.
 	Report func(Step)
-	// Wait sleeps for d or until ctx ends; its error ends the run as pending.
-	// Nil for a timer.
+	// Wait sleeps for d or until ctx ends; its error ends the run, where a
+	// registrar has not decided as pending. It may be called by several goroutines
+	// at a time. Nil for a timer.
 	Wait func(ctx context.Context, d time.Duration) error
+	// NoWait reports pending where a registrar has not decided yet, instead of
+	// asking again.
+	NoWait bool
+	// Parallel is how many registrars are asked at a time; zero for 4. Those that
+	// have said "not yet" do not count.
+	Parallel int
+	// MaxRedirects is how many redirects of authenticated cloud registrars are
+	// followed in one attempt; zero for 48 (draft-ietf-anima-brski-cloud-20,
+	// Section 3.3.1: dozens). A registrar may redirect once.
+	MaxRedirects int
 	// Timeout bounds one request and its answer; zero for 90 s.
 	Timeout time.Duration
 	// MaxWait bounds how long a registrar may say "not yet"; zero for 4 days
@@ -98,19 +122,20 @@ type Config struct {
 // Pledge joins a domain. Its methods may be called concurrently; they take
 // turns. Two pledges must not share a Storage.
 type Pledge struct {
-	c       Config
-	address string // host:port of the registrar
-	base    string // https://host:port
-	idevid  *x509.Certificate
-	serial  string
+	c      Config
+	given  []origin // RegistrarURL and Registrars
+	cloud  *origin  // CloudURL; nil for none
+	idevid *x509.Certificate
+	serial string
 
-	mu sync.Mutex // held by each method
+	mu        sync.Mutex // held by each method
+	reporting sync.Mutex // held while Report is called
 }
 
 // New checks the configuration. It neither reads the storage nor connects.
 func New(c Config) (*Pledge, error) {
 	p := &Pledge{c: c}
-	if err := p.parseURL(); err != nil {
+	if err := p.parsePlaces(); err != nil {
 		return nil, configError(err)
 	}
 	if err := p.parseIDevID(); err != nil {
@@ -127,23 +152,6 @@ func New(c Config) (*Pledge, error) {
 	}
 	p.defaults()
 	return p, nil
-}
-
-func (p *Pledge) parseURL() error {
-	u, err := url.Parse(p.c.RegistrarURL)
-	if err != nil {
-		return fmt.Errorf("registrar URL: %w", err)
-	}
-	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/") {
-		return fmt.Errorf("registrar URL %q: https://HOST:PORT was expected", p.c.RegistrarURL)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "443"
-	}
-	p.address = net.JoinHostPort(u.Hostname(), port)
-	p.base = "https://" + u.Host
-	return nil
 }
 
 func (p *Pledge) parseIDevID() error {
@@ -183,6 +191,12 @@ func (p *Pledge) defaults() {
 	if p.c.MaxWait <= 0 {
 		p.c.MaxWait = defaultMaxWait
 	}
+	if p.c.Parallel <= 0 {
+		p.c.Parallel = defaultParallel
+	}
+	if p.c.MaxRedirects <= 0 {
+		p.c.MaxRedirects = defaultMaxRedirects
+	}
 	if p.c.Dial == nil {
 		p.c.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
@@ -197,34 +211,9 @@ type Result struct {
 	// certificate or alone; nil where the voucher was lost since.
 	PinnedKeySHA256 []byte
 	// Reported tells whether the registrar was told of the enrollment; if not,
-	// the next Onboard tells it.
+	// the next Onboard tells it. A plain EST server that a cloud registrar has named
+	// is not told.
 	Reported bool
-}
-
-// Onboard brings the device into the domain: from wherever the stored state is
-// to an LDevID that is stored and reported. Called again afterwards it does
-// nothing but return the Result. It talks to one registrar, once: after an
-// error, which is an *[Error], the caller decides when to try again and where.
-func (p *Pledge) Onboard(ctx context.Context) (*Result, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	r, err := p.load()
-	if err != nil {
-		return nil, err
-	}
-	defer r.close()
-	if r.st.Stage == Fresh || r.st.Stage == Requested {
-		if err := r.imprint(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if r.st.Stage != Enrolled {
-		if err := r.enroll(ctx); err != nil {
-			return nil, err
-		}
-	}
-	r.reportEnrollment(ctx)
-	return r.result(), nil
 }
 
 // Reset forgets all that was learned, for a device that changes hands (RFC

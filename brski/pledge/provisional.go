@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // link is a TLS connection to the registrar with an HTTP client on it. It
@@ -22,6 +23,7 @@ type link struct {
 	server []*x509.Certificate // what the server presented on the first connection, leaf first
 	config *tls.Config
 	dial   func(ctx context.Context) (net.Conn, error)
+	asked  atomic.Bool // for our certificate
 
 	mu    sync.Mutex
 	ready *tls.Conn                               // made, and not yet taken by client; guarded by mu
@@ -32,18 +34,27 @@ type link struct {
 // is provisional: any server, but the same certificate on each connection.
 func (r *run) connect(ctx context.Context, certificate *tls.Certificate, trust func([]*x509.Certificate) *Error) (*link, error) {
 	l := &link{trust: trust}
-	l.dial = func(ctx context.Context) (net.Conn, error) { return r.c.Dial(ctx, "tcp", r.address) }
+	address := r.address
+	l.dial = func(ctx context.Context) (net.Conn, error) { return r.c.Dial(ctx, "tcp", address) }
 	l.config = &tls.Config{
 		MinVersion: tls.VersionTLS12, // RFC 8995, Section 5.1
-		// No ServerName: a pledge does not know the registrar's name and sends
-		// no SNI (RFC 8995, Section 5.1, erratum 6648). Who the server is
-		// gets decided in VerifyConnection, and for a provisional connection
-		// by the voucher (RFC 8995, Section 5.6.2).
+		// Who the server is gets decided in VerifyConnection, and for a provisional
+		// connection by the voucher (RFC 8995, Section 5.6.2).
 		InsecureSkipVerify: true, //nolint:gosec // see above
 		VerifyConnection:   l.verify,
 		NextProtos:         []string{"http/1.1"}, // telemetry belongs on the connection of what it reports
 		// Whatever CAs the server names: the registrar may know the manufacturer by other means.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			l.asked.Store(true)
+			return certificate, nil
+		},
+	}
+	// A pledge does not know the name of a registrar that it found or was given
+	// the address of, and sends no SNI (RFC 8995, Section 5.1, erratum 6648). It
+	// does know the names of those that the manufacturer or, by these, the owner
+	// has told it (draft-ietf-anima-brski-cloud-20, Section 3.1.2).
+	if r.via != viaGiven && r.via != viaDiscovered {
+		l.config.ServerName = r.host
 	}
 	l.client = &http.Client{
 		Transport: &http.Transport{
@@ -51,7 +62,8 @@ func (r *run) connect(ctx context.Context, certificate *tls.Certificate, trust f
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: 16 << 10,
 		},
-		// RFC 8995, Section 5.6 allows one redirect to another origin, and asks for none.
+		// Those that may be followed (RFC 8995, Section 5.6) need another
+		// voucher-request: see redirected.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	within, cancel := context.WithTimeout(ctx, r.c.Timeout)
@@ -126,6 +138,9 @@ func (l *link) authenticate(trust func([]*x509.Certificate) *Error) *Error {
 	l.trust = trust
 	return nil
 }
+
+// mutual tells whether the server asked for the client's certificate.
+func (l *link) mutual() bool { return l.asked.Load() }
 
 func (l *link) close() {
 	if l == nil {

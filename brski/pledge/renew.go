@@ -29,7 +29,7 @@ func (p *Pledge) Renew(ctx context.Context) (*Result, error) {
 	if r.st.Stage != Enrolled {
 		return nil, notEnrolled()
 	}
-	if r.link, err = r.connect(ctx, r.ldevid(), r.trustDomain); err != nil {
+	if err := r.reach(ctx, r.ldevid(), r.trustDomain); err != nil {
 		return nil, err
 	}
 	r.step(StepConnected, "", "the registrar's certificate follows from the domain's CA certificates")

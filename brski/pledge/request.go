@@ -3,8 +3,6 @@ package pledge
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
-	"github.com/briskest/briskest/voucher"
 )
 
 const (
@@ -32,69 +29,24 @@ type answer struct {
 	mediaType  string
 	body       []byte
 	tooLarge   bool
-	retryAfter time.Duration
+	retryAfter time.Duration // at most 60 s
+	retry      string        // Retry-After as it came
+	location   string        // of a redirect
 }
 
-// prepareRequest makes sure that a request is stored that names this
-// connection's registrar. One that is out already is sent again as it is, so
-// that the registrar knows it (RFC 8995, Section 5.6); to another registrar, or
-// after MaxWait, goes a new one with a new nonce.
-func (r *run) prepareRequest(ctx context.Context) error {
-	registrar := r.link.server[0]
-	request := &voucher.Request{
-		Assertion:    voucher.Proximity,
-		SerialNumber: r.serial,
-		Nonce:        voucher.NewNonce(),
-	}
-	r.c.Proximity.name(request, registrar)
-	if r.st.Stage == Requested && sameProximity(r.request, request) &&
-		r.c.Now().Sub(r.st.RequestedAt) < r.c.MaxWait {
-		r.step(StepRequested, r.names().request, "the voucher-request of the earlier run names this registrar and is sent again")
-		return nil
-	}
-	if !r.c.NoClock {
-		request.CreatedOn = r.c.Now().UTC().Truncate(time.Second)
-	}
-	raw, err := r.c.Format.SignRequest(ctx, request, r.idevidSigner())
-	if err != nil {
-		return &Error{Reason: ReasonSigning, Message: "the voucher-request could not be signed with the IDevID", Err: err}
-	}
-	if err := r.store(r.names().request, raw); err != nil {
-		return err
-	}
-	st := r.fresh()
-	st.Stage, st.Request, st.RequestedAt, st.Registrar = Requested, hexHash(raw), r.c.Now(), r.base
-	r.st, r.request, r.requestRaw = st, request, raw
-	if err := r.save(); err != nil {
-		return err
-	}
-	r.step(StepRequested, r.names().request, fmt.Sprintf(
-		"a voucher-request for %s with a fresh nonce, naming the registrar's certificate, is signed with the IDevID", r.serial))
-	return nil
-}
-
-func (r *run) idevidSigner() *voucher.Signer {
-	s := &voucher.Signer{Key: r.c.IDevID.PrivateKey.(crypto.Signer), Certificate: r.idevid}
-	for _, der := range r.c.IDevID.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			s.Chain = append(s.Chain, c)
-		}
-	}
-	return s
-}
-
-// askVoucher posts the request until the registrar has decided.
+// askVoucher posts the request until the registrar has decided, or names another (307).
 func (r *run) askVoucher(ctx context.Context) (*answer, error) {
 	for {
 		a, err := r.postRequest(ctx)
 		if err != nil {
 			return nil, err
 		}
+		r.progressed()
 		switch {
-		case a.status == http.StatusOK:
+		case a.status == http.StatusOK, a.status == http.StatusTemporaryRedirect:
 			return a, nil
 		case a.status == http.StatusAccepted:
-			if err := r.pending(ctx, a.retryAfter, r.st.RequestedAt); err != nil {
+			if err := r.pending(ctx, a.retryAfter, r.requestedAt); err != nil {
 				return nil, err
 			}
 		default:
@@ -112,7 +64,13 @@ func (r *run) pending(ctx context.Context, d time.Duration, since time.Time) err
 		}
 	}
 	r.step(StepPending, "", fmt.Sprintf("the registrar has not decided yet and is asked again in %s", d))
-	if err := r.c.Wait(ctx, d); err != nil {
+	err := errNotWaiting
+	if !r.c.NoWait {
+		r.waiting(true)
+		err = r.c.Wait(ctx, d)
+		r.waiting(false)
+	}
+	if err != nil {
 		return &Error{
 			Reason: ReasonPending, class: ErrPending, Status: http.StatusAccepted, RetryAfter: d, Err: err,
 			Message: "the registrar has not decided yet; run again later",
@@ -120,6 +78,9 @@ func (r *run) pending(ctx context.Context, d time.Duration, since time.Time) err
 	}
 	return nil
 }
+
+// errNotWaiting is the cause of pending with Config.NoWait.
+var errNotWaiting = errors.New("not waiting")
 
 func (r *run) postRequest(ctx context.Context) (*answer, error) {
 	within, cancel := context.WithTimeout(ctx, r.c.Timeout)
@@ -130,12 +91,14 @@ func (r *run) postRequest(ctx context.Context) (*answer, error) {
 	}
 	request.Header.Set("Content-Type", r.c.Format.MediaType())
 	request.Header.Set("Accept", r.c.Format.MediaType())
-	response, err := r.link.client.Do(request)
+	// Not by way of the client, which has ideas of its own about a Location.
+	response, err := r.link.client.Transport.RoundTrip(request)
 	if err != nil {
 		return nil, r.unreachable(ctx, "requesting a voucher", err)
 	}
 	defer response.Body.Close()
-	a := &answer{status: response.StatusCode, retryAfter: voucherWait(response.Header.Get("Retry-After"))}
+	a := &answer{status: response.StatusCode, retry: response.Header.Get("Retry-After"), location: response.Header.Get("Location")}
+	a.retryAfter = voucherWait(a.retry)
 	if t, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil || errors.Is(err, mime.ErrInvalidMediaParameter) {
 		a.mediaType = t
 	}
@@ -176,7 +139,9 @@ func (r *run) refused(a *answer) error {
 		e.class, e.RetryAfter = ErrUnavailable, a.retryAfter
 	case a.status < 400:
 		e.Reason, e.class = ReasonRedirect, ErrUntrusted
-		e.Message = fmt.Sprintf("the registrar answered %d; redirects are not followed, name the registrar itself", a.status)
+		e.Message = fmt.Sprintf("the registrar answered %d; the only redirect that is followed is 307", a.status)
+	case a.status == http.StatusUnauthorized && r.verified:
+		r.ownerUnknown(e, a)
 	}
 	return e
 }

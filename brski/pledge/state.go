@@ -37,9 +37,12 @@ type state struct {
 	IDevID  string `json:"idevid_sha256"` // whose state this is
 	Stage   Stage  `json:"stage"`
 
-	Registrar   string    `json:"registrar,omitempty"` // URL; for people
+	Attempts []*record `json:"attempts,omitempty"` // before Imprinted: by place, oldest first
+
+	Registrar   string    `json:"registrar,omitempty"` // URL of the one that the voucher is for
+	Via         string    `json:"via,omitempty"`       // how it was found
 	Request     string    `json:"request_sha256,omitempty"`
-	RequestedAt time.Time `json:"requested_at,omitzero"` // of this request, first sent; bounds the waiting
+	RequestedAt time.Time `json:"requested_at,omitzero"` // of this request, first sent
 
 	Voucher         string    `json:"voucher_sha256,omitempty"`
 	ImprintedAt     time.Time `json:"imprinted_at,omitzero"` // when the voucher was verified
@@ -68,17 +71,25 @@ type renewal struct {
 // run is one call of a method: the state and what it refers to.
 type run struct {
 	*Pledge
-	st *state
+	origin // that link is to
+	st     *state
+	hunt   *hunt // while several registrars are asked; else nil
 
-	requestRaw []byte
-	request    *voucher.Request
-	voucher    *voucher.Voucher // verified
-	pin        *pin             // of voucher
-	made       time.Time        // voucher, as its signer says
-	cas        []*x509.Certificate
-	key        crypto.Signer
-	cert       *x509.Certificate
-	link       *link // to the registrar; nil until connected
+	requestRaw  []byte
+	request     *voucher.Request
+	requestedAt time.Time        // first sent; bounds the waiting
+	requestName string           // the file
+	verified    bool             // Config.CloudAnchors vouch for the server: it is a cloud registrar
+	asked       []origin         // by this attempt, redirects included
+	watched     *target          // of hunt: what this attempt is at
+	voucherRaw  []byte           // that was verified, and is to be stored
+	voucher     *voucher.Voucher // verified
+	pin         *pin             // of voucher
+	made        time.Time        // the voucher, as its signer says
+	cas         []*x509.Certificate
+	key         crypto.Signer
+	cert        *x509.Certificate
+	link        *link // to the registrar; nil until connected
 }
 
 func (p *Pledge) fresh() *state {
@@ -165,6 +176,10 @@ func (r *run) restoreUpTo(stored Stage) error {
 	}{{Requested, r.loadRequest}, {Imprinted, r.loadVoucher}, {Enrolling, r.loadEnrolling}, {Enrolled, r.loadLDevID}}
 	r.st.Stage = Fresh
 	if stored == Fresh {
+		return nil
+	}
+	if stored == Requested && r.st.Request == "" { // the requests are out that Attempts name
+		r.st.settleStage()
 		return nil
 	}
 	for _, s := range stages {
@@ -271,14 +286,18 @@ func (r *run) store(name string, data []byte) error {
 
 // names are those of the artifacts, by format.
 func (p *Pledge) names() struct{ request, voucher string } {
-	extension := ".vcj"
+	return struct{ request, voucher string }{"request" + p.extension(), "voucher" + p.extension()}
+}
+
+func (p *Pledge) extension() string {
 	switch p.c.Format.MediaType() {
 	case "application/voucher-jws+json":
-		extension = ".vjj"
+		return ".vjj"
 	case "application/voucher+cose":
-		extension = ".vch"
+		return ".vch"
+	default:
+		return ".vcj"
 	}
-	return struct{ request, voucher string }{"request" + extension, "voucher" + extension}
 }
 
 func hexHash(data []byte) string {

@@ -8,8 +8,9 @@ import (
 // Status is what a device knows about itself.
 type Status struct {
 	Stage           Stage
-	SerialNumber    string // of the IDevID
-	Registrar       string // URL of the registrar that was asked; empty when Fresh
+	SerialNumber    string          // of the IDevID
+	Registrar       string          // URL of the registrar that was joined, or while several are asked of the first; empty when Fresh
+	Attempts        []AttemptStatus // by registrar, before Imprinted
 	Since           time.Time
 	Pinned          *x509.Certificate // nil before Imprinted, and where a key alone is pinned
 	PinnedKeySHA256 []byte            // of the SubjectPublicKeyInfo; nil before Imprinted
@@ -23,6 +24,16 @@ type Status struct {
 	// without a clock may set one to it, as a lower bound: it is that late or
 	// later (RFC 8995, Section 2.6.1). Zero before Imprinted.
 	NotEarlier time.Time
+}
+
+// AttemptStatus is what is on record of one registrar, or join proxy, that was
+// asked for a voucher.
+type AttemptStatus struct {
+	Registrar string    // URL
+	Since     time.Time // when the request that is out was sent first; zero for none
+	Failures  int       // refusals in a row
+	Reason    string    // of the last refusal
+	NotBefore time.Time // when it is asked again at the earliest; zero for any time
 }
 
 // Status reads the storage and reports. It does not connect.
@@ -41,6 +52,14 @@ func (p *Pledge) Status() (*Status, error) {
 	}
 	if r.pin != nil {
 		status.Pinned, status.PinnedKeySHA256 = r.pin.cert, r.pin.hash[:]
+	}
+	for _, rec := range r.st.Attempts {
+		status.Attempts = append(status.Attempts, AttemptStatus{
+			Registrar: rec.Registrar, Since: rec.RequestedAt, Failures: rec.Failures, Reason: rec.Reason, NotBefore: rec.NotBefore,
+		})
+		if status.Registrar == "" && rec.Request != "" {
+			status.Registrar, status.Since = rec.Registrar, rec.RequestedAt
+		}
 	}
 	return status, nil
 }

@@ -14,6 +14,7 @@ const (
 	StepConnected    StepName = "connected"           // provisional TLS
 	StepRequested    StepName = "voucher-requested"   // request.vcj stored, about to be sent
 	StepPending      StepName = "pending"             // the registrar said "not yet"
+	StepRedirected   StepName = "redirected"          // 307, which is followed
 	StepVoucher      StepName = "voucher-verified"    // RFC 8995, Section 5.6.1
 	StepImprinted    StepName = "imprinted"           // voucher.vcj stored; the connection is authenticated
 	StepVoucherTold  StepName = "voucher-reported"    // telemetry sent
@@ -37,6 +38,8 @@ type Step struct {
 }
 
 func (r *run) step(name StepName, file, proven string) {
+	r.reporting.Lock() // attempts run side by side
+	defer r.reporting.Unlock()
 	r.c.Report(Step{Name: name, Proven: proven, File: file, At: r.c.Now()})
 	r.c.Log.Info("pledge step", slog.String("step", string(name)), slog.String("proven", proven))
 }

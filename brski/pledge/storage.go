@@ -25,7 +25,7 @@ const (
 )
 
 // Storage keeps what a pledge learns. Names are one of the File constants or
-// alike: lower-case letters, a dot, an extension.
+// alike: lower-case letters, digits and hyphens, a dot, an extension.
 type Storage interface {
 	// Load returns what was last saved under name, whole; an error that wraps
 	// fs.ErrNotExist when there is none.

@@ -23,6 +23,9 @@ func (r *run) tellVoucher(ctx context.Context, reason string) int {
 // told again: the client ignores the answer. The reason is an id and no more,
 // for it may go to an attacker.
 func (r *run) tell(ctx context.Context, l *link, op brski.Operation, reason string) int {
+	if r.via == viaESTDomain {
+		return http.StatusNotFound // a plain EST server (draft-ietf-anima-brski-cloud-20, Section 3.3.2)
+	}
 	body, err := json.Marshal(&brski.Status{Version: brski.StatusVersion, Status: reason == "", Reason: reason})
 	if err != nil {
 		panic("pledge: internal error: telemetry: " + err.Error())
@@ -72,17 +75,15 @@ func (r *run) reportVoucher(ctx context.Context) {
 // which proves it (RFC 8995, Section 5.9.4). A registrar that cannot be told
 // now is told by the next Onboard.
 func (r *run) reportEnrollment(ctx context.Context) {
-	if r.st.EnrollReported {
+	if r.st.EnrollReported || r.st.Via == viaESTDomain {
 		return
 	}
 	r.close()
-	l, err := r.connect(ctx, r.ldevid(), r.trustDomain)
-	if err != nil {
+	if err := r.reach(ctx, r.ldevid(), r.trustDomain); err != nil {
 		r.c.Log.WarnContext(ctx, "enrollment not reported", slog.Any("error", err))
 		return
 	}
-	r.link = l
-	status := r.tell(ctx, l, brski.OpEnrollStatus, "")
+	status := r.tell(ctx, r.link, brski.OpEnrollStatus, "")
 	if r.st.EnrollReported = told(status); !r.st.EnrollReported {
 		return
 	}

@@ -36,9 +36,9 @@ func (r *run) trustDomain(server []*x509.Certificate) *Error {
 // the server's own certificate, or another one of its key: the public key
 // is what is pinned (RFC 8995, Section 5.6.2). Under a CA many hold
 // certificates: such a server has to be a registration authority (id-kp-cmcRA;
-// RFC 7030, Section 3.6.1). Its name does not count. The address that a pledge
+// RFC 7030, Section 3.6.1). Its name does not count: the address that a pledge
 // was given is not to be trusted, and any member of the domain may hold a
-// certificate for it.
+// certificate for it. That of an EST server counts where the voucher gave it.
 func (r *run) checkServer(server []*x509.Certificate, trusted []*pin) *Error {
 	leaf := server[0]
 	var cause error
@@ -47,7 +47,7 @@ func (r *run) checkServer(server []*x509.Certificate, trusted []*pin) *Error {
 			continue
 		}
 		direct := p.hash == keyOf(leaf)
-		if cause = r.chain(server, p, direct); cause == nil && (direct || isRegistrar(leaf)) {
+		if cause = r.chain(server, p, direct); cause == nil && (direct || isRegistrar(leaf) || r.isNamedServer(leaf)) {
 			return nil
 		}
 	}

@@ -1,0 +1,129 @@
+package pledge
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/est"
+)
+
+// Candidate is where a registrar, or a join proxy to one, may answer. Nothing
+// in it is trusted (RFC 8995, Section 4.1).
+type Candidate struct {
+	// URL is https://HOST:PORT. A link-local address has its zone, escaped as in
+	// "https://[fe80::1%25eth0]:8443".
+	URL string
+}
+
+// Discoverer finds registrars and join proxies, as by mDNS (RFC 8995, Appendix B).
+type Discoverer interface {
+	// Next returns the next candidate and waits until there is one or ctx ends.
+	// io.EOF says that there is nothing more for now: an active search ends a
+	// round so, and Next is called again after a pause, which begins another. A
+	// candidate may be returned again: that changes nothing. Next is never called
+	// by two goroutines at once.
+	Next(ctx context.Context) (Candidate, error)
+}
+
+// origin is where a server answers, parsed.
+type origin struct {
+	base    string // https://host:port
+	address string // host:port, lower case: what tells origins apart
+	host    string
+	via     string // how it was found: one of the constants below
+}
+
+// How a registrar was found. It is stored.
+const (
+	viaGiven      = "" // Config.RegistrarURL, Config.Registrars
+	viaDiscovered = "discovered"
+	viaCloud      = "cloud"      // Config.CloudURL
+	viaRedirect   = "redirect"   // a registrar or the cloud registrar named it
+	viaESTDomain  = "est-domain" // a voucher of the cloud registrar named it: plain EST
+)
+
+// parseOrigin reads the URL of a server. It may have one of paths, or none.
+func parseOrigin(raw, via string, paths ...string) (origin, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return origin{}, fmt.Errorf("registrar URL: %w", err)
+	}
+	if u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return origin{}, fmt.Errorf("registrar URL %q: https://HOST:PORT was expected", raw)
+	}
+	if path := strings.TrimSuffix(u.EscapedPath(), "/"); path != "" && !slices.Contains(paths, path) {
+		return origin{}, fmt.Errorf("registrar URL %q: https://HOST:PORT was expected, without a path", raw)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	host := strings.ToLower(u.Hostname())
+	return origin{base: "https://" + u.Host, address: net.JoinHostPort(host, port), host: host, via: via}, nil
+}
+
+// paths that a redirect may name: they say nothing that is not known.
+func redirectPaths() []string {
+	return []string{brski.PathPrefix, brski.PathPrefix + "/requestvoucher"}
+}
+
+// paths of an est-domain.
+func estPaths() []string { return []string{est.PathPrefix} }
+
+// parsePlaces reads the places that the configuration names.
+func (p *Pledge) parsePlaces() error {
+	given := p.c.Registrars
+	if p.c.RegistrarURL != "" {
+		given = append([]string{p.c.RegistrarURL}, given...)
+	}
+	for _, raw := range given {
+		o, err := parseOrigin(raw, viaGiven)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(p.given, o.same) {
+			p.given = append(p.given, o)
+		}
+	}
+	if p.c.CloudURL != "" {
+		o, err := parseOrigin(p.c.CloudURL, viaCloud, brski.PathPrefix)
+		if err != nil {
+			return fmt.Errorf("cloud %w", err)
+		}
+		if p.c.CloudAnchors == nil {
+			return fmt.Errorf("the cloud registrar %q needs anchors of its own (RFC 8995, Section 2.7)", p.c.CloudURL)
+		}
+		p.cloud = &o
+	}
+	if len(p.given) == 0 && p.c.Discoverer == nil && p.cloud == nil {
+		return fmt.Errorf("a registrar's URL, a discoverer or a cloud registrar is needed")
+	}
+	return nil
+}
+
+func (o origin) same(other origin) bool { return o.address == other.address }
+
+// known returns the registrars to go to with an imprint: the one that it was
+// made at comes first. One that was named by the operator and is no more does
+// not count.
+func (r *run) known() []origin {
+	stored, err := parseOrigin(r.st.Registrar, r.st.Via)
+	if err != nil {
+		return r.given
+	}
+	if r.st.Via == viaGiven && !slices.ContainsFunc(r.given, stored.same) {
+		return r.given
+	}
+	list := []origin{stored}
+	for _, o := range r.given {
+		if !o.same(stored) {
+			list = append(list, o)
+		}
+	}
+	return list
+}
