@@ -269,8 +269,8 @@ func (s *Service) fetchFrom(ctx context.Context, v *version, m *Manufacturer, de
 		return nil, d
 	}
 	log, err := masa.RequestAuditLog(ctx, q)
-	held := &VoucherRecord{}
-	if d := v.checkAuditLog(m, held, log, err); d != nil {
+	held := &VoucherRecord{DeviceID: device.ID}
+	if d := s.checkAuditLog(ctx, v, m, held, log, err); d != nil && d.Verdict != Wait { // an operator is asked when the device comes
 		return nil, d
 	}
 	row.AuditLog = held.AuditLog
@@ -356,12 +356,13 @@ func (s *Service) fromAhead(ctx context.Context, v *version, m *Manufacturer, x 
 				continue
 			}
 		}
-		if d := v.checkAuditLog(m, &held, log, nil); d != nil {
+		d := s.checkAuditLog(ctx, v, m, &held, log, nil)
+		if d != nil && d.Verdict != Wait {
 			return true, d
 		}
 		*out = held
 		out.Voucher, out.MediaType, x.ahead = row.Voucher, answer.MediaType, row.ID
-		return true, nil
+		return true, d
 	}
 	return false, nil
 }

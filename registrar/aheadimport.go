@@ -46,7 +46,7 @@ func (s *Service) ImportVoucher(ctx context.Context, r *VoucherImport) (*AheadVo
 	if row.State == AheadReady {
 		return row, nil // imported before
 	}
-	log, d := s.checkImported(v, m, device, row, r)
+	log, d := s.checkImported(ctx, v, m, device, row, r)
 	if d == nil {
 		return s.keepAhead(ctx, v, m, device, row, log, r.Actor)
 	}
@@ -115,7 +115,7 @@ func (s *Service) importRow(ctx context.Context, v *version, device *Device, r *
 	return row, nil
 }
 
-func (s *Service) checkImported(v *version, m *Manufacturer, device *Device, row *AheadVoucher, r *VoucherImport) (*brski.AuditLog, *Decision) {
+func (s *Service) checkImported(ctx context.Context, v *version, m *Manufacturer, device *Device, row *AheadVoucher, r *VoucherImport) (*brski.AuditLog, *Decision) {
 	var idevid *x509.Certificate
 	if device.IDevID != nil {
 		var err error
@@ -133,8 +133,8 @@ func (s *Service) checkImported(v *version, m *Manufacturer, device *Device, row
 			return nil, denyErr(ReasonAuditLog, "audit-log", err)
 		}
 	}
-	held := &VoucherRecord{}
-	if d := v.checkAuditLog(m, held, log, nil); d != nil {
+	held := &VoucherRecord{DeviceID: device.ID}
+	if d := s.checkAuditLog(ctx, v, m, held, log, nil); d != nil && d.Verdict != Wait { // an operator is asked when the device comes
 		return nil, d
 	}
 	row.AuditLog = held.AuditLog

@@ -19,6 +19,7 @@ const (
 	KindIssuanceAbandoned  = "issuance-abandoned"
 	KindVoucherRequested   = "voucher-requested"
 	KindVoucherIssued      = "voucher-issued"
+	KindVoucherHeld        = "voucher-held" // it is on record and waits for an operator
 	KindVoucherRefused     = "voucher-refused"
 	KindVoucherOrdered     = "voucher-ordered" // ahead of its device
 	KindVoucherReady       = "voucher-ready"   // the same

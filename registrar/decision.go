@@ -110,7 +110,7 @@ type Case struct {
 	// as a name; of requests that neither its IDevID nor a certificate of ours for
 	// the same names authenticates.
 	NameOwner *Device
-	Voucher   *VoucherRecord // newest exchange of Device; loaded where the label's rule needs it
+	Voucher   *VoucherRecord // newest exchange of Device; of one that comes with its IDevID
 
 	// Generate is what is special about a request whose key is made here; nil for the others. CSR has no key then until the
 	// case is decided.
@@ -142,9 +142,10 @@ type Case struct {
 	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
 
-	answer   *Decision  // of Ask; nil until it was asked
-	conflict bool       // the leaves of a voucher-request that name the registrar contradict each other
-	otp      est.Secret // of the CSR (RFC 7894, Section 2.1)
+	answer   *Decision         // of Ask; nil until it was asked
+	server   *x509.Certificate // of ours that a voucher-request says the pledge saw; nil for none
+	conflict bool              // the leaves of a voucher-request that name the registrar contradict each other
+	otp      est.Secret        // of the CSR (RFC 7894, Section 2.1)
 }
 
 // IdentityKind is how a peer has authenticated.

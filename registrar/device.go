@@ -85,11 +85,30 @@ type VoucherRecord struct {
 	AuditLog        []byte // as received; nil when there is none
 	MediaType       string
 	RequestHash     [32]byte // SHA-256 of PledgeRequest; one record each
-	State           string   // "asked", "issued", "refused", "failed"
-	Reason          string   // reason id when refused or failed
+	State           string   // "asked", "issued", "held", "refused", "failed"
+	Reason          string   // reason id when held, refused or failed
 	At              time.Time
 	PledgeStatus    []byte // voucher_status telemetry as received; nil until then
 	EnrollmentState []byte // enrollstatus telemetry as received; nil until then
+}
+
+// Violates tells whether the exchange ended, or waits, because of what the
+// device's audit-log says: nothing is issued to the device then, whatever else a
+// label asks for (RFC 8995, Section 5.8.3). A nil record does not.
+func (r *VoucherRecord) Violates() bool {
+	if r == nil {
+		return false
+	}
+	switch r.State {
+	case voucherHeld:
+		return true
+	case voucherRefused:
+		switch r.Reason {
+		case ReasonAuditLog, ReasonOtherDomains, ReasonNonceless, ReasonEarlierEntry, ReasonApprovalDenied:
+			return true
+		}
+	}
+	return false
 }
 
 // Pending is a request that waits for somebody's decision, or a sighting that
@@ -97,7 +116,7 @@ type VoucherRecord struct {
 type Pending struct {
 	ID           string // NewID
 	Domain       string
-	Kind         string // "voucher", "enroll", "unknown-manufacturer"
+	Kind         string // "voucher", "audit-log", "enroll", "unknown-manufacturer"
 	Key          string // what the same request has in common with its repetition; unique with Domain and Kind
 	Manufacturer string
 	SerialNumber string
@@ -105,7 +124,7 @@ type Pending struct {
 	Address      string
 	Evidence     []byte // CSR, voucher-request or IDevID, as received
 	State        string // "waiting", "approved", "denied"
-	Reason       string // of a denial, from the operator; or the reason id of the sighting
+	Reason       string // of a denial, from the operator; or the reason id of the sighting or of what the audit-log says
 	Seen         int64  // how often it was asked
 	FirstAt      time.Time
 	LastAt       time.Time

@@ -359,6 +359,13 @@ func (s *faultyStore) LatestVoucher(ctx context.Context, domain, id string) (*re
 	return s.Store.LatestVoucher(ctx, domain, id)
 }
 
+func (s *faultyStore) ListVouchers(ctx context.Context, domain, id string) ([]*registrar.VoucherRecord, error) {
+	if err := s.check("ListVouchers"); err != nil {
+		return nil, err
+	}
+	return s.Store.ListVouchers(ctx, domain, id)
+}
+
 func (s *faultyStore) VoucherByRequest(ctx context.Context, domain string, hash [32]byte) (*registrar.VoucherRecord, error) {
 	if err := s.check("VoucherByRequest"); err != nil {
 		return nil, err

@@ -331,10 +331,10 @@ func (s *Service) recordReceipt(ctx context.Context, v *version, c *Case, r *est
 		}
 	}
 	key := "receipt\x00" + c.Identity.Credential
-	if wait, over := s.reports.exceeded(key, reportsPerHour, c.At); over {
+	if wait, over := s.reported.exceeded(key, reportsPerHour, c.At); over {
 		return &Decision{Reason: ReasonDeviceBudget, Rule: "receipt-budget", Message: "too many receipts came from here; send them again later", RetryAfter: jitter(wait)}
 	}
-	s.reports.use(key, c.At)
+	s.reported.use(key, c.At)
 	digest := sha256.Sum256(r.Raw)
 	b := c.facts(v).boolean("failed", r.Failed).hex("sha256", digest[:])
 	if len(r.Raw) <= maxReceipt {

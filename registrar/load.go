@@ -23,7 +23,7 @@ func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case, key b
 	default:
 		err = s.loadNamed(ctx, v, c)
 	}
-	if err == nil && c.Device != nil && c.Identity.Kind == IDevID && c.Label.IDevID == IDevIDVouched {
+	if err == nil && c.Device != nil && c.Identity.Kind == IDevID && c.Device.IDevID != nil {
 		c.Voucher, err = found(s.store.LatestVoucher(ctx, v.Domain, c.Device.ID))
 	}
 	if err == nil && key {

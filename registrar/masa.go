@@ -21,8 +21,9 @@ import (
 type exchange struct {
 	row    *VoucherRecord // as recorded; never changed
 	idevid *x509.Certificate
-	accept []string // media types of the voucher
-	ahead  string   // ID of the AheadVoucher that answered it; empty for none; of the goroutine that runs it
+	accept []string          // media types of the voucher
+	server *x509.Certificate // that the pledge saw, by its request; nil where that is not known
+	ahead  string            // ID of the AheadVoucher that answered it; empty for none; of the goroutine that runs it
 
 	tried   chan struct{}  // closed when the MASA could not be reached at the first try
 	done    chan struct{}  // closed when there is an outcome
@@ -30,8 +31,8 @@ type exchange struct {
 }
 
 // startExchange runs an exchange that is on record; its place is reserved.
-func (s *Service) startExchange(row *VoucherRecord, idevid *x509.Certificate, accept []string) *exchange {
-	x := &exchange{row: row, idevid: idevid, accept: accept, tried: make(chan struct{}), done: make(chan struct{})}
+func (s *Service) startExchange(row *VoucherRecord, idevid, server *x509.Certificate, accept []string) *exchange {
+	x := &exchange{row: row, idevid: idevid, server: server, accept: accept, tried: make(chan struct{}), done: make(chan struct{})}
 	s.exchanges.put(x)
 	s.tasks.Go(func() {
 		defer s.exchanges.remove(x)
@@ -58,7 +59,7 @@ func (s *Service) resumeExchanges(open []*VoucherRecord) {
 			s.log.ErrorContext(s.life, "voucher exchange not resumed", slog.String("voucher", row.ID), slog.Any("error", err))
 			continue
 		}
-		s.startExchange(row, idevid, []string{row.MediaType})
+		s.startExchange(row, idevid, nil, []string{row.MediaType})
 	}
 }
 
@@ -109,14 +110,16 @@ func (s *Service) try(v *version, x *exchange) (*VoucherRecord, error) {
 		out.State = voucherIssued
 	case cause.Reason == ReasonMASA:
 		return nil, cause.Err
+	case cause.Verdict == Wait:
+		out.State, out.Reason = voucherHeld, cause.Reason
 	default:
 		out.State, out.Reason = voucherRefused, cause.Reason
 	}
 	return s.conclude(v, x, &out, cause)
 }
 
-// askMASA fills in voucher and audit-log. It returns nil, a refusal, or
-// ReasonMASA for what may pass.
+// askMASA fills in voucher and audit-log. It returns nil, a refusal, a Wait for
+// an operator, or ReasonMASA for what may pass.
 func (s *Service) askMASA(ctx context.Context, v *version, x *exchange, out *VoucherRecord) *Decision {
 	m := v.Manufacturers[out.Manufacturer]
 	if m == nil {
@@ -159,7 +162,7 @@ func (s *Service) askOnline(ctx context.Context, v *version, m *Manufacturer, x 
 	}
 	out.MediaType = answer.MediaType
 	log, err := masa.RequestAuditLog(ctx, q)
-	return v.checkAuditLog(m, out, log, err)
+	return s.checkAuditLog(ctx, v, m, out, log, err)
 }
 
 // masaRefusal tells what may pass from what does not, and keeps the MASA's
@@ -199,20 +202,26 @@ func (s *Service) conclude(v *version, x *exchange, out *VoucherRecord, cause *D
 	kind, change := KindVoucherIssued, &Change{PutVouchers: []*VoucherRecord{out}}
 	b := newBody().str("voucher", out.ID).str("settings", v.Version).str("serial_number", out.SerialNumber).num("bytes", len(out.Voucher))
 	if out.State == voucherIssued {
-		device, err := s.store.Device(ctx, out.Domain, out.DeviceID)
-		if err != nil {
+		if err := s.vouch(ctx, change, out); err != nil {
 			return nil, err
 		}
-		if device.State == Expected {
-			device.State = Vouched
-			change.PutDevices = []*Device{device}
+	}
+	switch out.State {
+	case voucherIssued, voucherHeld:
+		b.str("ahead", x.ahead).boolean("audit_log", out.AuditLog != nil)
+		if m := v.Manufacturers[out.Manufacturer]; m != nil {
+			b.num("other_domains", v.foreign(m, out.AuditLog))
 		}
-		b.str("ahead", x.ahead).boolean("audit_log", out.AuditLog != nil).num("other_domains", v.otherDomains(out.AuditLog))
-	} else {
+	}
+	switch out.State {
+	case voucherIssued:
+	case voucherHeld:
+		kind = KindVoucherHeld
+	default:
 		kind = KindVoucherRefused
-		if cause != nil && cause.Err != nil {
-			b.str("cause", ascii(cause.Err.Error()))
-		}
+	}
+	if cause != nil && cause.Err != nil {
+		b.str("cause", ascii(cause.Err.Error()))
 	}
 	change.Trail = []*trail.Entry{{
 		At: s.now().UTC(), Domain: out.Domain, Kind: kind, Device: out.DeviceID, Actor: "brski", Reason: out.Reason, Body: b.done(),

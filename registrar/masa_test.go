@@ -23,15 +23,16 @@ type fakeMASA struct {
 	format voucher.Format // nil for CMS
 	signer *testpki.Identity
 
-	mu       sync.Mutex
-	asked    int                      // guarded by mu
-	fail     error                    // of RequestVoucher; guarded by mu
-	failLog  error                    // of RequestAuditLog; guarded by mu
-	change   func(v *voucher.Voucher) // what it lies about; guarded by mu
-	foreign  bool                     // the audit-log names another domain; guarded by mu
-	requests [][]byte                 // guarded by mu
-	answer   func(*brski.Voucher)     // guarded by mu
-	gate     chan struct{}            // when set, each request waits for a value; guarded by mu
+	mu         sync.Mutex
+	asked      int                      // guarded by mu
+	fail       error                    // of RequestVoucher; guarded by mu
+	failLog    error                    // of RequestAuditLog; guarded by mu
+	change     func(v *voucher.Voucher) // what it lies about; guarded by mu
+	history    []brski.AuditEvent       // of the audit-log, before the voucher asked for; guarded by mu
+	truncation *brski.Truncation        // of the audit-log; guarded by mu
+	requests   [][]byte                 // guarded by mu
+	answer     func(*brski.Voucher)     // guarded by mu
+	gate       chan struct{}            // when set, each request waits for a value; guarded by mu
 }
 
 func (m *fakeMASA) set(f func(m *fakeMASA)) {
@@ -64,10 +65,7 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 	if m.fail != nil {
 		return nil, m.fail
 	}
-	format := m.format
-	if format == nil {
-		format = vouchercms.Format{}
-	}
+	format := m.spoken()
 	q, a, err := format.OpenRequest(r.Raw)
 	if err != nil {
 		return nil, &est.Error{Status: 400, Reason: "voucher-request", Message: err.Error()}
@@ -134,11 +132,25 @@ func (m *fakeMASA) RequestAuditLog(_ context.Context, r *brski.MASARequest) (*br
 		m.house.t.Errorf("the audit-log is asked for with another request than the voucher (RFC 8995, Section 5.8)")
 	}
 	ours := base64.StdEncoding.EncodeToString(voucher.DomainID(m.house.root.Certificate))
-	log := &brski.AuditLog{Version: 1, Events: []brski.AuditEvent{{Date: r.At, DomainID: ours, Assertion: voucher.Logged}}}
-	if m.foreign {
-		log.Events = append(log.Events, brski.AuditEvent{Date: r.At, DomainID: "AAAA", Assertion: voucher.Logged})
+	log := &brski.AuditLog{Version: 1}
+	log.Events = append(log.Events, m.history...)
+	q, _, err := m.spoken().OpenRequest(r.Raw)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	own := brski.AuditEvent{Date: r.At, DomainID: ours, Assertion: voucher.Logged}
+	if q.Nonce != "" {
+		own.Nonce = &q.Nonce
+	}
+	log.Events = append(log.Events, own)
+	log.Truncation = m.truncation
 	log.Raw, err = brski.MarshalAuditLog(log)
 	return log, err
+}
+
+func (m *fakeMASA) spoken() voucher.Format {
+	if m.format == nil {
+		return vouchercms.Format{}
+	}
+	return m.format
 }

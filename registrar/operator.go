@@ -56,6 +56,7 @@ type DeviceView struct {
 	Device       *Device
 	Certificates []*Certificate
 	Vouchers     []*VoucherRecord
+	Reports      []*Report // telemetry, as in Evidence
 }
 
 // Device returns a device by its ID or its serial number. A serial number that
@@ -80,7 +81,10 @@ func (s *Service) Device(ctx context.Context, domain, ref string) (*DeviceView, 
 	if err != nil {
 		return nil, err
 	}
-	view.Vouchers, err = s.store.ListVouchers(ctx, v.Domain, view.Device.ID)
+	if view.Vouchers, err = s.store.ListVouchers(ctx, v.Domain, view.Device.ID); err != nil {
+		return nil, err
+	}
+	view.Reports, err = s.reports(ctx, v, view.Device.ID)
 	return view, err
 }
 

@@ -12,6 +12,7 @@ import (
 // The kinds and states of a Pending row.
 const (
 	PendingVoucher  = "voucher"
+	PendingAuditLog = "audit-log" // a voucher that is held because of what the audit-log says
 	PendingEnroll   = "enroll"
 	PendingSighting = "unknown-manufacturer"
 

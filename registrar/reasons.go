@@ -109,6 +109,8 @@ const (
 	ReasonVoucherAssertion  = "voucher-assertion"
 	ReasonAuditLog          = "audit-log-unavailable"
 	ReasonOtherDomains      = "audit-log-other-domains"
+	ReasonNonceless         = "audit-log-nonceless"
+	ReasonEarlierEntry      = "audit-log-entry"
 )
 
 // ReasonText is what a reason id says and how it is answered.
@@ -243,5 +245,7 @@ func voucherReasons() []ReasonText {
 		{ReasonVoucherAssertion, http.StatusBadGateway, answer, "the voucher's assertion is not accepted here"},
 		{ReasonAuditLog, http.StatusBadGateway, "RFC 8995, Section 5.8", "the manufacturer's service gave no audit-log"},
 		{ReasonOtherDomains, http.StatusNotAcceptable, "RFC 8995, Section 5.8.3", "the device's audit-log names other networks"},
+		{ReasonNonceless, http.StatusNotAcceptable, "RFC 8995, Section 5.8.3", "another network has a voucher for this device that is good at any time"},
+		{ReasonEarlierEntry, http.StatusNotAcceptable, "RFC 8995, Section 5.8.3", "the device's audit-log names vouchers that this network does not know of"},
 	}
 }

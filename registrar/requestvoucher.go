@@ -49,7 +49,7 @@ func (s *Service) requestVoucher(ctx context.Context, v *version, c *Case, r *br
 			return nil, d
 		}
 	}
-	return answerFromRecord(v, c, row)
+	return s.handOut(ctx, v, c, row)
 }
 
 // identifyPledge authenticates a pledge by its IDevID (RFC 8995, Section 5.1).
@@ -136,20 +136,18 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 		}
 		return deny(ReasonAssertion, rule)
 	}
-	ours, conflict := v.proximate(q)
-	c.conflict = conflict
-	if !ours {
+	if c.server, c.conflict = v.proximate(q); c.server == nil {
 		return deny(ReasonProximity, rule)
 	}
 	return nil
 }
 
-// proximate tells whether the request names the certificate that this
-// registrar presents. Of several ways to name it the hash of the key counts
-// first, then the key, then the certificate (rfc8366bis, Section 9). A
+// proximate returns the certificate that the request names of those that this
+// registrar presents; nil for none. Of several ways to name it the hash of the key
+// counts first, then the key, then the certificate (rfc8366bis, Section 9). A
 // conflict is that the others say otherwise.
-func (v *version) proximate(q *voucher.Request) (ours, conflict bool) {
-	var answers []bool
+func (v *version) proximate(q *voucher.Request) (server *x509.Certificate, conflict bool) {
+	var answers []*x509.Certificate
 	for _, way := range []struct {
 		leaf []byte
 		of   func(*x509.Certificate) []byte
@@ -161,13 +159,23 @@ func (v *version) proximate(q *voucher.Request) (ours, conflict bool) {
 		{q.ProximityRegistrarPubk, func(cert *x509.Certificate) []byte { return cert.RawSubjectPublicKeyInfo }},
 		{q.ProximityRegistrarCert, func(cert *x509.Certificate) []byte { return cert.Raw }},
 	} {
-		if len(way.leaf) > 0 {
-			answers = append(answers, slices.ContainsFunc(v.TLSCertificates, func(cert *x509.Certificate) bool {
-				return bytes.Equal(way.of(cert), way.leaf)
-			}))
+		if len(way.leaf) == 0 {
+			continue
 		}
+		named := (*x509.Certificate)(nil)
+		for _, cert := range v.TLSCertificates {
+			if named == nil && bytes.Equal(way.of(cert), way.leaf) {
+				named = cert
+			}
+		}
+		answers = append(answers, named)
 	}
-	return len(answers) > 0 && answers[0], slices.Contains(answers, true) && slices.Contains(answers, false)
+	if len(answers) == 0 {
+		return nil, false
+	}
+	isNone := func(cert *x509.Certificate) bool { return cert == nil }
+	isOne := func(cert *x509.Certificate) bool { return cert != nil }
+	return answers[0], slices.ContainsFunc(answers, isOne) && slices.ContainsFunc(answers, isNone)
 }
 
 // beginExchange decides about the request and puts it on record. It returns
@@ -240,13 +248,14 @@ func (s *Service) rejoin(v *version, c *Case, r *brski.VoucherRequest, row *Vouc
 	if s.life.Err() != nil || !s.exchanges.reserve(v, row.Manufacturer, row.SerialNumber) {
 		return nil
 	}
-	return s.startExchange(row, c.Identity.Certificate, v.mediaTypes(r.Accept))
+	return s.startExchange(row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept))
 }
 
 // The states of a VoucherRecord.
 const (
 	voucherAsked   = "asked"
 	voucherIssued  = "issued"
+	voucherHeld    = "held" // checked, and waits for an operator because of the audit-log
 	voucherRefused = "refused"
 	voucherFailed  = "failed"
 )
@@ -296,7 +305,7 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 		// RFC 8995, Section 11.4: somebody else may have reset it.
 		s.log.WarnContext(ctx, "enrolled device bootstraps again", slog.String("device", seen.ID), slog.String("serial_number", c.SerialNumber))
 	}
-	return s.startExchange(row, c.Identity.Certificate, v.mediaTypes(r.Accept)), nil
+	return s.startExchange(row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept)), nil
 }
 
 // signRequest makes the registrar's voucher-request. Serial number and issuer
@@ -311,17 +320,21 @@ func (v *version) signRequest(ctx context.Context, c *Case, r *brski.VoucherRequ
 	return r.Format.SignRequest(ctx, &voucher.Request{
 		Assertion: r.Request.Assertion, CreatedOn: c.At.UTC(), SerialNumber: c.SerialNumber, IDevIDIssuer: issuer,
 		Nonce: r.Request.Nonce, PriorSignedVoucherRequest: r.Artifact.Raw,
-	}, v.signerFor(r))
+	}, v.signerFor(c.Manufacturer, r))
 }
 
-// signerFor adds the certificates of the connection, the IDevID first, to the
-// registrar's own when the pledge's request has none inside: the MASA has no
+// signerFor is the registrar's signer with the certificates that may be pinned:
+// its own alone, or its whole chain (RFC 8995, Section 5.5). It adds the
+// certificates of the connection, the IDevID first, when the pledge's request has none inside: the MASA has no
 // other way to them (draft-ietf-anima-constrained-voucher, Section 9.2.1).
-func (v *version) signerFor(r *brski.VoucherRequest) *voucher.Signer {
-	if len(r.Artifact.Certificates) > 0 {
-		return v.Signer
-	}
+func (v *version) signerFor(m *Manufacturer, r *brski.VoucherRequest) *voucher.Signer {
 	signer := *v.Signer
+	if m.Pin == PinRegistrar {
+		signer.Chain = nil
+	}
+	if len(r.Artifact.Certificates) > 0 {
+		return &signer
+	}
 	room := max(0, voucher.MaxCertificates-1-len(signer.Chain))
 	signer.Chain = slices.Concat(signer.Chain, r.Peer.Certificates[:min(room, len(r.Peer.Certificates))])
 	return &signer

@@ -52,7 +52,7 @@ type Service struct {
 	byAddress *budget
 	refusals  *refusals
 	repeats   *repeats
-	reports   *budget  // of telemetry, by device and kind
+	reported  *budget  // telemetry, by device and kind
 	questions *budget  // of csrattrs and telemetry, by address
 	guesses   *guesses // of one-time codes
 	nonces    *httpauth.Nonces
@@ -94,7 +94,7 @@ func New(c Config) (*Service, error) {
 		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
-		repeats: newRepeats(4096), reports: newBudget(time.Hour, 1<<16),
+		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
 		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
 		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
 		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)),

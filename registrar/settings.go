@@ -211,10 +211,10 @@ type Manufacturer struct {
 	Revocation *revocation.Checker
 	// AllowAnyKeyUsage takes IDevIDs whose extended key usage leaves clientAuth out.
 	AllowAnyKeyUsage bool
-	// AllowMissingAuditLog hands a voucher on although the MASA gave no audit-log (RFC 8995, Section 5.8).
-	AllowMissingAuditLog bool
-	// RefuseOtherDomains refuses devices whose audit-log names another domain (RFC 8995, Section 5.8.3).
-	RefuseOtherDomains bool
+	// AuditLog are the rules about the history of its devices.
+	AuditLog AuditLogRules
+	// Pin says which of our certificates its vouchers may pin.
+	Pin PinRule
 }
 
 // Limits bound what peers can make the registrar do and keep. Zero is no

@@ -3,7 +3,9 @@ package registrar
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
+	"strings"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/internal/trail"
@@ -83,10 +85,10 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 		return nil // sent again
 	}
 	// Each report that differs from the one before is a row and an entry.
-	if wait, over := s.reports.exceeded(kind+"\x00"+c.Device.ID, reportsPerHour, c.At); over {
+	if wait, over := s.reported.exceeded(kind+"\x00"+c.Device.ID, reportsPerHour, c.At); over {
 		return &Decision{Reason: ReasonDeviceBudget, Rule: "telemetry-budget", Message: "this device reported too often; report again later", RetryAfter: jitter(wait)}
 	}
-	s.reports.use(kind+"\x00"+c.Device.ID, c.At)
+	s.reported.use(kind+"\x00"+c.Device.ID, c.At)
 	change := &Change{}
 	if row != nil {
 		if kind == KindEnrollStatus {
@@ -97,6 +99,9 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 		change.PutVouchers = []*VoucherRecord{row}
 	}
 	b := c.facts(v).boolean("status", r.Status.Status).num("version", r.Status.Version).str("message", clip(r.Status.Reason)).
+		str("context", contextText(r.Status.ReasonContext)).
+		// RFC 8995, Section 5.7: unknown fields are ignored, and in the log.
+		str("ignored", strings.Join(r.Status.Ignored, " ")).
 		// RFC 8995, Section 5.9.4: whether it came with the certificate it speaks of.
 		boolean("with_own_certificate", c.Identity.Kind == LDevID)
 	change.Trail = []*trail.Entry{c.entry(kind, "", b)}
@@ -110,6 +115,18 @@ func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brsk
 	s.log.LogAttrs(ctx, level, "telemetry", slog.String("kind", kind), slog.String("device", c.Device.ID), slog.String("serial_number", c.SerialNumber),
 		slog.Bool("status", r.Status.Status), slog.Int("version", r.Status.Version), slog.String("reason", clip(r.Status.Reason)))
 	return nil
+}
+
+// contextText is a reason-context as people see it.
+func contextText(c map[string]any) string {
+	if len(c) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return ""
+	}
+	return clip(string(text))
 }
 
 // reportsPerHour bounds the reports of one kind that a device can change its mind with.

@@ -1,7 +1,6 @@
 package registrar
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -24,7 +23,11 @@ type version struct {
 	anchors       *x509.CertPool      // DeviceAnchors
 	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
 	cmc           *cmcSide            // of CMC; nil where no label offers it
-	ours          [][]byte            // DER of the certificates that a voucher may pin
+	ours          []*x509.Certificate // that a voucher may pin, if the manufacturer's rule takes them
+
+	above        map[string]map[string]bool // which of ours each of TLSCertificates chains to, by DER
+	domainIDs    map[string]bool            // of ours, as audit-logs name a domain
+	registrarIDs map[string]bool            // of the registrar's own, as minerva's highway names them
 }
 
 // check fills in defaults and says what is wrong.
@@ -137,6 +140,14 @@ func (v *version) checkManufacturers() (err error) {
 				return err
 			}
 		}
+		if c.AuditLog, err = m.AuditLog.checked(); err != nil {
+			return fmt.Errorf("manufacturer %q: %w", name, err)
+		}
+		switch c.Pin {
+		case PinAny, PinCA, PinRegistrar:
+		default:
+			return fmt.Errorf("manufacturer %q: the pin is %q; want ca, registrar, or nothing for any", name, c.Pin)
+		}
 		if c.Assertions == nil {
 			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}
 		}
@@ -155,16 +166,16 @@ func (v *version) checkIdentity() error {
 	if v.PinnedDomainCert == nil {
 		v.PinnedDomainCert = v.chain[len(v.chain)-1]
 	}
-	v.ours = append(v.ours, v.PinnedDomainCert.Raw)
+	v.ours = append(v.ours, v.PinnedDomainCert)
 	if v.Signer != nil && v.Signer.Certificate != nil {
-		v.ours = append(v.ours, v.Signer.Certificate.Raw)
-		for _, c := range v.Signer.Chain {
-			v.ours = append(v.ours, c.Raw)
-		}
+		v.ours = append(append(v.ours, v.Signer.Certificate), v.Signer.Chain...)
 		if len(v.TLSCertificates) == 0 {
 			v.TLSCertificates = []*x509.Certificate{v.Signer.Certificate}
 		}
+		v.ours = append(v.ours, v.TLSCertificates...)
 	}
+	v.chainServers()
+	v.identifyDomain()
 	if len(v.manufacturers) == 0 {
 		return nil
 	}
@@ -187,14 +198,4 @@ func (v *version) format(mediaType string) voucher.Format {
 		}
 	}
 	return nil
-}
-
-// pinsUs tells whether a pin is one of our certificates, or a key of one.
-// MASAs in the field pin the registrar's own certificate (highway) as well as the CA's.
-func (v *version) pinsUs(match func(cert []byte) bool) bool {
-	return slices.ContainsFunc(v.ours, match)
-}
-
-func sameBytes(want []byte) func([]byte) bool {
-	return func(got []byte) bool { return bytes.Equal(got, want) }
 }

@@ -275,8 +275,8 @@ func TestPermissionsByNameLoosenOneRuleEach(t *testing.T) {
 		"AllowNoProximity": {
 			func(m *registrar.Manufacturer) { m.AllowNoProximity = true }, func(q *voucher.Request) { q.Assertion, q.ProximityRegistrarCert = voucher.Logged, nil }, nil,
 		},
-		"AllowMissingAuditLog": {
-			func(m *registrar.Manufacturer) { m.AllowMissingAuditLog = true }, nil, func(m *fakeMASA) { m.failLog = errors.New("no") },
+		"AuditLog.Unavailable": {
+			func(m *registrar.Manufacturer) { m.AuditLog.Unavailable = registrar.AuditAllow }, nil, func(m *fakeMASA) { m.failLog = errors.New("no") },
 		},
 		"Unlisted": {func(m *registrar.Manufacturer) { m.Unlisted = registrar.UnlistedAdmit }, nil, nil},
 	} {
@@ -298,24 +298,6 @@ func TestPermissionsByNameLoosenOneRuleEach(t *testing.T) {
 			}
 		}
 	}
-}
-
-// MASAs in the field pin the registrar's own certificate (highway), and log
-// other owners.
-func TestAPinOfTheRegistrarItselfIsOursAndOtherDomainsAreReported(t *testing.T) {
-	h := newHouse(t, nil)
-	h.importSerials("SN-1")
-	h.masa.set(func(m *fakeMASA) {
-		m.foreign = true
-		m.change = func(v *voucher.Voucher) { v.PinnedDomainCert = h.registrar.Certificate.Raw }
-	})
-	if _, err := h.pledge(h.idevidCA.IDevID(t, "SN-1", ""), nil).send(); err != nil {
-		t.Error(err)
-	}
-	h = newHouse(t, func(h *house) { h.settings.Manufacturers["acme"].RefuseOtherDomains = true })
-	h.importSerials("SN-1")
-	h.masa.set(func(m *fakeMASA) { m.foreign = true })
-	h.pledge(h.idevidCA.IDevID(t, "SN-1", ""), nil).refusedAs(registrar.ReasonOtherDomains, 406)
 }
 
 func TestAnUnlistedDeviceWaitsForTheOperatorWherePolicySaysSo(t *testing.T) {

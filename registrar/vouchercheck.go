@@ -2,13 +2,10 @@ package registrar
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -58,8 +55,9 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 		return deny(ReasonVoucherExpired, rule)
 	case !m.accepts(got.Assertion):
 		return denyErr(ReasonVoucherAssertion, rule, fmt.Errorf("assertion %q", got.Assertion))
-	case !v.pinned(got):
-		return deny(ReasonVoucherPin, rule)
+	}
+	if err := v.pinned(m.Pin, x.server, got); err != nil {
+		return denyErr(ReasonVoucherPin, rule, err)
 	}
 	return nil
 }
@@ -83,37 +81,6 @@ func isDevice(signer, idevid *x509.Certificate) bool {
 	return numbered && (signer.Subject.CommonName == "" || idevid != nil && bytes.Equal(signer.RawIssuer, idevid.RawIssuer))
 }
 
-// pinned tells whether the voucher pins this network by every pin it has.
-func (v *version) pinned(got *voucher.Voucher) bool {
-	pins := 0
-	for _, pin := range []struct {
-		value []byte
-		match func(cert []byte) bool
-	}{
-		{got.PinnedDomainCert, sameBytes(got.PinnedDomainCert)},
-		{got.PinnedDomainPubk, withKey(func(key []byte) bool { return bytes.Equal(key, got.PinnedDomainPubk) })},
-		{got.PinnedDomainPubkSHA256, withKey(func(key []byte) bool {
-			sum := sha256.Sum256(key)
-			return bytes.Equal(sum[:], got.PinnedDomainPubkSHA256)
-		})},
-	} {
-		if len(pin.value) == 0 {
-			continue
-		}
-		if pins++; !v.pinsUs(pin.match) {
-			return false
-		}
-	}
-	return pins > 0
-}
-
-func withKey(match func(key []byte) bool) func(cert []byte) bool {
-	return func(der []byte) bool {
-		cert, err := x509.ParseCertificate(der)
-		return err == nil && match(cert.RawSubjectPublicKeyInfo)
-	}
-}
-
 // sameIssuer tells whether idevid-issuer, where the voucher has one we can
 // read, is the issuer of the IDevID.
 func sameIssuer(leaf []byte, idevid *x509.Certificate) bool {
@@ -122,57 +89,4 @@ func sameIssuer(leaf []byte, idevid *x509.Certificate) bool {
 		return true // the serial number and the nonce say which device; nqminds sends a name here
 	}
 	return bytes.Equal(id, idevid.AuthorityKeyId)
-}
-
-// checkAuditLog keeps the device's history and holds it against the policy
-// (RFC 8995, Section 5.8.3).
-func (v *version) checkAuditLog(m *Manufacturer, out *VoucherRecord, log *brski.AuditLog, err error) *Decision {
-	const rule = "audit-log"
-	switch {
-	case (err != nil || log == nil) && m.AllowMissingAuditLog:
-		return nil
-	case err != nil:
-		if d := masaRefusal(err); d.Reason == ReasonMASA {
-			return d // may pass when tried again
-		}
-		return denyErr(ReasonAuditLog, rule, err)
-	case log == nil:
-		return deny(ReasonAuditLog, rule)
-	}
-	out.AuditLog = log.Raw
-	if out.AuditLog == nil {
-		if out.AuditLog, err = json.Marshal(log); err != nil {
-			return denyErr(ReasonAuditLog, rule, err)
-		}
-	}
-	if n := v.foreign(log); n > 0 && m.RefuseOtherDomains {
-		return denyErr(ReasonOtherDomains, rule, fmt.Errorf("%d entries of other domains", n))
-	}
-	return nil
-}
-
-// foreign counts the entries of other domains than ours.
-func (v *version) foreign(log *brski.AuditLog) int {
-	ours := make(map[string]bool, len(v.ours))
-	for _, der := range v.ours {
-		if cert, err := x509.ParseCertificate(der); err == nil {
-			ours[base64.StdEncoding.EncodeToString(voucher.DomainID(cert))] = true
-		}
-	}
-	n := 0
-	for _, e := range log.Events {
-		if !ours[e.DomainID] {
-			n++
-		}
-	}
-	return n
-}
-
-// otherDomains is foreign for a log on record, for the trail.
-func (v *version) otherDomains(raw []byte) int {
-	var log brski.AuditLog
-	if raw == nil || json.Unmarshal(raw, &log) != nil {
-		return 0
-	}
-	return v.foreign(&log)
 }

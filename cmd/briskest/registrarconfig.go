@@ -116,10 +116,11 @@ type manufacturerConfig struct {
 	Assertions []string `yaml:"assertions"`
 	// AllowNonceless takes requests and vouchers without a nonce.
 	AllowNonceless bool `yaml:"allow_nonceless"`
-	// AllowMissingAuditLog hands a voucher on although the MASA gave no audit-log.
-	AllowMissingAuditLog bool `yaml:"allow_missing_audit_log"`
-	// RefuseOtherDomains refuses devices whose audit-log names another domain.
-	RefuseOtherDomains bool `yaml:"refuse_other_domains"`
+	// AuditLog says what becomes of devices that other networks had.
+	AuditLog auditLogConfig `yaml:"audit_log"`
+	// Pin says what its vouchers may pin: "any" certificate of this network
+	// (default), "ca", or "registrar", the registrar's own alone.
+	Pin string `yaml:"pin"`
 	// IDevIDRevocation says who tells whether its IDevIDs are revoked.
 	IDevIDRevocation revocationConfig `yaml:"idevid_revocation"`
 	// Webhook is another system that decides about its voucher-requests.

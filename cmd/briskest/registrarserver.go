@@ -255,7 +255,7 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 		}
 		out := &registrar.Manufacturer{
 			MASAURL: m.MASA.URL, Unlisted: registrar.UnlistedRule(m.UnlistedSerial), AllowNonceless: m.AllowNonceless,
-			AllowMissingAuditLog: m.AllowMissingAuditLog, RefuseOtherDomains: m.RefuseOtherDomains,
+			Pin: pinRule(m.Pin),
 		}
 		for _, a := range m.Assertions {
 			out.Assertions = append(out.Assertions, voucher.Assertion(a))
@@ -268,6 +268,9 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 			if out.Revocation, err = m.IDevIDRevocation.checker(c.read, c.fetcher); err != nil {
 				err = fmt.Errorf("idevid_revocation: %w", err)
 			}
+		}
+		if err == nil {
+			out.AuditLog, err = m.AuditLog.rules(c.path)
 		}
 		if err == nil {
 			out.Ask, err = c.ask(&m.Webhook)

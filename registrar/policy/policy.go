@@ -283,7 +283,7 @@ func vouched(c *registrar.Case) *registrar.Decision {
 	switch {
 	case c.Device == nil:
 		return deny(registrar.ReasonDeviceUnknown)
-	case c.Label.IDevID == registrar.IDevIDInventory:
+	case c.Label.IDevID == registrar.IDevIDInventory && !c.Voucher.Violates():
 		return nil
 	case c.Label.IDevID == registrar.IDevIDVouched && c.Voucher != nil && c.Voucher.State == "issued":
 		return nil
