@@ -18,10 +18,10 @@ import (
 // request with the nonce is refused whatever became of the first one.
 func TestANonceIsAnsweredWithOneVoucher(t *testing.T) {
 	for what, answers := range map[string]func(m *fakeMASA){
-		"issued": func(*fakeMASA) {}, "refused": func(m *fakeMASA) { m.foreign = true }, "unanswered": func(m *fakeMASA) { m.fail = brski.ErrMASAUnavailable },
+		"issued": func(*fakeMASA) {}, "refused": func(m *fakeMASA) { m.history = []brski.AuditEvent{entry(strangersDomain, "n1")} }, "unanswered": func(m *fakeMASA) { m.fail = brski.ErrMASAUnavailable },
 	} {
 		t.Run(what, func(t *testing.T) {
-			h := newHouse(t, func(h *house) { h.settings.Manufacturers["acme"].RefuseOtherDomains = true })
+			h := newHouse(t, func(h *house) { h.settings.Manufacturers["acme"].AuditLog.UnknownDomain = registrar.AuditRefuse })
 			h.importSerials("SN-1", "SN-2")
 			h.masa.set(answers)
 			idevid := h.idevidCA.IDevID(t, "SN-1", "")
@@ -47,7 +47,7 @@ func TestANonceIsAnsweredWithOneVoucher(t *testing.T) {
 			if h.masa.count() != asked {
 				t.Error("the MASA was asked for a used nonce")
 			}
-			h.masa.set(func(m *fakeMASA) { m.foreign = false })
+			h.masa.set(func(m *fakeMASA) { m.history = nil })
 			other := h.pledge(h.idevidCA.IDevID(t, "SN-2", ""), func(q *voucher.Request) { q.Nonce = first.q.Nonce })
 			if _, err := other.send(); err != nil {
 				t.Errorf("another device's nonce: %v", err)
