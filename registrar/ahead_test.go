@@ -27,7 +27,9 @@ func newAheadHouse(t *testing.T, change func(m *registrar.Manufacturer)) *house 
 	return h
 }
 
-func offline(m *registrar.Manufacturer) { m.Offline, m.AuditLog.Unavailable = true, registrar.AuditAllow }
+func offline(m *registrar.Manufacturer) {
+	m.Offline, m.AuditLog.Unavailable = true, registrar.AuditAllow
+}
 
 // carry has the MASA answer an order, as if somebody had carried it there.
 func (h *house) carry(order *registrar.AheadVoucher) *registrar.VoucherImport {
