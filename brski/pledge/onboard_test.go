@@ -256,19 +256,6 @@ func TestPledgeWithAWrongClockIsRefused(t *testing.T) {
 	d.onboardFails(pledge.ReasonVoucherSigner, pledge.ErrUntrusted)
 }
 
-// RFC 8995, Section 7.2.
-func TestNoncelessVoucherIsTakenWhereAllowed(t *testing.T) {
-	w := brskitest.New(t)
-	nonceless := func(expires time.Time) func(*voucher.Voucher) {
-		return func(v *voucher.Voucher) { v.Nonce, v.ExpiresOn = "", expires }
-	}
-	d := newDevice(t, w, func(c *pledge.Config) {})
-	w.MASA.Change(nonceless(time.Now().Add(-time.Hour)))
-	d.onboardFails(pledge.ReasonVoucherExpired, pledge.ErrUntrusted)
-	w.MASA.Change(nonceless(time.Now().Add(time.Hour)))
-	d.onboard()
-}
-
 func TestKeyThatLivesElsewhereIsNotStored(t *testing.T) {
 	w := brskitest.New(t)
 	key := testpki.NewKey(t)
