@@ -61,6 +61,8 @@ func (s *stranger) serve(plain net.Conn) {
 	s.asked = append(s.asked, request.Method+" "+request.URL.Path)
 	s.mu.Unlock()
 	if s.answer != nil {
+		// It listens while it talks: who hangs up waits for that (crypto/tls, 5 s).
+		s.served.Go(func() { _, _ = io.Copy(io.Discard, conn) })
 		s.answer(conn)
 	}
 }
