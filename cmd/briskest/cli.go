@@ -13,6 +13,7 @@ type commands struct {
 	Init       initCmd       `cmd:"" help:"Make a configuration, keys and a CA for a registrar or a MASA."`
 	Registrar  registrarCmd  `cmd:"" help:"Run the registrar."`
 	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: device import, owner add, block."`
+	JoinProxy  joinProxyCmd  `cmd:"" help:"Let devices on a link reach the registrar, which they cannot by themselves."`
 	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Credential credentialCmd `cmd:"" help:"HTTP credentials for devices without a certificate."`

@@ -52,7 +52,9 @@ type registrarConfig struct {
 	KeyEncryptionKeys []keyConfig `yaml:"key_encryption_keys"`
 	// Limits bound what one peer can make the server hold.
 	Limits limitsConfig `yaml:"limits"`
-	Log    logConfig    `yaml:"log"`
+	// Announce makes the registrar known to join proxies on its links.
+	Announce registrarAnnounceConfig `yaml:"announce"`
+	Log      logConfig               `yaml:"log"`
 }
 
 // caConfig is the CA that issues, signing here.
@@ -139,9 +141,12 @@ type limitsConfig struct {
 	InFlight              int             `yaml:"in_flight"`               // default 1024
 	ConnectionsPerAddress int             `yaml:"connections_per_address"` // (IPv6: /64); default half of connections, 8 at least
 	InFlightPerAddress    int             `yaml:"in_flight_per_address"`   // (IPv6: /64); default half of in_flight, 8 at least
-	BodyPause             config.Duration `yaml:"body_pause"`              // for how long nothing of a body may come; default 10s
-	EnrollmentsAtOnce     int             `yaml:"enrollments_at_once"`     // being decided and signed; default 256
-	ApprovalLifetime      config.Duration `yaml:"approval_lifetime"`       // how long an approval counts; default 30d
+	// Proxies are the IP addresses that join proxies connect from. Many devices
+	// are behind each, so each may have half of connections, handshakes and in_flight.
+	Proxies           []string        `yaml:"proxies"`
+	BodyPause         config.Duration `yaml:"body_pause"`          // for how long nothing of a body may come; default 10s
+	EnrollmentsAtOnce int             `yaml:"enrollments_at_once"` // being decided and signed; default 256
+	ApprovalLifetime  config.Duration `yaml:"approval_lifetime"`   // how long an approval counts; default 30d
 }
 
 // logConfig says how to log, on standard error.
@@ -174,6 +179,9 @@ func (c *registrarConfig) check() error {
 		if n < 0 {
 			return fmt.Errorf("a limit is %d; use 0 for the default", n)
 		}
+	}
+	if _, err := c.Limits.relays(); err != nil {
+		return err
 	}
 	for i, m := range c.Manufacturers {
 		if m.Name == "" || m.IDevIDAnchors == "" || m.VoucherAnchors == "" {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -78,6 +79,10 @@ func (r *registrarRole) close() error {
 // startRegistrar opens a registrar, explains what a crash left open, and opens
 // its listeners.
 func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*service, *registrarRole, error) {
+	relays, err := c.Limits.relays()
+	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
 	role, err := openRegistrar(ctx, c, logTo)
 	if err != nil {
 		return nil, nil, err
@@ -86,7 +91,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		name: "registrar", log: role.log, close: role.close,
 		bounds: httpserver.Config{
 			MaxConnections: c.Limits.Connections, MaxInFlight: c.Limits.InFlight, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress,
-			InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause),
+			InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause), Relays: relays,
 		},
 		routes: map[string]http.Handler{
 			"/.well-known/est": &est.Handler{Backend: role.service, Log: role.log},
@@ -111,6 +116,12 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	}
 	if err := s.open(ctx, begin, c.Listen.Devices, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
+	}
+	if announce := &c.Announce.Announcement; announce.MDNS {
+		if s.beside, err = announce.announcing(c.Announce.types(), []net.Listener{s.devices}, role.log); err != nil {
+			discard(s.discard)
+			return nil, nil, err
+		}
 	}
 	return s, role, nil
 }

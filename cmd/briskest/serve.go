@@ -35,8 +35,10 @@ type service struct {
 	// certificates are what the devices' port shows, the default one first.
 	certificates atomic.Pointer[[]*tls.Certificate]
 	bounds       httpserver.Config // limits; its other fields are filled in
-	log          *slog.Logger
-	hangup       chan os.Signal
+	// beside runs while the service does, such as an announcement; nil: nothing.
+	beside func(ctx context.Context) error
+	log    *slog.Logger
+	hangup chan os.Signal
 	// reload loads the configuration again, whole or not at all.
 	reload func(ctx context.Context) error
 	// close ends what the role runs in the background, then its store.
@@ -91,6 +93,9 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	run(server.Serve)
 	run(func() error { return admin.Serve(s.admin) })
+	if s.beside != nil {
+		run(func() error { return s.beside(ctx) })
+	}
 	s.log.InfoContext(ctx, "serving", slog.String("role", s.name), slog.String("address", s.devices.Addr().String()))
 	for ctx.Err() == nil {
 		select {

@@ -8,27 +8,37 @@ import (
 // shares counts what each address holds: connections, or requests. What one
 // peer can easily have many of, the addresses of an IPv6 /64, counts as one.
 type shares struct {
-	each int
+	each   int
+	relays map[netip.Prefix]int // what these have instead
 
 	mu   sync.Mutex
 	held map[netip.Prefix]int // guarded by mu
 }
 
 // newShares gives each address each places; zero stands for half of all, and
-// 8 where half would be fewer. It is never more than there are.
-func newShares(each, all int) *shares {
+// 8 where half would be fewer. It is never more than there are. Relays have half
+// of all at least.
+func newShares(each, all int, relays []netip.Addr) *shares {
 	const least = 8
 	if each == 0 {
 		each = max(least, all/2)
 	}
-	return &shares{each: min(each, all), held: make(map[netip.Prefix]int)}
+	s := &shares{each: min(each, all), relays: make(map[netip.Prefix]int), held: make(map[netip.Prefix]int)}
+	for _, r := range relays {
+		s.relays[prefixOf(r)] = max(s.each, all/2)
+	}
+	return s
 }
 
 // take takes a place, unless the address holds its share.
 func (s *shares) take(of netip.Prefix) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[of] >= s.each {
+	each := s.each
+	if more, relay := s.relays[of]; relay {
+		each = more
+	}
+	if s.held[of] >= each {
 		return false
 	}
 	s.held[of]++
@@ -50,7 +60,11 @@ func holder(address string) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	a, bits := at.Addr().Unmap().WithZone(""), 64
+	return prefixOf(at.Addr())
+}
+
+func prefixOf(a netip.Addr) netip.Prefix {
+	a, bits := a.Unmap().WithZone(""), 64
 	if a.Is4() {
 		bits = 32
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -42,6 +43,9 @@ type Config struct {
 	// devices behind one address, as of a NAT or a load test, share these.
 	ConnectionsPerAddress int
 	InFlightPerAddress    int
+	// Relays are addresses that many devices are behind, as join proxies'
+	// (RFC 8995, Section 4). Each has half of everything at least.
+	Relays []netip.Addr
 	// BodyPause bounds for how long nothing of a request's body comes. Zero: 10 s.
 	BodyPause time.Duration
 	// ConnContext is http.Server.ConnContext; nil for none.
@@ -88,7 +92,7 @@ func New(l net.Listener, c Config) *Server {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		routes: c.Routes, inFlight: make(chan struct{}, c.MaxInFlight), shares: newShares(c.InFlightPerAddress, c.MaxInFlight),
+		routes: c.Routes, inFlight: make(chan struct{}, c.MaxInFlight), shares: newShares(c.InFlightPerAddress, c.MaxInFlight, c.Relays),
 		pause: c.BodyPause, log: c.Log,
 	}
 	s.http = &http.Server{

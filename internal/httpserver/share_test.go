@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -84,6 +85,27 @@ func TestOneAddressLeavesRoomForTheConnectionsOfOthers(t *testing.T) {
 			res.Body.Close()
 			return
 		}
+	}
+}
+
+// Behind a join proxy are many (RFC 8995, Section 4).
+func TestARelayHasRoomForManyDevices(t *testing.T) {
+	quick := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	base, client := start(t, httpserver.Config{
+		MaxConnections: 8, ConnectionsPerAddress: 1, Relays: []netip.Addr{netip.MustParseAddr("127.0.0.3")},
+		Routes: map[string]http.Handler{"/quick": quick},
+	})
+	for range 4 { // half
+		if res := get(t, from(t, client, "127.0.0.3"), base+"/quick"); res.StatusCode != http.StatusOK {
+			t.Fatalf("a device behind a relay: %d, want 200", res.StatusCode)
+		}
+	}
+	if res, err := from(t, client, "127.0.0.3").Get(base + "/quick"); err == nil {
+		res.Body.Close()
+		t.Errorf("a relay has more than half of all: %d", res.StatusCode)
+	}
+	if res := get(t, from(t, client, "127.0.0.4"), base+"/quick"); res.StatusCode != http.StatusOK {
+		t.Errorf("another address: %d, want 200", res.StatusCode)
 	}
 }
 

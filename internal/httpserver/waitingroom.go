@@ -39,8 +39,8 @@ type waitingRoom struct {
 // newWaitingRoom owns l.
 func newWaitingRoom(l net.Listener, c *Config) *waitingRoom {
 	w := &waitingRoom{
-		Listener: l, places: make(chan struct{}, c.MaxConnections), shares: newShares(c.ConnectionsPerAddress, c.MaxConnections),
-		starts: newShares(max(8, c.MaxHandshakes/8), c.MaxHandshakes), log: c.Log, closed: make(chan struct{}),
+		Listener: l, places: make(chan struct{}, c.MaxConnections), shares: newShares(c.ConnectionsPerAddress, c.MaxConnections, c.Relays),
+		starts: newShares(max(8, c.MaxHandshakes/8), c.MaxHandshakes, c.Relays), log: c.Log, closed: make(chan struct{}),
 		free: c.MaxHandshakes, waiting: make(map[netip.Prefix][]*heldConn),
 	}
 	w.changed = sync.NewCond(&w.mu)
