@@ -34,6 +34,7 @@ type exchange struct {
 	artifact *voucher.Artifact
 	prior    *voucher.Request  // the pledge's; nil without
 	priorArt *voucher.Artifact // nil without
+	renewal                    // in place of prior
 
 	// check
 	chains    [][]*x509.Certificate // of the registrar, each leaf first
@@ -174,8 +175,11 @@ func (x *exchange) open(raw []byte) error {
 	return nil
 }
 
-// openPrior opens the pledge's request, which has the format of the registrar's.
+// openPrior opens the pledge's request, or a voucher that is to be renewed, which has the format of the registrar's.
 func (x *exchange) openPrior() error {
+	if x.openRenewal() {
+		return nil
+	}
 	var err error
 	// A pledge may leave its certificate out: the registrar's request has it then
 	// (draft-ietf-anima-constrained-voucher, Section 9.2.1).

@@ -49,6 +49,7 @@ const (
 	KindVoucherIssued   = "voucher-issued"
 	KindVoucherFailed   = "voucher-failed"
 	KindRefused         = "refused"
+	KindRequestCarried  = "request-carried" // a registrar's request was brought by hand
 	KindAuditLogServed  = "audit-log-served"
 	KindDevicesImported = "devices-imported"
 	KindOwnerAdded      = "owner-added"

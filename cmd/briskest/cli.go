@@ -18,7 +18,7 @@ type commands struct {
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Credential credentialCmd `cmd:"" help:"HTTP credentials for devices without a certificate."`
 	CA         caCmd         `cmd:"" name:"ca" help:"The registrar's certificates: list, revoke, crl."`
-	Voucher    voucherCmd    `cmd:"" help:"Look into vouchers and voucher-requests."`
+	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, csrattrs, enroll, reenroll."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify."`
 	Bench      benchCmd      `cmd:"" help:"Measure enrollment beside a bare floor."`

@@ -110,6 +110,9 @@ type manufacturerConfig struct {
 		URL string `yaml:"url"`
 		// TLSAnchors is a PEM file of the CAs its MASA's TLS certificate chains to.
 		TLSAnchors string `yaml:"tls_anchors"`
+		// Offline says that the MASA is not asked: devices get the vouchers that were
+		// imported for them (briskest voucher import). Needs allow_nonceless.
+		Offline bool `yaml:"offline"`
 	} `yaml:"masa"`
 	// UnlistedSerial says what becomes of a device that was not imported:
 	// "deny" (404), "pending" (an operator decides) or "admit".

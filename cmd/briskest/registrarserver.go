@@ -265,7 +265,7 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 			return fmt.Errorf("manufacturer %q is there twice", m.Name)
 		}
 		out := &registrar.Manufacturer{
-			MASAURL: m.MASA.URL, Unlisted: registrar.UnlistedRule(m.UnlistedSerial), AllowNonceless: m.AllowNonceless,
+			MASAURL: m.MASA.URL, Offline: m.MASA.Offline, Unlisted: registrar.UnlistedRule(m.UnlistedSerial), AllowNonceless: m.AllowNonceless,
 			Pin: pinRule(m.Pin),
 		}
 		for _, a := range m.Assertions {

@@ -16,6 +16,11 @@ import (
 )
 
 type voucherCmd struct {
+	Request voucherRequestCmd `cmd:"" help:"Sign requests for vouchers without a nonce, to be carried to the manufacturer."`
+	Issue   voucherIssueCmd   `cmd:"" help:"At the manufacturer: answer requests that were carried there."`
+	Import  voucherImportCmd  `cmd:"" help:"Check vouchers that were carried here, and keep them for their devices."`
+	Fetch   voucherFetchCmd   `cmd:"" help:"Ask the MASA now for vouchers without a nonce, ahead of their devices."`
+	List    voucherListCmd    `cmd:"" help:"List the vouchers that were asked for ahead of their devices."`
 	Inspect voucherInspectCmd `cmd:"" help:"Print what a voucher or voucher-request says and who signed it. Decides nothing about trust."`
 	Verify  voucherVerifyCmd  `cmd:"" help:"Check a voucher or voucher-request against trust anchors."`
 }

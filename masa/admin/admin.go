@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/masa"
 )
 
@@ -27,6 +28,8 @@ type Inventory interface {
 type Ownership interface {
 	AddOwner(ctx context.Context, c *masa.OwnerClaim) (*masa.Owner, error)
 	ListVouchers(ctx context.Context, p masa.Page) ([]*masa.VoucherRecord, error)
+	// AnswerCarried is for requests that come by hand; a refusal is an *est.Error.
+	AnswerCarried(ctx context.Context, r *masa.CarriedRequest) (*masa.CarriedAnswer, error)
 }
 
 // Operator is all of it. Errors wrap masa.ErrInvalid, masa.ErrNotFound and
@@ -50,12 +53,14 @@ const (
 	pathUnblock  = "/v1/devices/unblock"
 	pathOwner    = "/v1/owners/add"
 	pathVouchers = "/v1/vouchers/list"
+	pathCarried  = "/v1/vouchers/carried"
 )
 
 // problem is the body of an answer that is not 200.
 type problem struct {
-	Code    string `json:"code"` // "invalid", "not-found", "conflict" or "internal"
+	Code    string `json:"code"` // "invalid", "not-found", "conflict", "refused" or "internal"
 	Message string `json:"message"`
+	Reason  string `json:"reason,omitempty"` // of a refusal
 }
 
 // codes pairs the sentinels with what they are on the wire.
@@ -91,10 +96,17 @@ func newProblem(err error) (int, *problem) {
 			return c.status, &problem{Code: c.code, Message: err.Error()}
 		}
 	}
+	var refusal *est.Error
+	if errors.As(err, &refusal) {
+		return http.StatusUnprocessableEntity, &problem{Code: "refused", Message: refusal.Message, Reason: refusal.Reason}
+	}
 	return http.StatusInternalServerError, &problem{Code: "internal", Message: err.Error()}
 }
 
 func (p *problem) error() error {
+	if p.Code == "refused" {
+		return &est.Error{Status: http.StatusForbidden, Reason: p.Reason, Message: p.Message}
+	}
 	for _, c := range codes() {
 		if c.code == p.Code {
 			return &remoteError{p.Message, c.err}

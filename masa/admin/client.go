@@ -95,3 +95,9 @@ func (c *Client) AddOwner(ctx context.Context, o *masa.OwnerClaim) (*masa.Owner,
 func (c *Client) ListVouchers(ctx context.Context, p masa.Page) ([]*masa.VoucherRecord, error) {
 	return call[[]*masa.VoucherRecord](ctx, c, pathVouchers, p)
 }
+
+// AnswerCarried is masa.Service.AnswerCarried. A refusal has the status 403,
+// whatever it was on the other side.
+func (c *Client) AnswerCarried(ctx context.Context, r *masa.CarriedRequest) (*masa.CarriedAnswer, error) {
+	return call[*masa.CarriedAnswer](ctx, c, pathCarried, r)
+}

@@ -28,6 +28,7 @@ func Handler(op Operator, log *slog.Logger) http.Handler {
 	handle(mux, log, pathUnblock, op.Unblock)
 	handle(mux, log, pathOwner, op.AddOwner)
 	handle(mux, log, pathVouchers, byValue(op.ListVouchers))
+	handle(mux, log, pathCarried, op.AnswerCarried)
 	return mux
 }
 

@@ -48,6 +48,10 @@ func Handler(s *registrar.Service) http.Handler {
 	route(h, "crl-sign", a.signCRL)
 	route(h, "crl-show", a.showCRL)
 	route(h, "trail-list", a.listTrail)
+	route(h, "voucher-order", a.orderVoucher)
+	route(h, "voucher-fetch", a.fetchVoucher)
+	route(h, "voucher-import", a.importVoucher)
+	route(h, "voucher-list", a.listAheadVouchers)
 	route(h, "status", a.status)
 	return h
 }
