@@ -46,9 +46,7 @@ func (x *exchange) decideNonceless() error {
 	case x.request.Nonce != "":
 		return nil
 	case !x.settings.Products[x.product].AllowNonceless || !x.owned:
-		return forbid(ReasonNonceless, "RFC 8995, Section 5.5.4",
-			"Vouchers without a nonce are issued only where the product allows them and only to the owner on record. "+
-				"Ask the manufacturer to note your domain as owner.")
+		return noncelessRefused()
 	case x.settings.NoncelessClientCertificate && (x.client == nil || keyHash(x.client) != keyHash(x.artifact.Signer)):
 		return forbid(ReasonNoncelessClient, "RFC 8995, Section 5.5.4",
 			"Vouchers without a nonce are issued only over a TLS connection with the certificate that signed the request. "+
@@ -56,6 +54,12 @@ func (x *exchange) decideNonceless() error {
 	default:
 		return nil
 	}
+}
+
+func noncelessRefused() error {
+	return forbid(ReasonNonceless, "RFC 8995, Section 5.5.4",
+		"Vouchers without a nonce are issued only where the product allows them and only to the owner on record. "+
+			"Ask the manufacturer to note your domain as owner.")
 }
 
 // findDevice finds the one device that is meant: with the pledge's signature
@@ -131,8 +135,11 @@ func (x *exchange) takeDevice(d *Device) error {
 	x.device, x.product = d, d.Product
 	product := x.settings.Products[d.Product]
 	if x.prior == nil {
-		nonceless := x.request.Nonce == "" && product.AllowNonceless
-		if !product.AllowNoPriorSigned && !nonceless {
+		switch {
+		case product.AllowNoPriorSigned:
+		case x.request.Nonce == "" && !product.AllowNonceless:
+			return noncelessRefused()
+		case x.request.Nonce != "":
 			return forbid(ReasonPriorMissing, "RFC 8995, Section 5.5.5",
 				"The voucher-request has no prior-signed-voucher-request, which this product's devices can make. Include the pledge's request.")
 		}

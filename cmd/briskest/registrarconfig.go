@@ -190,6 +190,9 @@ func (c *registrarConfig) check() error {
 		if m.Name == "" || m.IDevIDAnchors == "" || m.VoucherAnchors == "" {
 			return fmt.Errorf("manufacturer %d: name, idevid_anchors and voucher_anchors are needed", i+1)
 		}
+		if m.MASA.Offline && !m.AllowNonceless {
+			return fmt.Errorf("manufacturer %s: masa.offline leaves vouchers without a nonce only; set allow_nonceless", m.Name)
+		}
 		switch m.UnlistedSerial {
 		case "", "deny", "pending", "admit":
 		default:

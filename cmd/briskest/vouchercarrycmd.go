@@ -87,7 +87,7 @@ func (c *voucherDevices) each(ctx context.Context, s streams, do func(*registrar
 		}
 		return nil
 	})
-	return errors.Join(cli.PrintList(s.Out, c.Format, rows), err)
+	return printDone(s, c.Format, rows, err)
 }
 
 // refusedByRegistrar gives a refusal its exit code.
@@ -156,7 +156,7 @@ func (c *voucherImportCmd) Run(ctx context.Context, s streams) error {
 		}
 		return nil
 	})
-	return errors.Join(cli.PrintList(s.Out, c.Format, rows), err)
+	return printDone(s, c.Format, rows, err)
 }
 
 // readCarried reads a voucher, and the audit-log beside it if there is one.
@@ -201,4 +201,12 @@ func (c *voucherListCmd) Run(ctx context.Context, s streams) error {
 		}
 		return cli.PrintList(s.Out, c.Format, rows)
 	})
+}
+
+// printDone prints what was done before err, if it was anything, and returns err.
+func printDone[T any](s streams, format string, rows []T, err error) error {
+	if err != nil && len(rows) == 0 {
+		return err
+	}
+	return errors.Join(err, cli.PrintList(s.Out, format, rows))
 }

@@ -46,7 +46,7 @@ func (c *voucherIssueCmd) Run(ctx context.Context, s streams) error {
 		}
 		return nil
 	})
-	return errors.Join(cli.PrintList(s.Out, c.Format, rows), err)
+	return printDone(s, c.Format, rows, err)
 }
 
 func (c *voucherIssueCmd) issue(ctx context.Context, s streams, op masaadmin.Operator, file string) (*issuedRow, error) {
