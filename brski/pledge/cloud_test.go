@@ -230,7 +230,7 @@ func (p *estPaths) all() []string {
 	return slices.Clone(p.paths)
 }
 
-// draft-ietf-anima-brski-cloud-20, Sections 3.3.2 and 4.2.
+// BRSKI-CLOUD-3.3.2-01; draft-ietf-anima-brski-cloud-20, Sections 3.3.2 and 4.2.
 func TestCloudVoucherLeadsToAnESTServer(t *testing.T) {
 	for name, pin := range map[string]func(*sky, *testpki.Identity) *x509.Certificate{
 		"its certificate": func(_ *sky, id *testpki.Identity) *x509.Certificate { return id.Certificate },
@@ -425,7 +425,7 @@ func TestJoinAsksTheCloudRegistrarAgain(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 2.7: the cloud registrar is for when no local one is found.
+// BRSKI-8995-2.7-01: the cloud registrar is for when no local one is found (RFC 8995, Section 2.7).
 func TestLocalRegistrarsComeBeforeTheCloud(t *testing.T) {
 	s := newSky(t)
 	s.config.RegistrarURL = s.world.URL

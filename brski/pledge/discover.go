@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -23,11 +24,17 @@ type Candidate struct {
 // Discoverer finds registrars and join proxies, as by mDNS (RFC 8995, Appendix B).
 type Discoverer interface {
 	// Next returns the next candidate and waits until there is one or ctx ends.
-	// io.EOF says that there is nothing more for now: an active search ends a
-	// round so, and Next is called again after a pause, which begins another. A
+	// io.EOF says that it was listened for long enough to try other ways; Next is
+	// called again a little later, and listening goes on. A method that asks paces
+	// itself: twice as rarely each time, up to an hour (RFC 8995, Section 4.1). A
 	// candidate may be returned again: that changes nothing. Next is never called
 	// by two goroutines at once.
 	Next(ctx context.Context) (Candidate, error)
+}
+
+// CandidateAt returns the candidate at an address, whose zone is kept.
+func CandidateAt(at netip.AddrPort) Candidate {
+	return Candidate{URL: "https://" + strings.ReplaceAll(at.String(), "%", "%25")}
 }
 
 // origin is where a server answers, parsed.

@@ -326,7 +326,7 @@ func TestMemberOfTheDomainIsNoRegistrar(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 5.9.4: failure is told over the connection it happened on.
+// BRSKI-8995-5.9.4-03: failure is told over the connection it happened on (RFC 8995, Section 5.9.4).
 func TestEnrollmentThatFailsIsReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		set    func(*testing.T, *brskitest.World)

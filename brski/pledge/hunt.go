@@ -36,6 +36,8 @@ type hunt struct {
 	reached   time.Time // the latest time that was waited for
 	armed     time.Time // the time that is waited for
 	disarm    context.CancelFunc
+	found     *origin // waits for a place among targets
+	admitted  chan struct{}
 	won       *run
 	fatal     error
 
@@ -98,13 +100,6 @@ func (h *hunt) add(o origin) {
 	if slices.ContainsFunc(h.targets, func(t *target) bool { return t.same(o) }) {
 		return
 	}
-	if len(h.targets) >= maxTargets {
-		worst := h.worst()
-		if worst < 0 {
-			return
-		}
-		h.targets = slices.Delete(h.targets, worst, worst+1)
-	}
 	t := &target{origin: o}
 	if rec := h.st.recordOf(o); rec != nil && !h.once {
 		t.failures, t.notBefore = rec.Failures, rec.NotBefore
@@ -115,15 +110,43 @@ func (h *hunt) add(o origin) {
 	h.targets = append(h.targets, t)
 }
 
-// worst is the discovered target with the most failures that is not in hand; -1 for none.
-func (h *hunt) worst() int {
+// admit takes the one that was found last as soon as there is room for it.
+func (h *hunt) admit() {
+	if h.found == nil {
+		return
+	}
+	if len(h.targets) >= maxTargets && !h.evict() {
+		return
+	}
+	h.add(*h.found)
+	h.found = nil
+	close(h.admitted)
+}
+
+// evict drops one of those that were found: the one with the most failures, else
+// the one that says "not yet" for longest. Those not tried yet stay.
+func (h *hunt) evict() bool {
 	worst := -1
 	for i, t := range h.targets {
-		if t.via == viaDiscovered && !t.active && t.failures > 0 && (worst < 0 || t.failures > h.targets[worst].failures) {
+		if t.via == viaDiscovered && (t.waits || (!t.active && t.failures > 0)) && (worst < 0 || t.worse(h.targets[worst])) {
 			worst = i
 		}
 	}
-	return worst
+	if worst < 0 {
+		return false
+	}
+	if t := h.targets[worst]; t.active {
+		t.cancel()
+	}
+	h.targets = slices.Delete(h.targets, worst, worst+1)
+	return true
+}
+
+func (t *target) worse(other *target) bool {
+	if t.active != other.active {
+		return other.active
+	}
+	return t.failures > other.failures || (t.failures == other.failures && t.last.Before(other.last))
 }
 
 // search is the loop.
@@ -202,12 +225,10 @@ func (h *hunt) listen(ctx context.Context) {
 	}
 	h.listening = true
 	h.wg.Go(func() {
-		pause := maxInterval
 		for {
 			c, err := h.c.Discoverer.Next(ctx)
 			if err == nil {
-				pause = maxInterval
-				if o, err := h.found(c); err == nil && !h.send(func() { h.add(o) }) {
+				if o, err := h.read(c); err == nil && !h.offer(o) {
 					return
 				}
 				continue
@@ -219,14 +240,26 @@ func (h *hunt) listen(ctx context.Context) {
 			if !h.send(func() { h.heard, h.listening = true, !ended }) || ended {
 				return
 			}
-			// RFC 8995, Section 4.1: active methods back off by doubling, to an hour.
-			if h.c.Wait(ctx, pause) != nil {
+			if h.c.Wait(ctx, maxInterval) != nil {
 				h.send(func() { h.listening = false })
 				return
 			}
-			pause = min(2*pause, maxBackoff)
 		}
 	})
+}
+
+// offer adds what was found, and waits until there is room for it.
+func (h *hunt) offer(o origin) bool {
+	admitted := make(chan struct{})
+	if !h.send(func() { h.found, h.admitted = &o, admitted; h.admit() }) {
+		return false
+	}
+	select {
+	case <-admitted:
+		return true
+	case <-h.over:
+		return false
+	}
 }
 
 // wait has the loop turn at the given time; zero for not at all.

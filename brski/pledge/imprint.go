@@ -19,14 +19,8 @@ func (r *run) storeVoucher() error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	for _, rec := range old.Attempts {
-		o, err := parseOrigin(rec.Registrar, rec.Via)
-		if err != nil || rec.RequestedAt.IsZero() {
-			continue
-		}
-		if err := r.c.State.Remove(r.requestFile(o)); err != nil {
-			return storageError("removing a voucher-request", err)
-		}
+	if err := r.removeRequests(old.Attempts...); err != nil {
+		return err
 	}
 	r.step(StepImprinted, r.names().voucher, fmt.Sprintf(
 		"the certificate of %s follows from the pinned %s; this connection is authenticated", r.address, r.pin))

@@ -3,9 +3,12 @@ package pledge_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -80,6 +83,40 @@ func TestTelemetryGoesOverTheConnectionsThatTheRFCNames(t *testing.T) {
 	}
 }
 
+// BRSKI-8995-1.5-02, BRSKI-8995-5.9-01, BRSKI-8995-5.9.4-01: CSR attributes
+// before the CSR, and telemetry at the end (RFC 8995, Sections 5.9.2 and 5.9.4).
+func TestOnboardMakesTheCallsOfAnANIDevice(t *testing.T) {
+	w := brskitest.New(t)
+	var calls []string
+	var told map[string]any
+	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		calls = append(calls, r.Method+" "+r.URL.Path)
+		if strings.HasSuffix(r.URL.Path, "/enrollstatus") {
+			body, err := io.ReadAll(r.Body)
+			if err == nil {
+				err = json.Unmarshal(body, &told)
+			}
+			if err != nil || r.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("enrollstatus of type %q: %q, %v; want JSON", r.Header.Get("Content-Type"), body, err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		return false
+	})
+	newDevice(t, w).onboard()
+	want := []string{
+		"POST /.well-known/brski/requestvoucher", "POST /.well-known/brski/voucher_status",
+		"GET /.well-known/est/cacerts", "GET /.well-known/est/csrattrs", "POST /.well-known/est/simpleenroll",
+		"POST /.well-known/brski/enrollstatus",
+	}
+	if !slices.Equal(calls, want) {
+		t.Errorf("calls = %q, want %q", calls, want)
+	}
+	if told["version"] != 1.0 || told["status"] != true {
+		t.Errorf("enrollstatus = %v, want version 1 and status true", told)
+	}
+}
+
 func TestOnboardAgainAsksNobody(t *testing.T) {
 	w := brskitest.New(t)
 	d := newDevice(t, w)
@@ -92,7 +129,7 @@ func TestOnboardAgainAsksNobody(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 5.6: the same voucher-request, with the same nonce.
+// BRSKI-8995-5.6-08: the same voucher-request, with the same nonce (RFC 8995, Section 5.6).
 func TestPendingRequestIsSentAgainUnchanged(t *testing.T) {
 	w := brskitest.New(t)
 	d := newDevice(t, w)
@@ -115,7 +152,7 @@ func TestPendingRequestIsSentAgainUnchanged(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 5.6.
+// BRSKI-8995-5.6-06; RFC 8995, Section 5.6.
 func TestRetryAfterIsCappedAt60Seconds(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"3600": time.Minute, "0": time.Second, "7": 7 * time.Second, "": 10 * time.Second,
@@ -141,7 +178,7 @@ func TestRetryAfterIsCappedAt60Seconds(t *testing.T) {
 	}
 }
 
-// RFC 8995, Section 5.6.
+// BRSKI-8995-5.6-07; RFC 8995, Section 5.6.
 func TestPledgeWaitsFourDaysAndNoLonger(t *testing.T) {
 	w := brskitest.New(t)
 	start := time.Now()

@@ -51,7 +51,7 @@ func (r *run) reach(ctx context.Context, certificate *tls.Certificate, trust fun
 		if err != nil {
 			break
 		}
-		if o, err := r.found(c); err == nil && !slices.ContainsFunc(tried, o.same) && try(o) {
+		if o, err := r.read(c); err == nil && !slices.ContainsFunc(tried, o.same) && try(o) {
 			return nil
 		}
 	}
@@ -59,8 +59,8 @@ func (r *run) reach(ctx context.Context, certificate *tls.Certificate, trust fun
 	return verdict(errs)
 }
 
-// found reads what a discoverer returned, which is from anybody.
-func (p *Pledge) found(c Candidate) (origin, error) {
+// read reads what a discoverer returned, which is from anybody.
+func (p *Pledge) read(c Candidate) (origin, error) {
 	o, err := parseOrigin(c.URL, viaDiscovered)
 	if err != nil {
 		p.c.Log.Warn("discovered registrar passed over", slog.String("url", printable([]byte(c.URL), 200)), slog.Any("error", err))

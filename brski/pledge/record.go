@@ -39,18 +39,19 @@ func (st *state) recordOf(o origin) *record {
 }
 
 // keepRecord returns the record of o, made where there is none. Where that would
-// be too many, the oldest goes, one without a request first.
-func (st *state) keepRecord(o origin) *record {
+// be too many, the oldest goes, one without a request first, and is returned too.
+func (st *state) keepRecord(o origin) (rec, gone *record) {
 	if rec := st.recordOf(o); rec != nil {
-		return rec
+		return rec, nil
 	}
 	if len(st.Attempts) >= maxRecords {
 		i := max(0, slices.IndexFunc(st.Attempts, func(rec *record) bool { return rec.Request == "" }))
+		gone = st.Attempts[i]
 		st.Attempts = slices.Delete(st.Attempts, i, i+1)
 	}
-	rec := &record{Registrar: o.base, Via: o.via}
+	rec = &record{Registrar: o.base, Via: o.via}
 	st.Attempts = append(st.Attempts, rec)
-	return rec
+	return rec, gone
 }
 
 // settleStage says whether any request is out.
@@ -131,13 +132,36 @@ func (r *run) storeRequest() error {
 	if err := r.store(r.requestName, r.requestRaw); err != nil {
 		return err
 	}
-	rec := r.st.keepRecord(r.origin)
+	rec, gone := r.st.keepRecord(r.origin)
 	rec.Request, rec.RequestedAt = hexHash(r.requestRaw), r.requestedAt
 	if at, err := parseOrigin(r.st.Registrar, r.st.Via); err == nil && at.same(r.origin) {
 		r.st.Registrar, r.st.Via, r.st.Request = "", "", ""
 	}
 	r.st.Stage = Requested
-	return r.save()
+	if err := r.save(); err != nil || gone == nil {
+		return err
+	}
+	return r.removeRequests(gone)
+}
+
+// removeRequests removes the requests that records named.
+func (r *run) removeRequests(records ...*record) error {
+	var files []string
+	for _, rec := range records {
+		if o, err := parseOrigin(rec.Registrar, rec.Via); err == nil && !rec.RequestedAt.IsZero() {
+			files = append(files, r.requestFile(o))
+		}
+	}
+	return r.remove(files...)
+}
+
+func (r *run) remove(files ...string) error {
+	for _, name := range files {
+		if err := r.c.State.Remove(name); err != nil {
+			return storageError("removing "+name, err)
+		}
+	}
+	return nil
 }
 
 func (r *run) idevidSigner() *voucher.Signer {

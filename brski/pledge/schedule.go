@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -123,10 +124,14 @@ func (h *hunt) begin(ctx context.Context, t *target, now time.Time) {
 // end takes the outcome of an attempt.
 func (h *hunt) end(t *target, r *run, err error) {
 	t.active = false
+	defer h.admit()
 	if err == nil {
 		r.hunt, r.watched = nil, nil
 		h.won = r
 		return
+	}
+	if !slices.Contains(h.targets, t) {
+		return // made room for others, and is forgotten
 	}
 	if t.dropped {
 		err = &Error{
@@ -157,16 +162,24 @@ func (h *hunt) note(t *target, r *run, e *Error) error {
 	if e.class != ErrRefused && e.class != ErrUntrusted {
 		return nil
 	}
+	var files []string
 	for _, o := range r.asked {
-		if rec := h.st.recordOf(o); rec != nil {
+		if rec := h.st.recordOf(o); rec != nil && rec.Request != "" {
 			rec.Request, rec.RequestedAt = "", time.Time{}
+			files = append(files, r.requestFile(o))
 		}
 	}
-	rec := h.st.keepRecord(t.origin)
+	rec, gone := h.st.keepRecord(t.origin)
 	rec.Failures, rec.Reason, rec.NotBefore = t.failures, e.Reason, t.notBefore
 	h.st.Registrar, h.st.Via, h.st.Request = "", "", "" // of an imprint that was lost
 	h.st.settleStage()
-	return h.save()
+	if err := h.save(); err != nil {
+		return err
+	}
+	if gone != nil {
+		return errors.Join(h.remove(files...), h.removeRequests(gone))
+	}
+	return h.remove(files...)
 }
 
 // backoff is how long a place is left alone after a number of failures in a
@@ -215,6 +228,6 @@ func (r *run) progressed() {
 // waiting tells that the registrar has asked for patience, or that this is over.
 func (r *run) waiting(yes bool) {
 	if h, t := r.hunt, r.watched; h != nil {
-		h.send(func() { t.waits, t.progress = yes, h.now() })
+		h.send(func() { t.waits, t.progress = yes, h.now(); h.admit() })
 	}
 }
