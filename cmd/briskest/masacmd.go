@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net"
 
 	"github.com/briskest/briskest/internal/cli"
@@ -82,57 +81,6 @@ type masaDeviceCmd struct {
 	Import masaImportCmd     `cmd:"" help:"Put what was built on record."`
 	List   masaDeviceListCmd `cmd:"" help:"List devices."`
 	Show   masaDeviceShowCmd `cmd:"" help:"One device with its owners and vouchers."`
-}
-
-type masaImportCmd struct {
-	masaData
-	Product string `required:"" help:"Product line, as in the configuration."`
-	File    string `arg:"" help:"Serial numbers, one a line (or the first CSV field), or PEM IDevIDs; - for standard input."`
-	Batch   string `help:"Name of the batch, for the record."`
-	DryRun  bool   `help:"Report, and change nothing."`
-	output
-}
-
-// importResult is what an import prints.
-type importResult struct {
-	Added     int `json:"added"`
-	Changed   int `json:"changed"`
-	Unchanged int `json:"unchanged"`
-}
-
-// Run imports, in parts of 10,000; each part is all or nothing.
-func (c *masaImportCmd) Run(ctx context.Context, s streams) error {
-	rows, err := readImport(s, c.File)
-	if err != nil {
-		return err
-	}
-	devices := make([]masa.ImportDevice, len(rows))
-	for i, row := range rows {
-		devices[i] = masa.ImportDevice{SerialNumber: row.serialNumber, IDevID: row.idevid}
-	}
-	var total importResult
-	err = c.operate(ctx, s, func(op masaadmin.Operator) error {
-		return chunks(devices, masa.MaxImport, func(part []masa.ImportDevice) error {
-			report, err := op.ImportDevices(ctx, &masa.Import{Product: c.Product, Batch: c.Batch, Devices: part, DryRun: c.DryRun, By: actor()})
-			if err != nil {
-				return err
-			}
-			for _, p := range report.Problems {
-				fmt.Fprintf(s.Err, "row %d, %q: %s\n", p.Row, p.SerialNumber, p.Problem)
-			}
-			if len(report.Problems) > 0 {
-				return fmt.Errorf("nothing of these %d rows was imported: %d have problems", len(part), len(report.Problems))
-			}
-			total.Added += report.Added
-			total.Changed += report.Changed
-			total.Unchanged += report.Unchanged
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return cli.PrintOne(s.Out, c.Format, total)
 }
 
 type masaDeviceListCmd struct {
