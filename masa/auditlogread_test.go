@@ -152,7 +152,7 @@ func TestFormerOwnersReadOnAndStrangersLearnNothing(t *testing.T) {
 	w := newWorld(t, nil)
 	w.own(w.mine)
 	if _, err := w.service.AddOwner(t.Context(), &masa.OwnerClaim{
-		DeviceRef: masa.DeviceRef{SerialNumber: serial}, Certificate: w.theirs.root.Certificate.Raw, Replace: true, By: "test",
+		DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainRef: masa.DomainRef{Certificate: w.theirs.root.Certificate.Raw}, Replace: true, By: "test",
 	}); err != nil {
 		t.Fatal(err)
 	}

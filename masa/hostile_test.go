@@ -232,7 +232,7 @@ func TestOwnerOnRecordShutsOutEverybodyElse(t *testing.T) {
 	// Sold on: the claim is replaced, and the former owner still sees the audit-log.
 	theirs := w.ask(w.theirs, "fedcba9876543210").bytes(t)
 	if _, err := w.service.AddOwner(t.Context(), &masa.OwnerClaim{
-		DeviceRef: masa.DeviceRef{Product: "widget", SerialNumber: serial}, Certificate: w.mine.root.Certificate.Raw, Replace: true, By: "test",
+		DeviceRef: masa.DeviceRef{Product: "widget", SerialNumber: serial}, DomainRef: masa.DomainRef{Certificate: w.mine.root.Certificate.Raw}, Replace: true, By: "test",
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -252,18 +252,24 @@ func TestRequireOwnerRefusesWithoutOne(t *testing.T) {
 
 func TestOwnerIsKnownByEveryKindOfClaim(t *testing.T) {
 	fingerprint := func(d *domain) []byte { sum := sha256.Sum256(d.root.Certificate.Raw); return sum[:] }
-	for name, claim := range map[string]func(*domain) *masa.OwnerClaim{
-		"Certificate": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Certificate: d.root.Certificate.Raw} },
-		"Fingerprint": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Fingerprint: fingerprint(d)} },
-		"DomainID": func(d *domain) *masa.OwnerClaim {
-			return &masa.OwnerClaim{DomainID: voucher.DomainID(d.root.Certificate)}
+	for name, claim := range map[string]func(*domain) masa.DomainRef{
+		"Certificate": func(d *domain) masa.DomainRef { return masa.DomainRef{Certificate: d.root.Certificate.Raw} },
+		"PublicKey": func(d *domain) masa.DomainRef {
+			return masa.DomainRef{PublicKey: d.root.Certificate.RawSubjectPublicKeyInfo}
 		},
-		"Intermediate": func(d *domain) *masa.OwnerClaim { return &masa.OwnerClaim{Certificate: d.ca.Certificate.Raw} },
+		"KeyHash": func(d *domain) masa.DomainRef {
+			sum := sha256.Sum256(d.root.Certificate.RawSubjectPublicKeyInfo)
+			return masa.DomainRef{KeyHash: sum[:]}
+		},
+		"Fingerprint": func(d *domain) masa.DomainRef { return masa.DomainRef{Fingerprint: fingerprint(d)} },
+		"DomainID": func(d *domain) masa.DomainRef {
+			return masa.DomainRef{DomainID: voucher.DomainID(d.root.Certificate)}
+		},
+		"Intermediate": func(d *domain) masa.DomainRef { return masa.DomainRef{Certificate: d.ca.Certificate.Raw} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.Assertion = voucher.Verified })
-			c := claim(w.mine)
-			c.SerialNumber = serial
+			c := &masa.OwnerClaim{DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainRef: claim(w.mine)}
 			if _, err := w.service.AddOwner(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
@@ -284,7 +290,7 @@ func TestOwnerIsKnownByEveryKindOfClaim(t *testing.T) {
 func TestCopiedKeyIdentifierDoesNotMakeAnOwner(t *testing.T) {
 	w := newWorld(t, nil)
 	if _, err := w.service.AddOwner(t.Context(), &masa.OwnerClaim{
-		DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainID: voucher.DomainID(w.mine.root.Certificate),
+		DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainRef: masa.DomainRef{DomainID: voucher.DomainID(w.mine.root.Certificate)},
 	}); err != nil {
 		t.Fatal(err)
 	}

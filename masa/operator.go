@@ -2,14 +2,15 @@ package masa
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/internal/trail"
-	"github.com/briskest/briskest/voucher"
 )
+
+const maxText = 400
 
 // ErrInvalid says that an operator's request cannot be carried out as it
 // stands; the text says what to change.
@@ -44,7 +45,8 @@ func (p Page) limit() (int, error) {
 // DeviceCase is what is known about a device.
 type DeviceCase struct {
 	Device   *Device          `json:"device"`
-	Owners   []*Owner         `json:"owners"`
+	Owners   []*Owner         `json:"owners"` // former ones too
+	Claims   []*Claim         `json:"claims"`
 	Vouchers []*VoucherRecord `json:"vouchers"` // issued ones, newest first, at most 1000
 }
 
@@ -62,7 +64,25 @@ func (s *Service) Device(ctx context.Context, ref DeviceRef) (*DeviceCase, error
 	if err != nil {
 		return nil, err
 	}
-	return &DeviceCase{Device: d, Owners: owners, Vouchers: vouchers}, nil
+	claims, err := s.store.Claims(ctx, d.Domain, d.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &DeviceCase{Device: d, Owners: owners, Claims: claims, Vouchers: vouchers}, nil
+}
+
+// AuditLog returns the audit-log of a device as a registrar that may see it
+// gets it (RFC 8995, Section 5.8.1).
+func (s *Service) AuditLog(ctx context.Context, ref DeviceRef) (*brski.AuditLog, error) {
+	d, err := s.find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	log, err := s.auditLog(ctx, &exchange{settings: s.settings.Load(), device: d, product: d.Product})
+	if err != nil {
+		return nil, fmt.Errorf("audit-log of device %q: %w", d.SerialNumber, err)
+	}
+	return log, nil
 }
 
 // ListDevices returns devices in the order in which they were imported.
@@ -124,98 +144,6 @@ func (s *Service) setState(ctx context.Context, r *BlockRequest, state DeviceSta
 		return nil, fmt.Errorf("device %q: %w", d.SerialNumber, err)
 	}
 	return d, nil
-}
-
-// OwnerClaim notes whom a device belongs to. Exactly one of Certificate,
-// Fingerprint and DomainID names the domain's CA.
-type OwnerClaim struct {
-	DeviceRef
-	Name        string `json:"name,omitempty"`        // of the customer, for people; at most 400 bytes
-	Certificate []byte `json:"certificate,omitempty"` // of the domain CA, DER; the strongest: it is known by its key from then on
-	Fingerprint []byte `json:"fingerprint,omitempty"` // SHA-256 of that certificate, 32 bytes
-	// DomainID is as in RFC 8995, Section 5.8.2. It counts only for a CA whose
-	// subject key identifier was computed from its key, since any CA may write
-	// what it likes there.
-	DomainID []byte `json:"domain_id,omitempty"`
-	// Replace ends the earlier claims on the device: it was sold on.
-	Replace bool   `json:"replace,omitempty"`
-	By      string `json:"by"` // who did it, such as "cli:root"
-}
-
-const maxText = 400
-
-func (c *OwnerClaim) owner() (*Owner, error) {
-	o := &Owner{Name: c.Name}
-	named := 0
-	if len(c.Certificate) > 0 {
-		named++
-		ca, err := x509.ParseCertificate(c.Certificate)
-		if err != nil {
-			return nil, fmt.Errorf("%w: the owner's certificate cannot be read: %w", ErrInvalid, err)
-		}
-		key := keyHash(ca)
-		o.KeyHash, o.DomainID = key[:], voucher.DomainID(ca)
-	}
-	if len(c.Fingerprint) > 0 {
-		named++
-		if len(c.Fingerprint) != 32 {
-			return nil, fmt.Errorf("%w: a fingerprint of %d bytes; it is the SHA-256 of the domain CA's certificate, 32 bytes",
-				ErrInvalid, len(c.Fingerprint))
-		}
-		o.Fingerprint = c.Fingerprint
-	}
-	if len(c.DomainID) > 0 {
-		named++
-		if len(c.DomainID) < 20 || len(c.DomainID) > 64 {
-			return nil, fmt.Errorf("%w: a domainID of %d bytes, want 20 to 64", ErrInvalid, len(c.DomainID))
-		}
-		o.DomainID = c.DomainID
-	}
-	switch {
-	case named != 1:
-		return nil, fmt.Errorf("%w: name the owner by exactly one of certificate, fingerprint and domainID", ErrInvalid)
-	case len(c.Name) > maxText:
-		return nil, fmt.Errorf("%w: a name of %d bytes, at most %d are kept", ErrInvalid, len(c.Name), maxText)
-	}
-	return o, nil
-}
-
-// AddOwner notes an owner of a device. From then on only owners get vouchers
-// for it.
-func (s *Service) AddOwner(ctx context.Context, c *OwnerClaim) (*Owner, error) {
-	owner, err := c.owner()
-	if err != nil {
-		return nil, err
-	}
-	defer s.lockDevice(c.SerialNumber)()
-	d, err := s.find(ctx, c.DeviceRef)
-	if err != nil {
-		return nil, err
-	}
-	now := s.now().UTC()
-	owner.ID, owner.Domain, owner.DeviceID, owner.Since = NewID(now), d.Domain, d.ID, now
-	change := &Change{}
-	if c.Replace {
-		earlier, err := s.store.Owners(ctx, d.Domain, d.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range earlier {
-			if o.Until.IsZero() {
-				o.Until = now
-				change.PutOwners = append(change.PutOwners, o)
-			}
-		}
-	}
-	change.PutOwners = append(change.PutOwners, owner)
-	change.Trail = []*trail.Entry{s.operatorEntry(KindOwnerAdded, d, c.By, body{
-		"owner": owner.ID, "name": owner.Name, "key_sha256": owner.KeyHash, "fingerprint": owner.Fingerprint,
-		"domain_id": owner.DomainID, "replace": c.Replace,
-	})}
-	if err := s.store.Commit(ctx, change); err != nil {
-		return nil, fmt.Errorf("owner of device %q: %w", d.SerialNumber, err)
-	}
-	return owner, nil
 }
 
 // find returns the device that an operator named.

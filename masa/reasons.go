@@ -53,6 +53,10 @@ const (
 	KindAuditLogServed  = "audit-log-served"
 	KindDevicesImported = "devices-imported"
 	KindOwnerAdded      = "owner-added"
+	KindOwnersImported  = "owners-imported"
+	KindOwnerEnded      = "owner-ended"
+	KindClaimCreated    = "claim-created"
+	KindClaimRedeemed   = "claim-redeemed"
 	KindDeviceBlocked   = "device-blocked"
 	KindDeviceUnblocked = "device-unblocked"
 )

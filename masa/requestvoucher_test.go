@@ -106,7 +106,7 @@ func TestAssertionIsWhatPolicyAndProofAllow(t *testing.T) {
 func (w *world) own(d *domain) {
 	w.t.Helper()
 	_, err := w.service.AddOwner(w.t.Context(), &masa.OwnerClaim{
-		DeviceRef: masa.DeviceRef{SerialNumber: serial}, Certificate: d.root.Certificate.Raw, By: "test",
+		DeviceRef: masa.DeviceRef{SerialNumber: serial}, DomainRef: masa.DomainRef{Certificate: d.root.Certificate.Raw}, By: "test",
 	})
 	if err != nil {
 		w.t.Fatal(err)

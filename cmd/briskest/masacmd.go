@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/briskest/briskest/internal/cli"
-	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
 )
@@ -15,7 +14,8 @@ import (
 type masaCmd struct {
 	Serve   masaServeCmd   `cmd:"" default:"withargs" hidden:"" help:"Run the MASA."`
 	Device  masaDeviceCmd  `cmd:"" help:"Devices that were built: import, list, show."`
-	Owner   masaOwnerCmd   `cmd:"" help:"To whom devices were sold: add."`
+	Owner   masaOwnerCmd   `cmd:"" help:"To whom devices were sold: add, import, end."`
+	Claim   masaClaimCmd   `cmd:"" help:"One-time codes by which a domain shows that it owns a device: create, redeem."`
 	Block   masaBlockCmd   `cmd:"" help:"No voucher for a device that was stolen or recalled."`
 	Unblock masaUnblockCmd `cmd:"" help:"Vouchers for a blocked device again."`
 }
@@ -80,15 +80,19 @@ func masaFailure(err error) error {
 type masaDeviceCmd struct {
 	Import masaImportCmd     `cmd:"" help:"Put what was built on record."`
 	List   masaDeviceListCmd `cmd:"" help:"List devices."`
-	Show   masaDeviceShowCmd `cmd:"" help:"One device with its owners and vouchers."`
+	Show   masaDeviceShowCmd `cmd:"" help:"One device with its owners, claims and vouchers."`
+	Log    masaDeviceLogCmd  `cmd:"" help:"The audit-log of one device, as a registrar gets it."`
 }
 
 type masaDeviceListCmd struct {
 	masaData
+	Product string `help:"Only this product line."`
+	Batch   string `help:"Only this batch."`
+	State   string `enum:",known,blocked" default:"" help:"Only this state: known or blocked."`
 	output
 }
 
-// Run lists every device.
+// Run lists devices. Their certificates are left out: show has them.
 func (c *masaDeviceListCmd) Run(ctx context.Context, s streams) error {
 	var all []*masa.Device
 	err := c.operate(ctx, s, func(op masaadmin.Operator) error {
@@ -97,7 +101,12 @@ func (c *masaDeviceListCmd) Run(ctx context.Context, s streams) error {
 			if err != nil {
 				return err
 			}
-			all = append(all, rows...)
+			for _, d := range rows {
+				if c.wanted(d) {
+					d.IDevID = nil
+					all = append(all, d)
+				}
+			}
 			if len(rows) < masa.MaxPage {
 				return nil
 			}
@@ -108,6 +117,11 @@ func (c *masaDeviceListCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return cli.PrintList(s.Out, c.Format, all)
+}
+
+func (c *masaDeviceListCmd) wanted(d *masa.Device) bool {
+	return (c.Product == "" || d.Product == c.Product) && (c.Batch == "" || d.Batch == c.Batch) &&
+		(c.State == "" || string(d.State) == c.State)
 }
 
 type masaDeviceShowCmd struct {
@@ -143,49 +157,46 @@ func (c *masaDeviceShowCmd) Run(ctx context.Context, s streams) error {
 		if err := cli.PrintList(s.Out, c.Format, found.Owners); err != nil {
 			return err
 		}
+		s.Printf("\nclaims\n")
+		if err := cli.PrintList(s.Out, c.Format, found.Claims); err != nil {
+			return err
+		}
 		s.Printf("\nvouchers\n")
 		return cli.PrintList(s.Out, c.Format, found.Vouchers)
 	})
 }
 
-type masaOwnerCmd struct {
-	Add masaOwnerAddCmd `cmd:"" help:"Note to whom a device was sold; from then on only that owner gets vouchers."`
-}
-
-type masaOwnerAddCmd struct {
+type masaDeviceLogCmd struct {
 	masaData
 	masaDeviceArg
-	Certificate string `type:"existingfile" help:"PEM file of the owner's domain CA."`
-	Fingerprint string `help:"SHA-256 of the owner's domain CA certificate, in hex."`
-	DomainID    string `name:"domain-id" help:"The owner's domainID (RFC 8995, Section 5.8.2), in hex."`
-	Name        string `help:"The customer, for people."`
-	Replace     bool   `help:"End earlier claims."`
 	output
 }
 
-// Run notes the owner.
-func (c *masaOwnerAddCmd) Run(ctx context.Context, s streams) error {
-	claim := &masa.OwnerClaim{DeviceRef: c.ref(), Name: c.Name, Replace: c.Replace, By: actor()}
-	var err error
-	if c.Certificate != "" {
-		certs, err := pemfile.Certificates(c.Certificate)
-		if err != nil {
-			return err
-		}
-		claim.Certificate = certs[len(certs)-1].Raw
-	}
-	if claim.Fingerprint, err = hex.DecodeString(c.Fingerprint); err != nil {
-		return cli.Usage("--fingerprint: %w", err)
-	}
-	if claim.DomainID, err = hex.DecodeString(c.DomainID); err != nil {
-		return cli.Usage("--domain-id: %w", err)
-	}
+// logRow is one line of an audit-log.
+type logRow struct {
+	Date      time.Time `json:"date"`
+	DomainID  string    `json:"domain_id"`
+	Nonce     string    `json:"nonce"`
+	Assertion string    `json:"assertion"`
+	Truncated int       `json:"truncated"`
+}
+
+// Run prints the audit-log (RFC 8995, Section 5.8.1).
+func (c *masaDeviceLogCmd) Run(ctx context.Context, s streams) error {
 	return c.operate(ctx, s, func(op masaadmin.Operator) error {
-		owner, err := op.AddOwner(ctx, claim)
+		log, err := op.AuditLog(ctx, c.ref())
 		if err != nil {
 			return err
 		}
-		return cli.PrintOne(s.Out, c.Format, owner)
+		rows := []logRow{}
+		for _, e := range log.Events {
+			row := logRow{Date: e.Date, DomainID: e.DomainID, Assertion: string(e.Assertion), Truncated: e.Truncated}
+			if e.Nonce != nil {
+				row.Nonce = *e.Nonce
+			}
+			rows = append(rows, row)
+		}
+		return cli.PrintList(s.Out, c.Format, rows)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/masa"
 )
@@ -24,12 +25,21 @@ type Inventory interface {
 	Unblock(ctx context.Context, r *masa.BlockRequest) (*masa.Device, error)
 }
 
-// Ownership is what an operator does about sales, and sees of vouchers.
+// Ownership is what an operator does about sales.
 type Ownership interface {
 	AddOwner(ctx context.Context, c *masa.OwnerClaim) (*masa.Owner, error)
+	ImportOwners(ctx context.Context, in *masa.OwnerImport) (*masa.ImportReport, error)
+	EndOwner(ctx context.Context, r *masa.OwnerEnd) (*masa.DeviceCase, error)
+	CreateClaims(ctx context.Context, r *masa.ClaimRequest) ([]*masa.ClaimCode, error)
+	RedeemClaim(ctx context.Context, r *masa.Redemption) ([]*masa.Owner, error)
+}
+
+// Records is what an operator sees of vouchers.
+type Records interface {
 	ListVouchers(ctx context.Context, p masa.Page) ([]*masa.VoucherRecord, error)
 	// AnswerCarried is for requests that come by hand; a refusal is an *est.Error.
 	AnswerCarried(ctx context.Context, r *masa.CarriedRequest) (*masa.CarriedAnswer, error)
+	AuditLog(ctx context.Context, ref masa.DeviceRef) (*brski.AuditLog, error)
 }
 
 // Operator is all of it. Errors wrap masa.ErrInvalid, masa.ErrNotFound and
@@ -37,6 +47,7 @@ type Ownership interface {
 type Operator interface {
 	Inventory
 	Ownership
+	Records
 }
 
 var (
@@ -52,6 +63,11 @@ const (
 	pathBlock    = "/v1/devices/block"
 	pathUnblock  = "/v1/devices/unblock"
 	pathOwner    = "/v1/owners/add"
+	pathOwners   = "/v1/owners/import"
+	pathOwnerEnd = "/v1/owners/end"
+	pathClaims   = "/v1/claims/create"
+	pathRedeem   = "/v1/claims/redeem"
+	pathAuditLog = "/v1/devices/audit-log"
 	pathVouchers = "/v1/vouchers/list"
 	pathCarried  = "/v1/vouchers/carried"
 )

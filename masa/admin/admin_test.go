@@ -74,13 +74,14 @@ func operate(t *testing.T, op admin.Operator) {
 	if err != nil || d.State != masa.Blocked || d.Reason != "stolen" {
 		t.Errorf("Block = %+v, %v", d, err)
 	}
-	o, err := op.AddOwner(ctx, &masa.OwnerClaim{DeviceRef: ref, Name: "Example", Fingerprint: make([]byte, 32), By: "test"})
+	o, err := op.AddOwner(ctx, &masa.OwnerClaim{DeviceRef: ref, DomainRef: masa.DomainRef{Name: "Example", Fingerprint: make([]byte, 32)}, By: "test"})
 	if err != nil || o.Name != "Example" {
 		t.Errorf("AddOwner = %+v, %v", o, err)
 	}
 	if d, err = op.Unblock(ctx, &masa.BlockRequest{DeviceRef: ref, By: "test"}); err != nil || d.State != masa.Known || !d.BlockedAt.IsZero() {
 		t.Errorf("Unblock = %+v, %v", d, err)
 	}
+	operateOwners(t, op)
 	c, err := op.Device(ctx, ref)
 	if err != nil || c.Device.ID != d.ID || len(c.Owners) != 1 || len(c.Owners[0].Fingerprint) != 32 {
 		t.Errorf("Device = %+v, %v", c, err)
@@ -98,6 +99,30 @@ func operate(t *testing.T, op admin.Operator) {
 	}
 	if _, err := op.ListDevices(ctx, masa.Page{Limit: -1}); !errors.Is(err, masa.ErrInvalid) || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("ListDevices(limit -1): error %v, want ErrInvalid that says why", err)
+	}
+}
+
+func operateOwners(t *testing.T, op admin.Operator) {
+	ctx, other := t.Context(), masa.DeviceRef{SerialNumber: "b"}
+	domain := masa.DomainRef{KeyHash: make([]byte, 32), RegistrarURL: "https://registrar.example"}
+	codes, err := op.CreateClaims(ctx, &masa.ClaimRequest{Devices: []masa.DeviceRef{other}, By: "test"})
+	if err != nil || len(codes) != 1 {
+		t.Fatalf("CreateClaims = %v, %v; want one", codes, err)
+	}
+	owners, err := op.RedeemClaim(ctx, &masa.Redemption{Code: codes[0].Code, DomainRef: domain, By: "test"})
+	if err != nil || len(owners) != 1 || owners[0].RegistrarURL != domain.RegistrarURL {
+		t.Errorf("RedeemClaim = %v, %v; want one owner", owners, err)
+	}
+	report, err := op.ImportOwners(ctx, &masa.OwnerImport{Owners: []masa.OwnerClaim{{DeviceRef: other, DomainRef: domain}}, By: "test"})
+	if err != nil || report.Unchanged != 1 {
+		t.Errorf("ImportOwners = %+v, %v; want 1 unchanged", report, err)
+	}
+	ended, err := op.EndOwner(ctx, &masa.OwnerEnd{DeviceRef: other, By: "test"})
+	if err != nil || len(ended.Owners) != 1 || ended.Owners[0].Until.IsZero() || len(ended.Claims) != 1 {
+		t.Errorf("EndOwner = %+v, %v; want one that has ended", ended, err)
+	}
+	if log, err := op.AuditLog(ctx, other); err != nil || len(log.Events) != 0 {
+		t.Errorf("AuditLog = %+v, %v; want no event", log, err)
 	}
 }
 

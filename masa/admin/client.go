@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/masa"
 )
 
@@ -88,6 +89,32 @@ func (c *Client) Unblock(ctx context.Context, r *masa.BlockRequest) (*masa.Devic
 // AddOwner is masa.Service.AddOwner.
 func (c *Client) AddOwner(ctx context.Context, o *masa.OwnerClaim) (*masa.Owner, error) {
 	return call[*masa.Owner](ctx, c, pathOwner, o)
+}
+
+// ImportOwners is masa.Service.ImportOwners.
+func (c *Client) ImportOwners(ctx context.Context, in *masa.OwnerImport) (*masa.ImportReport, error) {
+	return call[*masa.ImportReport](ctx, c, pathOwners, in)
+}
+
+// EndOwner is masa.Service.EndOwner.
+func (c *Client) EndOwner(ctx context.Context, r *masa.OwnerEnd) (*masa.DeviceCase, error) {
+	return call[*masa.DeviceCase](ctx, c, pathOwnerEnd, r)
+}
+
+// CreateClaims is masa.Service.CreateClaims.
+func (c *Client) CreateClaims(ctx context.Context, r *masa.ClaimRequest) ([]*masa.ClaimCode, error) {
+	return call[[]*masa.ClaimCode](ctx, c, pathClaims, r)
+}
+
+// RedeemClaim is masa.Service.RedeemClaim.
+func (c *Client) RedeemClaim(ctx context.Context, r *masa.Redemption) ([]*masa.Owner, error) {
+	return call[[]*masa.Owner](ctx, c, pathRedeem, r)
+}
+
+// AuditLog is masa.Service.AuditLog. The document as sent to registrars, Raw,
+// is empty.
+func (c *Client) AuditLog(ctx context.Context, ref masa.DeviceRef) (*brski.AuditLog, error) {
+	return call[*brski.AuditLog](ctx, c, pathAuditLog, ref)
 }
 
 // ListVouchers is masa.Service.ListVouchers. Fields that are not JSON (the

@@ -27,6 +27,11 @@ func Handler(op Operator, log *slog.Logger) http.Handler {
 	handle(mux, log, pathBlock, op.Block)
 	handle(mux, log, pathUnblock, op.Unblock)
 	handle(mux, log, pathOwner, op.AddOwner)
+	handle(mux, log, pathOwners, op.ImportOwners)
+	handle(mux, log, pathOwnerEnd, op.EndOwner)
+	handle(mux, log, pathClaims, op.CreateClaims)
+	handle(mux, log, pathRedeem, op.RedeemClaim)
+	handle(mux, log, pathAuditLog, byValue(op.AuditLog))
 	handle(mux, log, pathVouchers, byValue(op.ListVouchers))
 	handle(mux, log, pathCarried, op.AnswerCarried)
 	return mux
