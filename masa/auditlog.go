@@ -34,10 +34,17 @@ func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MAS
 	if err := s.parse(x, &asked); err != nil {
 		return nil, err
 	}
-	if err := x.check(ctx); err != nil {
+	if err := x.check(); err != nil {
 		return nil, err
 	}
 	if err := s.auditedDevice(ctx, x); err != nil {
+		return nil, err
+	}
+	if err := s.withinRegistrarBudget(x); err != nil {
+		return nil, err
+	}
+	// A stranger does not have anybody asked, whether there is a device or not.
+	if err := s.checkRevocation(ctx, x); err != nil {
 		return nil, err
 	}
 	log, err := s.auditLog(ctx, x)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/trail"
 )
 
@@ -45,23 +46,38 @@ func (b *budget) take(key string, limit int, at time.Time) time.Duration {
 }
 
 // withinBudget refuses an address that asks too much, before anything of the
-// request is read. In process there is no address.
-func (s *Service) withinBudget(x *exchange) error {
+// request is read. In process there is no address. A registrar that the settings
+// name has its own budget wherever its TLS connection comes from.
+func (s *Service) withinBudget(x *exchange, peer *est.Peer) error {
 	if x.address == "" {
 		return nil
 	}
-	return s.spend(x, addressKey(x.address))
+	if k := x.settings.knownClient(peer, x.at); k != nil {
+		return spend(&s.registrars, "connection of "+k.Name, k.RequestsPerMinute, x.at)
+	}
+	return spend(&s.addresses, addressKey(x.address), x.settings.RequestsPerMinute, x.at)
 }
 
 // withinRegistrarBudget refuses a registrar that asks too much from many
-// addresses. Its signature has been checked, and nobody else has that key.
+// addresses. It counts requests for a device of ours alone, once they have been
+// checked: certificates that travel along, and what a registrar signed for another
+// manufacturer's devices, can be sent by anybody and use up nobody's budget.
 func (s *Service) withinRegistrarBudget(x *exchange) error {
+	if x.counted {
+		return nil
+	}
+	x.counted = true
+	for key := range x.domainKeys() {
+		if k := x.settings.registrarKeys[key]; k != nil {
+			return spend(&s.registrars, "requests of "+k.Name, k.RequestsPerMinute, x.at)
+		}
+	}
 	key := keyHash(x.artifact.Signer)
-	return s.spend(x, "key "+hex.EncodeToString(key[:]))
+	return spend(&s.registrars, "key "+hex.EncodeToString(key[:]), x.settings.RegistrarRequestsPerMinute, x.at)
 }
 
-func (s *Service) spend(x *exchange, key string) error {
-	wait := s.requests.take(key, x.settings.RequestsPerMinute, x.at)
+func spend(b *budget, key string, limit int, at time.Time) error {
+	wait := b.take(key, limit, at)
 	if wait == 0 {
 		return nil
 	}

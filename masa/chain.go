@@ -2,7 +2,6 @@ package masa
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha1" //nolint:gosec // RFC 5280, Section 4.2.1.2: a key identifier, not a signature
 	"crypto/sha256"
 	"crypto/sha512"
@@ -17,7 +16,7 @@ import (
 
 // checkRegistrar builds the chains of the request's signer and checks that the
 // domain meant it to be a registrar.
-func (x *exchange) checkRegistrar(ctx context.Context) error {
+func (x *exchange) checkRegistrar() error {
 	roots, reason := x.settings.RegistrarAnchors, ReasonRegistrarAnchor
 	if roots == nil {
 		// An unknown domain CA is a temporary anchor: this shows that the
@@ -38,13 +37,6 @@ func (x *exchange) checkRegistrar(ctx context.Context) error {
 	if !isRegistrar(x.artifact.Signer) {
 		return forbid(ReasonRegistrarRole, "RFC 8995, Section 5.5.4",
 			"The certificate that signed the voucher-request is not a registrar's: it lacks the extended key usage id-kp-cmcRA.")
-	}
-	if check := x.settings.CheckRegistrar; check != nil {
-		if err := check(ctx, chains[0]); err != nil {
-			e := forbid(ReasonRegistrarPolicy, "RFC 8995, Section 5.5.3", "The registrar's certificate is not accepted.")
-			e.Err = err
-			return e
-		}
 	}
 	return nil
 }

@@ -51,8 +51,8 @@ func (x *exchange) pin(v *voucher.Voucher, pin Pin) {
 	}
 }
 
-// expiresOn bounds a voucher by the product's lifetime and by every
-// certificate that it rests on (RFC 8995, Section 5.6; RFC 8366, Section 5.3).
+// expiresOn bounds a voucher by the product's lifetime and by every certificate
+// and revocation list that it rests on (RFC 8995, Section 5.6; RFC 8366, Section 5.3).
 // Zero is no bound: with a nonce the voucher is good for one exchange.
 func (x *exchange) expiresOn(createdOn time.Time) time.Time {
 	product := x.productSettings()
@@ -63,6 +63,9 @@ func (x *exchange) expiresOn(createdOn time.Time) time.Time {
 		}
 	}
 	end := createdOn.Add(lifetime)
+	if !x.until.IsZero() && x.until.Before(end) {
+		end = x.until
+	}
 	for _, c := range append(slices.Clone(x.chains[0]), x.pinned, x.domain) {
 		if c.NotAfter.Before(end) {
 			end = c.NotAfter

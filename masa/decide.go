@@ -17,6 +17,9 @@ func (s *Service) decide(ctx context.Context, x *exchange) error {
 	if err := s.findDevice(ctx, x); err != nil {
 		return err
 	}
+	if err := s.withinRegistrarBudget(x); err != nil {
+		return err
+	}
 	if err := x.checkRenewal(); err != nil {
 		return err
 	}

@@ -43,8 +43,11 @@ type exchange struct {
 	// companions are certificates that travelled along and have the key that
 	// the pledge saw, where it is not the signer's.
 	companions []*x509.Certificate
+	until      time.Time         // when what the settings' check found ends; zero for no end
 	idevid     *x509.Certificate // of the pledge; from its signature or the record; may be nil
 	products   []string          // whose anchors the IDevID chains to; nil without prior
+
+	counted bool // in the budget of its registrar
 
 	// decide
 	product   string

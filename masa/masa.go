@@ -36,15 +36,17 @@ type Config struct {
 // Service decides about voucher-requests. Its methods may be called
 // concurrently. Make one with [New], end it with [Service.Close].
 type Service struct {
-	store    Store
-	now      func() time.Time
-	log      *slog.Logger
-	settings atomic.Pointer[Settings]
-	locks    deviceLocks
-	imports  sync.RWMutex // written by an import, which replaces rows of many devices; read by all that work on one
-	refusals *refusals
-	requests budget // by address and by registrar key
-	served   served
+	store      Store
+	now        func() time.Time
+	log        *slog.Logger
+	settings   atomic.Pointer[Settings]
+	locks      deviceLocks
+	imports    sync.RWMutex // written by an import, which replaces rows of many devices; read by all that work on one
+	refusals   *refusals
+	addresses  budget
+	registrars budget
+	checks     underway // of registrars' certificates
+	served     served
 
 	background sync.WaitGroup // the goroutine that writes what anonymous peers were refused
 }

@@ -20,6 +20,8 @@ const (
 	ReasonRegistrarAnchor = "registrar-anchor"    // the chain ends at no CA that is configured
 	ReasonRegistrarRole   = "registrar-role"      // no id-kp-cmcRA
 	ReasonRegistrarPolicy = "registrar-policy"    // Settings.CheckRegistrar refused
+	ReasonRegistrarGone   = "registrar-revoked"   // by its issuer
+	ReasonRegistrarAsk    = "registrar-unknown"   // (503) nobody says whether it is revoked
 	ReasonPriorMissing    = "prior-missing"       // no request signed by the pledge
 	ReasonPriorForm       = "prior-form"          // it cannot be read
 	ReasonPriorSigned     = "prior-signature"     // its signature does not hold

@@ -28,8 +28,9 @@ func (e *seenError) Error() string {
 func (e *seenError) Unwrap() error { return e.cause }
 
 // refused puts a refusal on record and returns what the peer is told. Every
-// refusal of a registrar that is known goes on the trail before the answer;
-// of others, one for each reason and address a minute.
+// refusal of a registrar that is known goes on the trail before the answer; of
+// others, and of who asks more than its budget, one for each reason and address
+// a minute.
 func (s *Service) refused(ctx context.Context, x *exchange, op brski.Operation, err error) error {
 	var e *est.Error
 	if !errors.As(err, &e) {
@@ -43,7 +44,7 @@ func (s *Service) refused(ctx context.Context, x *exchange, op brski.Operation, 
 		entry.Device = x.device.ID
 	}
 	s.refusals.count(e.Reason)
-	if x.known {
+	if x.known && e.Reason != ReasonBudget {
 		if err := s.store.Commit(context.WithoutCancel(ctx), &Change{Trail: []*trail.Entry{entry}}); err != nil {
 			return errors.Join(errors.New("refusal not on the trail"), err)
 		}

@@ -17,7 +17,7 @@ import (
 // Sections 5.5 and 5.6). The voucher is on record before it is returned, and
 // asking again with the same request, or with another one of the same domain
 // for the same nonce, returns the same bytes. Refusals are *est.Error with 400,
-// 403, 404, 406, 413, 415 or 429.
+// 403, 404, 406, 413, 415, 429 or 503.
 func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) {
 	x := s.newExchange(r)
 	v, err := s.requestVoucher(ctx, x, r)
@@ -31,7 +31,10 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 	if err := s.parse(x, r); err != nil {
 		return nil, err
 	}
-	if err := x.check(ctx); err != nil {
+	if err := x.check(); err != nil {
+		return nil, err
+	}
+	if err := s.checkRevocation(ctx, x); err != nil {
 		return nil, err
 	}
 	defer s.lockDevice(x.request.SerialNumber)()
@@ -50,20 +53,17 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 	}
 }
 
-// parse reads the request within the budgets of its address and of its registrar.
+// parse reads the request within the budget of its address.
 func (s *Service) parse(x *exchange, r *brski.MASARequest) error {
-	if err := s.withinBudget(x); err != nil {
+	if err := s.withinBudget(x, r.Peer); err != nil {
 		return err
 	}
-	if err := x.parse(r); err != nil {
-		return err
-	}
-	return s.withinRegistrarBudget(x)
+	return x.parse(r)
 }
 
 // check verifies both signatures' signers and compares the two requests.
-func (x *exchange) check(ctx context.Context) error {
-	if err := x.checkRegistrar(ctx); err != nil {
+func (x *exchange) check() error {
+	if err := x.checkRegistrar(); err != nil {
 		return err
 	}
 	return x.checkPrior()

@@ -563,11 +563,11 @@ func TestNoncelessVoucherIsSignedWithItsOwnKey(t *testing.T) {
 // RFC 8995, Section 5.5.3: where revocation or else is looked at.
 func TestCheckRegistrarRefuses(t *testing.T) {
 	w := newWorld(t, func(s *masa.Settings, _ *masa.Product) {
-		s.CheckRegistrar = func(_ context.Context, chain []*x509.Certificate) error {
+		s.CheckRegistrar = func(_ context.Context, chain []*x509.Certificate, _ time.Time) (time.Time, error) {
 			if len(chain) != 3 {
 				t.Errorf("a chain of %d, want registrar, CA and root", len(chain))
 			}
-			return errors.New("revoked")
+			return time.Time{}, errors.New("not liked")
 		}
 	})
 	w.refused(w.ask(w.mine, "0123456789abcdef").bytes(t), 403, masa.ReasonRegistrarPolicy)

@@ -23,9 +23,9 @@ type Settings struct {
 	// certificate has to chain to. When nil any registrar is heard that carries
 	// id-kp-cmcRA, and the audit-log tells (RFC 8995, Section 5.5.4).
 	RegistrarAnchors *x509.CertPool
-	// CheckRegistrar looks further at a registrar's verified chain, leaf
-	// first, such as at revocation (RFC 8995, Section 5.5.3). Nil admits.
-	CheckRegistrar func(ctx context.Context, chain []*x509.Certificate) error
+	// CheckRegistrar looks further at a registrar's verified chain, leaf first
+	// and with the anchor, such as at revocation (RFC 8995, Section 5.5.3). Nil admits.
+	CheckRegistrar RegistrarCheck
 	// NoncelessClientCertificate has a registrar that asks for a voucher without
 	// a nonce hold a TLS connection with the key that signed its request, so
 	// that nobody else gets one with the request alone (RFC 8995, Section
@@ -38,9 +38,30 @@ type Settings struct {
 	// brski.MaxAuditEvents; the rest is counted in its truncation. Zero for 256.
 	AuditLogLimit int
 	// RequestsPerMinute is how many requests one address (of IPv6, one /64) may
-	// make within a minute, and as many one registrar by its key. Zero for 600.
+	// make within a minute. Zero for 600.
 	RequestsPerMinute int
+	// RegistrarRequestsPerMinute is how many one registrar may make for devices
+	// of ours, by its key and from any address. Zero for RequestsPerMinute.
+	RegistrarRequestsPerMinute int
+	// Registrars have budgets of their own.
+	Registrars []KnownRegistrar
+
+	registrarKeys map[[32]byte]*KnownRegistrar // by the keys of their certificates
 }
+
+// RegistrarCheck returns until when what it found out about a chain holds, such
+// as the end of a revocation list; zero for no end. An error that wraps
+// [ErrRegistrarRevoked] says that a certificate of the chain has been revoked,
+// one that wraps [ErrRegistrarUnanswered] that nobody said and that it may help
+// to ask later. It may ask over the network: it is called once what is signed has
+// been checked, and with no lock held.
+type RegistrarCheck func(ctx context.Context, chain []*x509.Certificate, at time.Time) (until time.Time, err error)
+
+// What a [RegistrarCheck] may find.
+var (
+	ErrRegistrarRevoked    = errors.New("masa: the registrar's certificate is revoked")
+	ErrRegistrarUnanswered = errors.New("masa: nobody says whether the registrar's certificate is revoked")
+)
 
 const (
 	defaultNoncelessLifetime = 24 * time.Hour
@@ -72,6 +93,9 @@ func (s *Settings) checked() (*Settings, error) {
 	}
 	if len(c.Formats) == 0 {
 		return nil, errors.New("no voucher format is named")
+	}
+	if err := c.checkRegistrars(); err != nil {
+		return nil, err
 	}
 	for _, name := range c.productNames() {
 		p, err := c.Products[name].checked()
