@@ -77,6 +77,8 @@ func unanswered(message string) *est.Error {
 
 func refusedByCheck(err error) error {
 	switch {
+	case errors.As(err, new(*est.Error)):
+		return err
 	case errors.Is(err, ErrRegistrarRevoked):
 		e := forbid(ReasonRegistrarGone, "RFC 8995, Section 5.5.3",
 			"A certificate of the registrar, or of the CAs above it, has been revoked. Give the registrar a new one.")

@@ -53,8 +53,9 @@ type Settings struct {
 // as the end of a revocation list; zero for no end. An error that wraps
 // [ErrRegistrarRevoked] says that a certificate of the chain has been revoked,
 // one that wraps [ErrRegistrarUnanswered] that nobody said and that it may help
-// to ask later. It may ask over the network: it is called once what is signed has
-// been checked, and with no lock held.
+// to ask later; one that is an *est.Error is what the registrar is told. It may ask
+// over the network: it is called once what is signed has been checked, and with
+// no lock held.
 type RegistrarCheck func(ctx context.Context, chain []*x509.Certificate, at time.Time) (until time.Time, err error)
 
 // What a [RegistrarCheck] may find.

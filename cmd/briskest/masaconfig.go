@@ -1,11 +1,17 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/briskest/briskest/internal/revocation"
+)
 
 // masaConfig is masa.yaml. Paths are relative to the file. BRISKEST_MASA_ and
 // the key's path override single keys.
 type masaConfig struct {
 	source `yaml:"-"`
+	// fetcher asks about revocation; one for all that is loaded in the process.
+	fetcher *revocation.Fetcher
 
 	// Version of this schema; 1.
 	Version int    `yaml:"version"`
@@ -25,14 +31,24 @@ type masaConfig struct {
 	// must chain to one of them. Without it any registrar is taken that
 	// carries id-kp-cmcRA (RFC 8995, Section 5.5.4), and the audit-log tells.
 	RegistrarAnchors string `yaml:"registrar_anchors"`
-	// RequestsPerMinute is how many requests one address, and one registrar's
-	// key, may send; default 600.
+	// RegistrarRevocation says who tells whether registrars' certificates, and
+	// those of the CAs above them, are revoked (RFC 8995, Section 5.5.3). Their
+	// servers are in other people's networks: what is not on the internet needs
+	// mode check, or a list in crls.
+	RegistrarRevocation revocationConfig `yaml:"registrar_revocation"`
+	// RequestsPerMinute is how many requests one address may send; default 600.
 	RequestsPerMinute int `yaml:"requests_per_minute"`
+	// RegistrarRequestsPerMinute is how many one registrar, by its key, may send
+	// from anywhere; default requests_per_minute.
+	RegistrarRequestsPerMinute int `yaml:"registrar_requests_per_minute"`
+	// Registrars have budgets of their own.
+	Registrars []knownRegistrarConfig `yaml:"registrars"`
 	// AuditLogEvents is how many events an audit-log has at most, 1 to 4096;
 	// default 256. Of a device with more vouchers each domain's newest are
 	// there, and the others are counted.
 	AuditLogEvents int `yaml:"audit_log_events"`
-	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends them.
+	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends
+	// them. A change needs a restart.
 	TakeBase64 bool `yaml:"take_base64"`
 	// NoncelessClientCertificate asks a registrar for a TLS client certificate
 	// with the key of its request before it gets a voucher without a nonce.
@@ -42,7 +58,7 @@ type masaConfig struct {
 
 // loadMASAConfig reads and checks a masa.yaml.
 func loadMASAConfig(file string) (*masaConfig, error) {
-	c := &masaConfig{Domain: "default"}
+	c := &masaConfig{Domain: "default", fetcher: revocation.NewFetcher(revocation.FetchConfig{})}
 	return c, c.load(file, "BRISKEST_MASA", c)
 }
 

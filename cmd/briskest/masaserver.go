@@ -63,6 +63,7 @@ func (c *masaConfig) openStore(ctx context.Context, log *slog.Logger) (*masastor
 // close ends the service, then its store.
 func (r *masaRole) close() error {
 	r.service.Close()
+	r.config.fetcher.Close()
 	return r.store.Close()
 }
 
@@ -82,7 +83,11 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	s.certificates.Store(&role.servers)
 	reloader := &reloader[*masa.Settings]{
 		service: s, record: role.record, apply: role.service.Reload,
-		load: func() (configuration[*masa.Settings], error) { return loadMASAConfig(c.file) },
+		load: func() (configuration[*masa.Settings], error) {
+			next, err := loadMASAConfig(c.file)
+			next.fetcher = c.fetcher // what was fetched stays
+			return next, err
+		},
 	}
 	s.reload = reloader.reload
 	begin := func() error { return role.record(ctx, c.notice(kindConfigurationLoaded)) }
@@ -120,6 +125,9 @@ func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 			return nil, err
 		}
 		s.RegistrarAnchors = pool
+	}
+	if err := c.registrars(s); err != nil {
+		return nil, err
 	}
 	for _, p := range c.Products {
 		product, err := c.product(ctx, p)
