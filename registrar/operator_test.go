@@ -299,7 +299,7 @@ func TestWhyExplainsDevicesOnRecordAndStrangers(t *testing.T) {
 	if e := last("sensor-7"); e.Reason != registrar.ReasonRevoked {
 		t.Errorf("Why(sensor-7) ends with %+v", e)
 	}
-	if e := last("SN-404"); e.Reason != registrar.ReasonDeviceUnlisted || !strings.Contains(string(e.Body), "inventory") {
+	if e := last("SN-404"); e.Reason != registrar.ReasonDeviceUnlisted || !strings.Contains(string(e.Body), `"rule":"join"`) {
 		t.Errorf("Why(SN-404) ends with %+v", e)
 	}
 	if _, err := h.service.Why(t.Context(), "", "never seen"); !errors.Is(err, registrar.ErrNotFound) {

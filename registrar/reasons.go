@@ -92,6 +92,7 @@ const (
 	ReasonAssertion         = "assertion-refused"
 	ReasonProximity         = "proximity-mismatch"
 	ReasonDeviceUnlisted    = "device-unlisted"
+	ReasonDeviceKind        = "device-kind"
 	ReasonNotPending        = "no-voucher-exchange"
 	ReasonMASAURL           = "masa-url"
 	ReasonMASA              = "waiting-for-masa"
@@ -228,6 +229,7 @@ func voucherReasons() []ReasonText {
 		{ReasonAssertion, http.StatusUnauthorized, request, "the voucher-request does not assert proximity"},
 		{ReasonProximity, http.StatusUnauthorized, request, "proximity-registrar-cert is not the certificate of this registrar"},
 		{ReasonDeviceUnlisted, http.StatusNotFound, "RFC 8995, Section 5.3", "this device is not expected in this network; ask its operator to import the serial number"},
+		{ReasonDeviceKind, http.StatusForbidden, "RFC 8995, Section 5.3", "devices of this kind do not join this network"},
 		{ReasonNotPending, http.StatusNotFound, "RFC 8995, Section 5.7", "no voucher was requested by this device"},
 		{ReasonMASAURL, http.StatusBadGateway, "RFC 8995, Section 5.4", "the device's certificate names no usable MASA and none is configured"},
 		{ReasonMASA, http.StatusAccepted, answer, "waiting for the manufacturer's service"},

@@ -196,6 +196,7 @@ type Manufacturer struct {
 	Offline      bool
 	MASATLSRoots *x509.CertPool // for DialMASA: the CAs its MASA's TLS certificate chains to; nil for the system's
 	Unlisted     UnlistedRule
+	Join         []JoinRule // asked before the inventory and Unlisted; the first that is about a device decides
 	// Assertions that its vouchers may carry; nil for logged, proximity and verified.
 	Assertions []voucher.Assertion
 	// Ask has another system decide about its voucher-requests. Nil: nobody is asked.

@@ -116,46 +116,15 @@ func (v *version) checkLabels() error {
 	return nil
 }
 
-func (v *version) checkManufacturers() (err error) {
+func (v *version) checkManufacturers() error {
 	manufacturers := make(map[string]*Manufacturer, len(v.Manufacturers))
 	for _, name := range slices.Sorted(maps.Keys(v.Manufacturers)) {
-		m := v.Manufacturers[name]
-		switch {
-		case name == "":
-			return errors.New("a manufacturer has no name")
-		case m == nil || m.IDevIDAnchors == nil || m.VoucherAnchors == nil:
-			return fmt.Errorf("manufacturer %q needs IDevID anchors and voucher anchors", name)
+		m, err := v.Manufacturers[name].checked(name)
+		if err != nil {
+			return err
 		}
-		c := *m
-		c.Name = name
-		switch c.Unlisted {
-		case "":
-			c.Unlisted = UnlistedDeny
-		case UnlistedDeny, UnlistedPending, UnlistedAdmit:
-		default:
-			return fmt.Errorf("manufacturer %q: unlisted serial numbers are %q; want deny, pending or admit", name, c.Unlisted)
-		}
-		if c.Revocation == nil {
-			if c.Revocation, err = revocation.New(revocation.Config{}); err != nil {
-				return err
-			}
-		}
-		if c.AuditLog, err = m.AuditLog.checked(); err != nil {
-			return fmt.Errorf("manufacturer %q: %w", name, err)
-		}
-		switch c.Pin {
-		case PinAny, PinCA, PinRegistrar:
-		default:
-			return fmt.Errorf("manufacturer %q: the pin is %q; want ca, registrar, or nothing for any", name, c.Pin)
-		}
-		if c.Assertions == nil {
-			c.Assertions = []voucher.Assertion{voucher.Logged, voucher.Proximity, voucher.Verified}
-		}
-		if c.Offline && !c.AllowNonceless {
-			return fmt.Errorf("manufacturer %q: without its MASA only vouchers without a nonce can be had; allow them", name)
-		}
-		manufacturers[name] = &c
-		v.manufacturers = append(v.manufacturers, &c)
+		manufacturers[name] = m
+		v.manufacturers = append(v.manufacturers, m)
 	}
 	v.Manufacturers = manufacturers
 	return v.checkIdentity()

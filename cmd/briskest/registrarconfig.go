@@ -117,6 +117,8 @@ type manufacturerConfig struct {
 	// UnlistedSerial says what becomes of a device that was not imported:
 	// "deny" (404), "pending" (an operator decides) or "admit".
 	UnlistedSerial string `yaml:"unlisted_serial"`
+	// Join are rules that are asked before that; the first that is about a device decides.
+	Join []joinConfig `yaml:"join"`
 	// Assertions that its vouchers may carry; default logged, proximity and verified.
 	Assertions []string `yaml:"assertions"`
 	// AllowNonceless takes requests and vouchers without a nonce.

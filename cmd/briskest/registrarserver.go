@@ -266,7 +266,6 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 		}
 		out := &registrar.Manufacturer{
 			MASAURL: m.MASA.URL, Offline: m.MASA.Offline, Unlisted: registrar.UnlistedRule(m.UnlistedSerial), AllowNonceless: m.AllowNonceless,
-			Pin: pinRule(m.Pin),
 		}
 		for _, a := range m.Assertions {
 			out.Assertions = append(out.Assertions, voucher.Assertion(a))
@@ -281,7 +280,7 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 			}
 		}
 		if err == nil {
-			out.AuditLog, err = m.AuditLog.rules(c.path)
+			err = m.decide(out, c.path)
 		}
 		if err == nil {
 			out.Ask, err = c.ask(&m.Webhook)

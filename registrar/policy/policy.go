@@ -51,7 +51,7 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 		return []rule{
 			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"required", required}, {"idevid-serial-number", idevidSerialNumber},
 			{"reserved-names", reserved}, {"own-names", ownNames}, {"together", together}, {"key-compromised", compromised},
-			{"code", spendable}, {"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
+			{"code", spendable}, {"join", joinRefused}, {"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
 	case registrar.OpRenew:
@@ -62,7 +62,7 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 		}
 	case registrar.OpVoucher:
 		return []rule{
-			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"inventory", listed}, {"webhook", manufacturerWebhook}, {"voucher", allow},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"join", joins}, {"webhook", manufacturerWebhook}, {"voucher", allow},
 		}
 	default:
 		return nil
@@ -441,19 +441,4 @@ func webhook(c *registrar.Case) *registrar.Decision {
 		return nil
 	}
 	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonWebhook, WaitFor: registrar.ForWebhook}
-}
-
-// listed says which devices of a known manufacturer get a voucher (RFC 8995, Section 5.3).
-func listed(c *registrar.Case) *registrar.Decision {
-	if c.Device != nil {
-		return nil
-	}
-	switch c.Manufacturer.Unlisted {
-	case registrar.UnlistedAdmit:
-		return nil
-	case registrar.UnlistedPending:
-		return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}
-	default:
-		return deny(registrar.ReasonDeviceUnlisted)
-	}
 }
