@@ -1,5 +1,10 @@
 package discovery
 
+import (
+	"net/netip"
+	"time"
+)
+
 // MulticastOn is Multicast on another port, so that a test meets no daemon.
 var MulticastOn = multicast
 
@@ -85,4 +90,33 @@ func kindName(kind uint16) string {
 	default:
 		return "other"
 	}
+}
+
+// Hear lets a querier and a responder hear a packet, with the clock at now.
+func Hear(link *Link, from netip.AddrPort, packet []byte) (remembered int) {
+	m, err := parseMessage(packet)
+	if err != nil {
+		return 0
+	}
+	now := time.Now()
+	service, _ := serviceName(ServiceProxy)
+	c := &cache{link: link, service: service, instances: make(map[name]*instance)}
+	c.take(now, from.Addr(), m)
+	c.questions(now)
+	c.wake()
+	candidates([]*cache{c})
+	c.expire(now.Add(time.Minute))
+	for _, step := range []int{1, probes + announcements} {
+		r, err := (&Responder{
+			Instance: "door", Host: "pi", Links: []*Link{link}, Services: []Service{{Type: ServiceProxy, Port: 443}},
+		}).prepare()
+		if err != nil {
+			panic(err)
+		}
+		r.step = step
+		r.hear(now, arrival{from: from, message: m})
+		r.links[0].flush(now.Add(time.Second), r)
+		remembered = max(remembered, len(r.links[0].sent), len(r.links[0].pending))
+	}
+	return max(remembered, len(c.instances))
 }

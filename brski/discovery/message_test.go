@@ -3,9 +3,11 @@ package discovery_test
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"github.com/briskest/briskest/brski/discovery"
+	"github.com/briskest/briskest/brski/discoverytest"
 )
 
 // header is a message's header with counts.
@@ -76,6 +78,26 @@ func FuzzMessage(f *testing.F) {
 		}
 		if got, want := len(again.Answers()), len(m.Answers()); got != want {
 			t.Errorf("read again: %d answers, want %d", got, want)
+		}
+	})
+}
+
+// No packet makes a querier or a responder fail, or remember more than a little.
+func FuzzHear(f *testing.F) {
+	full := "door|_brski-proxy|_tcp|local"
+	f.Add(offer("x", "x.local", "fe80::5", 443, 120).bytes(), true)
+	f.Add(offer("door", "pi.local", "fe80::5", 443, 0).bytes(), true)
+	f.Add(packet{questions: [][]byte{asks("_brski-proxy._tcp.local", ptr, in), asks("PI.local", a, in|0x8000), asks(full, anyType, in)}}.bytes(), true)
+	f.Add(packet{questions: [][]byte{asks("_services._dns-sd._udp.local", ptr, in)}}.bytes(), false)
+	f.Add(packet{questions: [][]byte{asks(full, anyType, in)}, authority: [][]byte{says(full, srv, in, 120, service(9, "zz.local"))}}.bytes(), true)
+	f.Fuzz(func(t *testing.T, b []byte, mdns bool) {
+		var n discoverytest.Network
+		from := netip.MustParseAddrPort("[fe80::5]:5353")
+		if !mdns {
+			from = netip.AddrPortFrom(from.Addr(), 40000)
+		}
+		if got := discovery.Hear(n.Link("fe80::1/64"), from, b); got > 64 {
+			t.Errorf("one packet makes us remember %d things", got)
 		}
 	})
 }

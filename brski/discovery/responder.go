@@ -166,7 +166,9 @@ func (r *responding) hear(now time.Time, a arrival) {
 	o := r.links[a.link]
 	switch {
 	case a.message.response:
-		if a.from.Port() == o.link.Group.Port() && r.conflicting(a.message) {
+		// Names that nothing was said of yet cannot be in conflict: each probe
+		// loses at most one, however much is heard.
+		if r.step > 0 && a.from.Port() == o.link.Group.Port() && r.conflicting(a.message) {
 			r.conflict(now)
 		}
 	case r.established():

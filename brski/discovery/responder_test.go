@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +222,46 @@ func TestAResponderThatCannotBeNamedDoesNotBegin(t *testing.T) {
 			t.Errorf("%s: Run = nil, want an error", name)
 		}
 	}
+}
+
+// Somebody has every name: the responder tries others for as long as it runs,
+// slowly.
+func TestWhoContestsEveryNameIsNotAnsweredWithAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n discoverytest.Network
+		seen := watch(t, &n)
+		r := proxyOn(n.Link("fe80::1/64"))
+		runs(t, r.Run)
+		s := speak(t, &n, "[fe80::5]:5353")
+		for i := range 6000 { // a minute
+			instance := "door 1.2"
+			if i > 0 {
+				if last := lastAsked(seen); last != "" {
+					instance = last
+				}
+			}
+			s.say(packet{flags: response, answers: [][]byte{says(instance+"|_brski-proxy|_tcp|local", srv, in|flush, 120, service(1, "else.local"))}})
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := len(from(seen.take(), "fe80::1")); got < 15 || got > 60 {
+			t.Errorf("%d messages in a minute of conflicts, want a few", got)
+		}
+	})
+}
+
+// lastAsked is the instance that was probed for last.
+func lastAsked(s *sightings) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range slices.Backward(s.list) {
+		if p.from.Addr() != netip.MustParseAddr("fe80::1") || p.message.IsResponse() {
+			continue
+		}
+		for _, q := range p.message.AsksFor() {
+			if instance, ok := strings.CutSuffix(q, "._brski-proxy._tcp.local"); ok {
+				return strings.TrimPrefix(instance, "ANY ")
+			}
+		}
+	}
+	return ""
 }

@@ -210,11 +210,11 @@ func (c *circuit) pace(ctx context.Context, f *flow, begun time.Time) error {
 	if wait <= 0 {
 		return nil
 	}
+	c.active.Store(time.Now().Add(wait).UnixNano()) // it is not idle meanwhile
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		c.active.Store(time.Now().UnixNano())
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

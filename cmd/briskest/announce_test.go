@@ -185,3 +185,21 @@ func addr(t *testing.T, s string) netip.Addr {
 	}
 	return a
 }
+
+func TestAnInterfaceThatCannotBeListenedOnIsNamed(t *testing.T) {
+	for name, want := range map[string]string{"no-such-interface": "there is no interface", "lo": "no IPv6 link-local address"} {
+		if _, err := linkLocal(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("linkLocal(%s) = %v, want %q", name, err, want)
+		}
+	}
+	cfg := registrarIn(t)
+	cfg.Announce.Announcement = announceConfig{MDNS: true, Interfaces: []string{"no-such-interface"}}
+	if _, _, err := startRegistrar(t.Context(), cfg, io.Discard); err == nil || !strings.Contains(err.Error(), "no-such-interface") {
+		t.Errorf("a registrar announced on no-such-interface: %v, want an error that names it", err)
+	}
+	cfg = registrarIn(t) // everything was closed
+	cfg.Limits.Proxies = []string{"proxy.example"}
+	if err := cfg.check(); err == nil || !strings.Contains(err.Error(), "limits.proxies") {
+		t.Errorf("limits.proxies with a name: %v, want an error that names the key", err)
+	}
+}

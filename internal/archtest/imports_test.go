@@ -123,6 +123,7 @@ func violations() []violation {
 		{"internal/config/bad.go", []string{"github.com/alecthomas/kong"}, []string{"kong-is-for-cmd"}},
 		{"cmd/briskest/bad.go", []string{"github.com/goccy/go-yaml"}, []string{"yaml-is-for-config"}},
 		{"cmd/briskest/bad.go", []string{"modernc.org/sqlite"}, []string{"sqlite-is-for-sqlitedb"}},
+		{"brski/pledge/bad.go", []string{"golang.org/x/net/ipv4"}, []string{"packets-are-for-discovery"}},
 	}
 }
 

@@ -229,6 +229,12 @@ func thirdPartyRules() []Rule {
 			Deny: []string{"github.com/fxamacker/cbor/...", "github.com/veraison/go-cose/..."},
 		},
 		{
+			ID:   "packets-are-for-discovery",
+			Why:  "brski/discovery is the one place that opens multicast sockets, and it has a DNS codec of its own (docs/decisions/0011-mdns.md)",
+			From: []string{"./..."}, Except: []string{"./brski/discovery"},
+			Deny: []string{"golang.org/x/net/...", "github.com/hashicorp/mdns/...", "github.com/miekg/dns/..."},
+		},
+		{
 			ID:   "sqlite-is-for-sqlitedb",
 			Why:  "internal/sqlitedb is the one door to SQLite, so that every row goes through the trail",
 			From: []string{"./..."}, Except: []string{"./internal/sqlitedb"},
