@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/internal/trail"
-	"github.com/briskest/briskest/masa"
+	masaadmin "github.com/briskest/briskest/masa/admin"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -85,44 +85,62 @@ func withIntents(operators http.Handler, record func(context.Context, *trail.Ent
 	return mux
 }
 
-// recordIDevID puts an IDevID that is about to be signed on the MASA's trail:
-// through its socket when it runs, else by opening its store.
-func (c *masaConfig) recordIDevID(ctx context.Context, in *ca.Intent) error {
-	socket := c.path(c.Listen.Admin)
+// issuing calls do with the running MASA, or with one opened for the purpose,
+// and with what puts certificates that are about to be signed on its trail.
+func (d *masaData) issuing(ctx context.Context, s streams, do func(c *masaConfig, op masaadmin.Operator, rec record) error) error {
+	cfg, err := loadMASAConfig(d.Config)
+	if err != nil {
+		return err
+	}
+	socket := cfg.path(cfg.Listen.Admin)
 	if answers(ctx, socket) {
-		return postIntent(ctx, socket, intentOf(in))
+		dial := func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) }
+		intents := newIntentClient(dial)
+		defer intents.CloseIdleConnections()
+		return masaFailure(do(cfg, masaadmin.NewClient(dial), intents.record))
 	}
-	entry, err := intentOf(in).entry()
+	cfg.Log.Level = "error"
+	role, err := openMASA(ctx, cfg, s.Err)
 	if err != nil {
 		return err
 	}
-	store, err := c.openStore(ctx, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
+	rec := func(ctx context.Context, in *ca.Intent) error {
+		entry, err := intentOf(in).entry()
+		if err != nil {
+			return err
+		}
+		return role.record(ctx, entry)
 	}
-	err = store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{entry}})
-	return errors.Join(err, store.Close())
+	return errors.Join(masaFailure(do(cfg, role.service, rec)), role.close())
 }
 
-func postIntent(ctx context.Context, socket string, in intent) error {
-	body, err := json.Marshal(in)
+// intentClient puts intents on the trail of a MASA that runs.
+type intentClient struct{ *http.Client }
+
+func newIntentClient(dial func(ctx context.Context) (net.Conn, error)) intentClient {
+	return intentClient{&http.Client{Transport: &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		MaxIdleConnsPerHost: atOnce,
+	}}}
+}
+
+func (c intentClient) record(ctx context.Context, in *ca.Intent) error {
+	body, err := json.Marshal(intentOf(in))
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) }}
-	defer transport.CloseIdleConnections()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://masa"+intentPath, strings.NewReader(string(body)))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://masa"+intentPath, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	res, err := (&http.Client{Transport: transport}).Do(r)
+	res, err := c.Do(r)
 	if err != nil {
 		return fmt.Errorf("the MASA's admin socket: %w", err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		text, err := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return errors.Join(fmt.Errorf("the MASA does not record the intent: %s", strings.TrimSpace(string(text))), err)
+	text, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the MASA does not record the intent: %s", strings.TrimSpace(string(text)))
 	}
-	return nil
+	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"time"
 
 	"github.com/briskest/briskest/internal/cli"
@@ -14,6 +13,7 @@ import (
 type masaCmd struct {
 	Serve   masaServeCmd   `cmd:"" default:"withargs" hidden:"" help:"Run the MASA."`
 	Device  masaDeviceCmd  `cmd:"" help:"Devices that were built: import, list, show."`
+	IDevID  masaIDevIDCmd  `cmd:"" name:"idevid" help:"Manufacturer certificates of devices: make a CA, issue, look at factory images."`
 	Owner   masaOwnerCmd   `cmd:"" help:"To whom devices were sold: add, import, end."`
 	Claim   masaClaimCmd   `cmd:"" help:"One-time codes by which a domain shows that it owns a device: create, redeem."`
 	Block   masaBlockCmd   `cmd:"" help:"No voucher for a device that was stolen or recalled."`
@@ -49,20 +49,7 @@ type masaData struct {
 
 // operate calls do with the running MASA, or with one opened for the purpose.
 func (d *masaData) operate(ctx context.Context, s streams, do func(masaadmin.Operator) error) error {
-	cfg, err := loadMASAConfig(d.Config)
-	if err != nil {
-		return err
-	}
-	socket := cfg.path(cfg.Listen.Admin)
-	if answers(ctx, socket) {
-		return masaFailure(do(masaadmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })))
-	}
-	cfg.Log.Level = "error"
-	role, err := openMASA(ctx, cfg, s.Err)
-	if err != nil {
-		return err
-	}
-	return errors.Join(masaFailure(do(role.service)), role.close())
+	return d.issuing(ctx, s, func(_ *masaConfig, op masaadmin.Operator, _ record) error { return do(op) })
 }
 
 // masaFailure gives the MASA's sentinels their exit codes.

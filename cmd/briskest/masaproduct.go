@@ -18,6 +18,8 @@ type productConfig struct {
 	Name string `yaml:"name"`
 	// IDevIDAnchors is a PEM file of the CAs its IDevIDs chain to.
 	IDevIDAnchors string `yaml:"idevid_anchors"`
+	// IDevIDCA signs its IDevIDs, for vendors without a PKI of their own.
+	IDevIDCA idevidCAConfig `yaml:"idevid_ca"`
 	// Voucher signs its vouchers.
 	Voucher identityConfig `yaml:"voucher"`
 	// NoncelessVoucher signs its vouchers without a nonce, which are good for

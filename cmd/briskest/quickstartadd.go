@@ -10,27 +10,11 @@ import (
 
 	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/internal/cli"
-	"github.com/briskest/briskest/internal/pemfile"
-	"github.com/briskest/briskest/masa"
-	masaadmin "github.com/briskest/briskest/masa/admin"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
 )
 
-// importDevice puts a device on the MASA's and on the registrar's list.
-func (q *quickstart) importDevice(ctx context.Context, vendor masaadmin.Inventory, operator *registraradmin.Client, serial, name string) error {
-	idevid, err := pemfile.Certificates(q.path(name + "/idevid.pem"))
-	if err != nil {
-		return err
-	}
-	built, err := vendor.ImportDevices(ctx, &masa.Import{
-		Product: quickProduct, By: actor(), Devices: []masa.ImportDevice{{SerialNumber: serial, IDevID: idevid[0].Raw}},
-	})
-	if err != nil {
-		return err
-	}
-	if len(built.Problems) > 0 {
-		return fmt.Errorf("the MASA does not take %s: %s", serial, built.Problems[0].Problem)
-	}
+// importDevice puts a device on the registrar's list.
+func (q *quickstart) importDevice(ctx context.Context, operator *registraradmin.Client, serial string) error {
 	bought, err := operator.ImportDevices(ctx, quickMaker, []registraradmin.ImportDevice{{SerialNumber: serial}}, false)
 	if err != nil {
 		return err
@@ -55,13 +39,8 @@ func (q *quickstart) add(ctx context.Context, serial string) error {
 		return err
 	}
 	q.step("vendor", "built device "+serial, name+"/idevid.pem")
-	vendor := masaData{Config: q.path("masa.yaml")}
 	operator := registrarData{Config: q.path("registrar.yaml")}
-	err = vendor.operate(ctx, q.out, func(vendor masaadmin.Operator) error {
-		return operator.operate(ctx, q.out, func(operator *registraradmin.Client) error {
-			return q.importDevice(ctx, vendor, operator, serial, name)
-		})
-	})
+	err = operator.operate(ctx, q.out, func(operator *registraradmin.Client) error { return q.importDevice(ctx, operator, serial) })
 	if err != nil {
 		return err
 	}

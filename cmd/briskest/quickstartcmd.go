@@ -135,7 +135,6 @@ func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
 // quickServers are the two servers of a quickstart.
 type quickServers struct {
 	all       []*service
-	masa      *masaRole
 	registrar *registrarRole
 	addresses
 }
@@ -155,7 +154,7 @@ func (q *quickstart) start(ctx context.Context) (*quickServers, error) {
 		return nil, err
 	}
 	servers := &quickServers{}
-	masaService, masaRole, err := startMASA(ctx, masaConfig, logs[0])
+	masaService, _, err := startMASA(ctx, masaConfig, logs[0])
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +164,7 @@ func (q *quickstart) start(ctx context.Context) (*quickServers, error) {
 		return nil, err
 	}
 	servers.all = []*service{masaService, registrarService}
-	servers.masa, servers.registrar = masaRole, registrarRole
+	servers.registrar = registrarRole
 	base := "https://" + registrarService.devices.Addr().String()
 	servers.addresses = addresses{
 		EST: base + "/.well-known/est", BRSKI: base + "/.well-known/brski",
@@ -196,15 +195,14 @@ func (q *quickstart) logFiles() ([2]*os.File, error) {
 	return logs, nil
 }
 
-// enter imports the device at the vendor's MASA and at the operator's
-// registrar, and makes the group credential.
+// enter imports the device at the operator's registrar, and makes the group
+// credential.
 func (q *quickstart) enter(ctx context.Context, servers *quickServers) error {
 	operator := registraradmin.NewInProcess(registraradmin.Handler(servers.registrar.service))
 	operator.Actor = actor()
-	if err := q.importDevice(ctx, servers.masa.service, operator, quickSerial, "pledge"); err != nil {
+	if err := q.importDevice(ctx, operator, quickSerial); err != nil {
 		return err
 	}
-	q.step("vendor", "put "+quickSerial+" on the MASA's list of devices built")
 	q.step("operator", "put "+quickSerial+" on the registrar's list of devices bought")
 	if q.has("est-user.txt") {
 		return nil

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -11,11 +9,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/briskest/briskest/ca"
-	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
+	masaadmin "github.com/briskest/briskest/masa/admin"
 )
 
 // setUp makes the vendor, the operator and the device.
@@ -35,7 +32,7 @@ func (q *quickstart) setUp(ctx context.Context, port int) error {
 	if err := q.makeIDevID(ctx, quickSerial, "pledge"); err != nil {
 		return err
 	}
-	q.step("vendor", did+" device "+quickSerial+": its IDevID names the MASA and never expires", "pledge/idevid.pem")
+	q.step("vendor", did+" device "+quickSerial+": its IDevID names the MASA, which knows it, and never expires", "pledge/idevid.pem")
 	listen, err := q.listenAddress("registrar.yaml", port)
 	if err != nil {
 		return err
@@ -128,37 +125,29 @@ func canListen(port int) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// makeIDevID makes a device's key and manufacturer certificate under name/.
+// makeIDevID makes a device's key and manufacturer certificate under name/. The
+// MASA has the device on record then.
 func (q *quickstart) makeIDevID(ctx context.Context, serial, name string) error {
 	if err := q.make(name); err != nil {
-		return err
-	}
-	vendor, err := loadMASAConfig(q.path("masa.yaml"))
-	if err != nil {
 		return err
 	}
 	key, err := q.key(ctx, name+"/idevid.key", keystore.P256)
 	if err != nil {
 		return err
 	}
-	root, err := pemfile.Identity(ctx, q.path("masa/idevid-ca.pem"), "file:"+q.path("masa/idevid-ca.key"))
-	if err != nil {
-		return err
-	}
-	rootKey, err := pemfile.Signer(root)
-	if err != nil {
-		return err
-	}
-	made, err := q.certificates(name+"/idevid.pem", func() ([]*x509.Certificate, error) {
-		cert, err := certify(ctx, root.Leaf, rootKey, profile.IDevID("https://"+vendor.Listen.Registrars+"/.well-known/brski"), &ca.Request{
-			PublicKey: key.Public(),
-			Subject:   pkix.Name{SerialNumber: serial, Organization: []string{quickVendor}}.ToRDNSequence(),
-			Record:    vendor.recordIDevID,
-		})
-		return []*x509.Certificate{cert}, err
+	vendor := masaData{Config: q.path("masa.yaml")}
+	return vendor.issuing(ctx, q.out, func(c *masaConfig, op masaadmin.Operator, rec record) error {
+		maker, err := c.idevidCA(ctx, quickProduct, op, rec)
+		if err != nil {
+			return err
+		}
+		made, problems, err := maker.issue(ctx, []idevidRequest{{serial: serial, key: key.Public()}})
+		if err != nil {
+			return err
+		}
+		if len(problems) > 0 {
+			return fmt.Errorf("the vendor does not make %s: %s", serial, problems[0].Problem)
+		}
+		return writeIDevID(q.path(name+"/idevid.pem"), made[0].certificate, maker.above)
 	})
-	if err == nil && made[0].Subject.SerialNumber != serial {
-		err = fmt.Errorf("%s is the IDevID of %q, not of %q", q.path(name+"/idevid.pem"), made[0].Subject.SerialNumber, serial)
-	}
-	return err
 }

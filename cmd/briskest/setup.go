@@ -117,21 +117,40 @@ func (f folder) profile(name string, d *profile.Document) (*profile.Profile, err
 type record func(ctx context.Context, in *ca.Intent) error
 
 // root makes or reads a self-signed CA.
-func (f folder) root(ctx context.Context, cert, key, name string, rec record) (*x509.Certificate, crypto.Signer, error) {
+func (f folder) root(ctx context.Context, cert, key string, a *localca.Authority) (*x509.Certificate, crypto.Signer, error) {
 	signer, err := f.key(ctx, key, keystore.P256)
 	if err != nil {
 		return nil, nil, err
 	}
 	certs, err := f.certificates(cert, func() ([]*x509.Certificate, error) {
-		c, err := localca.NewRoot(ctx, signer, &localca.Authority{
-			Subject: pkix.Name{CommonName: name}, Lifetime: "7300d", PathLength: 1, Record: rec,
-		})
+		c, err := localca.NewRoot(ctx, signer, a)
 		return []*x509.Certificate{c}, err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return certs[0], signer, nil
+}
+
+// issuing makes or reads a CA below a root. The file has both.
+func (f folder) issuing(ctx context.Context, cert, key string, root *x509.Certificate, rootKey crypto.Signer, a *localca.Authority) ([]*x509.Certificate, error) {
+	signer, err := f.key(ctx, key, keystore.P256)
+	if err != nil {
+		return nil, err
+	}
+	return f.certificates(cert, func() ([]*x509.Certificate, error) {
+		parent, err := localca.New(localca.Config{Certificate: root, Key: rootKey})
+		if err != nil {
+			return nil, err
+		}
+		issuing, err := localca.NewIntermediate(ctx, parent, signer.Public(), a)
+		return []*x509.Certificate{issuing, root}, err
+	})
+}
+
+// authority describes a CA with room for another one below it.
+func authority(name, lifetime string, rec record) *localca.Authority {
+	return &localca.Authority{Subject: pkix.Name{CommonName: name}, Lifetime: lifetime, PathLength: 1, Record: rec}
 }
 
 // hosts splits names for a server certificate into DNS names and addresses.

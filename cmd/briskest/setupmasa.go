@@ -24,6 +24,9 @@ type masaSetup struct {
 	Product string
 }
 
+// MASAURL is where the MASA is found, as IDevIDs name it.
+func (s *masaSetup) MASAURL() string { return masaURLFor(s.Listen, s.Hosts) }
+
 // masaMaker makes a MASA's keys, CA, certificates and configuration.
 type masaMaker struct {
 	folder
@@ -62,7 +65,7 @@ func makeMASA(ctx context.Context, dir folder, setup *masaSetup) error {
 
 func (m *masaMaker) make(ctx context.Context) error {
 	var err error
-	if m.root, m.key, err = m.folder.root(ctx, "masa/idevid-ca.pem", "masa/idevid-ca.key", m.setup.Name+" CA", m.record); err != nil {
+	if m.root, m.key, err = m.folder.root(ctx, "masa/idevid-ca.pem", "masa/idevid-ca.key", authority(m.setup.Name+" CA", "7300d", m.record)); err != nil {
 		return err
 	}
 	if _, err := m.certificates("masa/anchor.pem", func() ([]*x509.Certificate, error) { return []*x509.Certificate{m.root}, nil }); err != nil {

@@ -92,23 +92,12 @@ func (m *registrarMaker) makeProfiles(context.Context) error {
 
 // makeCAs makes the root, which devices pin, and the issuing CA below it.
 func (m *registrarMaker) makeCAs(ctx context.Context) error {
-	root, rootKey, err := m.root(ctx, "registrar/ca/root.pem", "registrar/ca/root.key", m.setup.Name+" Root CA", m.recordCA)
+	root, rootKey, err := m.root(ctx, "registrar/ca/root.pem", "registrar/ca/root.key", authority(m.setup.Name+" Root CA", "7300d", m.recordCA))
 	if err != nil {
 		return err
 	}
-	issuingKey, err := m.key(ctx, "registrar/ca/issuing.key", keystore.P256)
-	if err != nil {
-		return err
-	}
-	m.chain, err = m.certificates("ca.pem", func() ([]*x509.Certificate, error) {
-		parent, err := localca.New(localca.Config{Certificate: root, Key: rootKey})
-		if err != nil {
-			return nil, err
-		}
-		issuing, err := localca.NewIntermediate(ctx, parent, issuingKey.Public(), &localca.Authority{
-			Subject: pkix.Name{CommonName: m.setup.Name + " CA"}, Lifetime: "3650d", Record: m.recordCA,
-		})
-		return []*x509.Certificate{issuing, root}, err
+	m.chain, err = m.issuing(ctx, "ca.pem", "registrar/ca/issuing.key", root, rootKey, &localca.Authority{
+		Subject: pkix.Name{CommonName: m.setup.Name + " CA"}, Lifetime: "3650d", Record: m.recordCA,
 	})
 	return err
 }

@@ -1,6 +1,6 @@
 // Package keystore opens and makes private keys named by a URI. What it
 // returns is a crypto.Signer and nothing more: nobody above it knows whether
-// the key is in a file or in a token. [Open] and [Create] are all of it.
+// the key is in a file or in a token. [Open], [Create] and [Generate] are all of it.
 //
 // Built in is "file:PATH". The path is taken as it stands, without percent
 // decoding, relative to the working directory; "file:///PATH" is read as RFC
@@ -71,7 +71,7 @@ func Create(ctx context.Context, uri string, alg Algorithm) (crypto.Signer, erro
 	if err := absent(path); err != nil {
 		return nil, err
 	}
-	key, err := generate(alg)
+	key, err := Generate(alg)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,8 @@ func authorityless(path string) (string, error) {
 	return path, nil
 }
 
-func generate(alg Algorithm) (crypto.Signer, error) {
+// Generate makes a key that is kept nowhere. The empty algorithm is [P256].
+func Generate(alg Algorithm) (crypto.Signer, error) {
 	switch alg {
 	case "", P256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
