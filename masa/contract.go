@@ -44,10 +44,10 @@ type Change struct {
 	// nonce).
 	Intents []*VoucherRecord
 	// Issued moves issuances to Issued, setting Voucher; ErrConflict unless
-	// the row is Intended.
+	// the row is Intended and has the same RequestHash, MediaType and At: another
+	// process may have replaced the intent by its own.
 	Issued []*VoucherRecord
-	// Failed moves issuances to Failed, setting Reason; ErrConflict unless the
-	// row is Intended.
+	// Failed moves issuances to Failed, setting Reason; ErrConflict as for Issued.
 	Failed []*VoucherRecord
 	// Trail is appended last.
 	Trail []*trail.Entry

@@ -38,9 +38,9 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 		return nil, err
 	}
 	defer s.lockDevice(x.request.SerialNumber)()
-	// Where another process on the same store was faster with the same
-	// request, its record is the one: look again.
-	const attempts = 3
+	// Where another process on the same store was faster with the same nonce,
+	// its record is the one: look again. One of two gets through in each round.
+	const attempts = 8
 	for n := 1; ; n++ {
 		if err := s.decide(ctx, x); err != nil {
 			return nil, err

@@ -145,15 +145,16 @@ func (w writer) intent(v *masa.VoucherRecord) error {
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(masa.Intended), "", nil)
 }
 
-const setOutcome = "UPDATE vouchers SET state = ?, reason = ?, voucher = ? WHERE domain = ? AND id = ? AND state = 'intended'"
+const setOutcome = "UPDATE vouchers SET state = ?, reason = ?, voucher = ? WHERE domain = ? AND id = ? AND state = 'intended'" +
+	" AND request_hash = ? AND media_type = ? AND at = ?"
 
 func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, voucher []byte) error {
-	changed, err := w.tx.Exec(setOutcome, string(to), reason, voucher, v.Domain, v.ID)
+	changed, err := w.tx.Exec(setOutcome, string(to), reason, voucher, v.Domain, v.ID, v.RequestHash, v.MediaType, v.At)
 	if err != nil {
 		return err
 	}
 	if changed != 1 {
-		return fmt.Errorf("%w: it is not intended", masa.ErrConflict)
+		return fmt.Errorf("%w: it is not intended, or for another request", masa.ErrConflict)
 	}
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(to), reason, voucher)
 }

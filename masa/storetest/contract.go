@@ -33,6 +33,7 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"VoucherGoesFromIntentToIssued", testIssue},
 		{"VoucherThatFailedBeginsAgain", testFailed},
 		{"StateMovesOnlyFromWhereTheContractSays", testMoves},
+		{"OutcomeIsOfTheIntentThatIsThere", testReplaced},
 		{"NonceIsUniqueToADevice", testNonce},
 		{"NewestVoucherOfARequestIsFound", testByRequest},
 		{"IssuedVouchersAreListedNewestFirst", testDeviceVouchers},
@@ -227,6 +228,25 @@ func testMoves(t *testing.T, s masa.Store) {
 	wantConflict(t, s, "a new intent of an issued one", &masa.Change{Intents: []*masa.VoucherRecord{v}})
 	got, err := s.VoucherByNonce(t.Context(), v.Domain, v.DeviceID, v.Nonce)
 	want(t, "VoucherByNonce", got, err, issued(v))
+}
+
+// Two processes work on one nonce: the intent is that of the second.
+func testReplaced(t *testing.T, s masa.Store) {
+	v := record(1, 9, "nonce-1")
+	for name, change := range map[string]func(*masa.VoucherRecord){
+		"request":    func(v *masa.VoucherRecord) { v.RequestHash = hash("another") },
+		"media type": func(v *masa.VoucherRecord) { v.MediaType = "application/voucher+cose" },
+		"time":       func(v *masa.VoucherRecord) { v.At = at(3) },
+	} {
+		commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{v}})
+		other := *v
+		change(&other)
+		commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{&other}})
+		wantConflict(t, s, "the voucher of an intent with another "+name, &masa.Change{Issued: []*masa.VoucherRecord{issued(v)}})
+		wantConflict(t, s, "the failure of an intent with another "+name, &masa.Change{Failed: []*masa.VoucherRecord{v}})
+	}
+	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{v}})
+	commit(t, s, &masa.Change{Issued: []*masa.VoucherRecord{issued(v)}})
 }
 
 func testNonce(t *testing.T, s masa.Store) {

@@ -154,8 +154,9 @@ func (s *state) intent(v masa.VoucherRecord) error {
 
 func (s *state) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, raw []byte) error {
 	row, ok := s.vouchers[name{v.Domain, v.ID}]
-	if !ok || row.State != masa.Intended {
-		return conflict("voucher %s is not intended", v.ID)
+	same := row.RequestHash == v.RequestHash && row.MediaType == v.MediaType && row.At.Equal(v.At)
+	if !ok || row.State != masa.Intended || !same {
+		return conflict("voucher %s is not intended, or for another request", v.ID)
 	}
 	row.State, row.Reason, row.Voucher = to, reason, slices.Clone(raw)
 	s.vouchers[name{v.Domain, v.ID}] = row
