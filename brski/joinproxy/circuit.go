@@ -3,6 +3,7 @@ package joinproxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -138,6 +139,8 @@ func (c *circuit) pass(ctx context.Context, f *flow, buffer []byte, n int) {
 		f.why = "lifetime or stop"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		f.why = "idle"
+	case errors.Is(err, errGone):
+		f.why = "receiver gone" // as clients are that have got their answer
 	default:
 		f.why = "broken"
 	}
@@ -145,13 +148,16 @@ func (c *circuit) pass(ctx context.Context, f *flow, buffer []byte, n int) {
 	reset(f.to)
 }
 
+// errGone says that what comes cannot be passed on.
+var errGone = errors.New("the receiver takes no more")
+
 // copy returns nil at the end of what comes.
 func (c *circuit) copy(ctx context.Context, f *flow, buffer []byte, n int) error {
 	begun := time.Now()
 	for {
 		if n > 0 {
 			if err := c.write(f, buffer[:n]); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errGone, err)
 			}
 			if err := c.pace(ctx, f, begun); err != nil {
 				return err
