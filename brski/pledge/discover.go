@@ -107,23 +107,20 @@ func (p *Pledge) parsePlaces() error {
 		}
 		p.cloud = &o
 	}
-	if len(p.given) == 0 && p.c.Discoverer == nil && p.cloud == nil {
-		return fmt.Errorf("a registrar's URL, a discoverer or a cloud registrar is needed")
-	}
 	return nil
 }
 
 func (o origin) same(other origin) bool { return o.address == other.address }
 
 // known returns the registrars to go to with an imprint: the one that it was
-// made at comes first. One that was named by the operator and is no more does
-// not count.
+// made at comes first. One that the operator named does not count any more
+// when others are named.
 func (r *run) known() []origin {
 	stored, err := parseOrigin(r.st.Registrar, r.st.Via)
 	if err != nil {
 		return r.given
 	}
-	if r.st.Via == viaGiven && !slices.ContainsFunc(r.given, stored.same) {
+	if r.st.Via == viaGiven && len(r.given) > 0 && !slices.ContainsFunc(r.given, stored.same) {
 		return r.given
 	}
 	list := []origin{stored}

@@ -42,8 +42,8 @@ type Config struct {
 	IDevID tls.Certificate
 	// RegistrarURL is where the registrar or a join proxy answers, such as
 	// "https://192.0.2.1:8443"; nothing in it is trusted. Registrars are further
-	// ones, Discoverer finds more and may be nil. One of these or CloudURL is
-	// required.
+	// ones, Discoverer finds more and may be nil. A device that was onboarded needs
+	// none of them: it knows where.
 	RegistrarURL string
 	Registrars   []string
 	Discoverer   Discoverer
@@ -116,7 +116,7 @@ type Config struct {
 	// Dial opens connections; nil for TCP with a timeout of 10 s.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Log  *slog.Logger     // nil for none
-	Now  func() time.Time // nil for time.Now
+	Now  func() time.Time // may be called concurrently; nil for time.Now
 }
 
 // Pledge joins a domain. Its methods may be called concurrently; they take

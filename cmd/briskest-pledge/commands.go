@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/briskest/briskest/brski/pledge"
@@ -18,6 +19,14 @@ func progress(out io.Writer, o output) func(pledge.Step) {
 	return func(done pledge.Step) { fmt.Fprintf(out, "%-20s %s\n", done.Name, done.Proven) }
 }
 
+// attemptText says where an attempt is.
+func attemptText(a pledge.AttemptStatus) string {
+	if !a.Since.IsZero() {
+		return fmt.Sprintf("%s asked since %s", a.Registrar, a.Since.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("%s %s, not before %s", a.Registrar, a.Reason, a.NotBefore.UTC().Format(time.RFC3339))
+}
+
 type onboardCmd struct {
 	device
 	output
@@ -29,6 +38,7 @@ func (c *onboardCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer c.stop()
 	result, err := p.Onboard(ctx)
 	if err != nil {
 		return failure(err)
@@ -48,6 +58,7 @@ func (c *renewCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer c.stop()
 	if c.Within > 0 {
 		status, err := p.Status()
 		if err != nil {
@@ -74,6 +85,7 @@ type statusRow struct {
 	Stage           string    `json:"stage"`
 	SerialNumber    string    `json:"serial_number"`
 	Registrar       string    `json:"registrar"`
+	Attempts        string    `json:"attempts"`
 	Pinned          string    `json:"pinned"`
 	Serial          string    `json:"serial"`
 	Subject         string    `json:"subject"`
@@ -97,6 +109,11 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 		Stage: string(status.Stage), SerialNumber: status.SerialNumber, Registrar: status.Registrar,
 		VoucherReported: status.VoucherReported, Reported: status.Reported, Renewing: status.Renewing,
 	}
+	var attempts []string
+	for _, a := range status.Attempts {
+		attempts = append(attempts, attemptText(a))
+	}
+	row.Attempts = strings.Join(attempts, "; ")
 	if status.Pinned != nil {
 		row.Pinned = status.Pinned.Subject.String()
 	}

@@ -22,6 +22,7 @@ func main() { commandline.Main("briskest-pledge", run) }
 // commands is the whole command line.
 type commands struct {
 	Onboard onboardCmd `cmd:"" help:"Join the registrar's domain, or go on where an earlier run stopped."`
+	Run     runCmd     `cmd:"" help:"Join if need be, for as long as it takes, and renew in time, until stopped."`
 	Renew   renewCmd   `cmd:"" help:"Renew the certificate that onboarding gave."`
 	Status  statusCmd  `cmd:"" help:"Show what is stored."`
 }
@@ -38,13 +39,14 @@ func run(ctx context.Context, args []string, s streams) error {
 
 // device says who the device is and where it keeps what it learns.
 type device struct {
-	IDevID    string        `name:"idevid" required:"" type:"existingfile" help:"PEM file of the manufacturer's certificate and what is above it."`
-	Key       string        `required:"" help:"Keystore URI of its key, such as file:idevid.key."`
-	Anchor    string        `required:"" type:"existingfile" help:"PEM file of the CAs that vouchers are trusted with."`
-	Registrar string        `required:"" help:"The registrar, as https://HOST:PORT."`
-	State     string        `required:"" help:"Directory for what the device learns."`
-	NoClock   bool          `help:"The clock is not to be relied upon: check no dates."`
-	MaxWait   time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`
+	IDevID    string   `name:"idevid" required:"" type:"existingfile" help:"PEM file of the manufacturer's certificate and what is above it."`
+	Key       string   `required:"" help:"Keystore URI of its key, such as file:idevid.key."`
+	Anchor    string   `required:"" type:"existingfile" help:"PEM file of the CAs that vouchers are trusted with."`
+	State     string   `required:"" help:"Directory for what the device learns."`
+	Registrar []string `sep:"none" help:"A registrar or join proxy, as https://HOST:PORT; may be given more than once. Where the device was onboarded is known." placeholder:"URL"`
+	places
+	NoClock bool          `help:"The clock is not to be relied upon: check no dates."`
+	MaxWait time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`
 	voucherformat.Flag
 }
 
@@ -62,11 +64,11 @@ func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.
 		return nil, err
 	}
 	c := pledge.Config{
-		IDevID: *id, RegistrarURL: d.Registrar, Anchors: anchors, State: pledge.Dir(d.State),
-		Format: format, NoClock: d.NoClock, MaxWait: d.MaxWait, Report: report,
+		IDevID: *id, Registrars: d.Registrar, Anchors: anchors, State: pledge.Dir(d.State),
+		Format: format, NoClock: d.NoClock, MaxWait: d.MaxWait, NoWait: d.MaxWait == 0, Report: report,
 	}
-	if d.MaxWait == 0 {
-		c.Wait = func(context.Context, time.Duration) error { return errors.New("not waiting") }
+	if err := d.find(&c); err != nil {
+		return nil, err
 	}
 	return pledge.New(c)
 }
@@ -81,6 +83,10 @@ func failure(err error) error {
 		return cli.Pending(e.Message, e.RetryAfter)
 	case errors.Is(err, pledge.ErrRefused):
 		return cli.Refused(err)
+	case e.Reason == pledge.ReasonNoRegistrar:
+		return cli.Hint(err, "name one with --registrar or --cloud, or look for one with --discover")
+	case e.Reason == pledge.ReasonExpired:
+		return cli.Hint(err, "briskest-pledge run --rejoin begins anew then")
 	case e.Reason == pledge.ReasonNotEnrolled:
 		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest-pledge onboard gets the first certificate"}
 	default:
