@@ -25,6 +25,9 @@ func (x *exchange) voucher(r *VoucherRecord) (*voucher.Voucher, error) {
 		SerialNumber: r.SerialNumber, Nonce: r.Nonce, Extensions: product.extensionLeaves(),
 		AllowNonceWithExpiresOn: product.Profile == RFC8366bis,
 	}
+	if r.Nonce == "" {
+		v.LastRenewalDate = x.lastRenewal()
+	}
 	x.pin(v, product.Pin)
 	// Only where the serial number alone does not name the device (rfc8366bis,
 	// Section 6.2).

@@ -26,6 +26,9 @@ func (s *Service) decide(ctx context.Context, x *exchange) error {
 	if err := s.decideOwner(ctx, x); err != nil {
 		return err
 	}
+	if err := s.checkRenewed(ctx, x); err != nil {
+		return err
+	}
 	if err := x.settleProximity(); err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func (x *exchange) decideNonceless() error {
 			"Vouchers without a nonce are issued only over a TLS connection with the certificate that signed the request. "+
 				"Have the registrar present it.")
 	default:
-		return nil
+		return x.checkLastRenewal()
 	}
 }
 
@@ -179,6 +182,9 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 	owners = slices.DeleteFunc(owners, func(o *Owner) bool { return !o.Until.IsZero() })
 	ca := ownedBy(x.chains, owners)
 	x.owner, x.owned = ca, ca != nil
+	if x.owned {
+		x.since = owners[slices.IndexFunc(owners, func(o *Owner) bool { return o.owns(ca) })].Since
+	}
 	x.known = x.known || x.owned
 	switch {
 	case x.owned:

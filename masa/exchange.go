@@ -58,6 +58,7 @@ type exchange struct {
 	pinned    *x509.Certificate // domain, or the registrar's own
 	owned     bool              // domain is the owner on record
 	owner     *x509.Certificate // the CA in chains that is the owner on record; nil for none
+	since     time.Time         // when it came to be the owner
 	known     bool              // the registrar is somebody: anchored, or the owner on record
 	ambiguous bool              // its serial number is that of devices of several products
 	assertion voucher.Assertion
@@ -178,7 +179,8 @@ func (x *exchange) open(raw []byte) error {
 	return nil
 }
 
-// openPrior opens the pledge's request, or a voucher that is to be renewed, which has the format of the registrar's.
+// openPrior opens the pledge's request, or a voucher that is to be renewed,
+// which has the format of the registrar's.
 func (x *exchange) openPrior() error {
 	if x.openRenewal() {
 		return nil

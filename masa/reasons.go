@@ -40,6 +40,7 @@ const (
 	ReasonNotOwner        = "not-owner"           // another domain is the owner on record
 	ReasonNoOwner         = "no-owner"            // an owner on record is required and there is none
 	ReasonNoAuditLog      = "audit-log-not-yours" // the requester never owned the device
+	ReasonNotRenewable    = "not-renewable"       // not this domain's voucher, or the time of renewals is over
 	ReasonSignerRevoked   = "signer-revoked"      // the voucher on record was signed with a key revoked since
 	ReasonSigner          = "signer"              // the voucher key did not sign (of an issuance)
 	ReasonInterrupted     = "interrupted"         // the process ended before the voucher left (of an issuance)

@@ -2,6 +2,7 @@ package masa_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -56,6 +57,65 @@ func TestAVoucherIsRenewedByItselfInARequest(t *testing.T) {
 	if err == nil {
 		t.Errorf("a voucher in place of the pledge's request gave %v", got)
 	}
+}
+
+// R9 (renewal is a decision) and BRSKI-8366BIS-10.1-02: a voucher is renewed
+// for the domain that it was issued to, again and again, while that is the
+// owner and until the day it names.
+func TestRenewalIsForTheSameDomainWhileItOwnsTheDevice(t *testing.T) {
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowNonceless, p.RenewableFor = true, 72*time.Hour })
+	w.own(w.mine)
+	last := w.at.Add(72 * time.Hour)
+	a := w.ask(w.mine, "")
+	a.idevid = nil
+	v, raw := w.voucher(a.bytes(t))
+	for range 3 { // no operator is asked
+		if !v.LastRenewalDate.Equal(last) || v.ExpiresOn.IsZero() {
+			t.Errorf("last-renewal-date %s beside expires-on %s, want %s", v.LastRenewalDate, v.ExpiresOn, last)
+		}
+		w.at = w.at.Add(20 * time.Hour)
+		a.registrar.CreatedOn, a.registrar.PriorSignedVoucherRequest = w.at, raw
+		v, raw = w.voucher(a.bytes(t))
+	}
+	stranger := w.ask(w.theirs, "")
+	stranger.idevid, stranger.registrar.PriorSignedVoucherRequest = nil, raw
+	w.refused(stranger.bytes(t), 403, masa.ReasonNotOwner)
+
+	w.at = last.Add(time.Second)
+	a.registrar.CreatedOn, a.registrar.PriorSignedVoucherRequest = w.at, raw
+	w.refused(a.bytes(t), 403, masa.ReasonNotRenewable)
+	a.registrar.PriorSignedVoucherRequest = nil // as late without the old voucher
+	w.refused(a.bytes(t), 403, masa.ReasonNotRenewable)
+
+	w.at = last.Add(-time.Hour)
+	sold := &masa.OwnerClaim{DeviceRef: ref(), DomainRef: domainRef(w.theirs), Replace: true}
+	if _, err := w.service.AddOwner(t.Context(), sold); err != nil {
+		t.Fatal(err)
+	}
+	a.registrar.CreatedOn, a.registrar.PriorSignedVoucherRequest = w.at, raw
+	w.refused(a.bytes(t), 403, masa.ReasonNotOwner)
+	// The new owner does not renew the old one's.
+	w.refused(stranger.bytes(t), 403, masa.ReasonNotRenewable)
+	stranger.registrar.PriorSignedVoucherRequest = nil
+	if v, _ := w.voucher(stranger.bytes(t)); !v.LastRenewalDate.Equal(w.at.Add(72 * time.Hour)) {
+		t.Errorf("last-renewal-date of the new owner's = %s, want 72 hours from the sale", v.LastRenewalDate)
+	}
+}
+
+// RFC 8995, Section 11.6.2.2: a lost key renews nothing.
+func TestVoucherOfARevokedKeyIsNotRenewed(t *testing.T) {
+	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowNonceless = true })
+	w.own(w.mine)
+	a := w.ask(w.mine, "")
+	a.idevid = nil
+	_, raw := w.voucher(a.bytes(t))
+	next := testpki.NewRoot(t, "next vouchers")
+	w.setProduct(func(p *masa.Product) {
+		p.RevokedSigners = []*x509.Certificate{p.Signer.Certificate}
+		p.Signer, p.NoncelessSigner = signerOf(next), nil
+	})
+	a.registrar.PriorSignedVoucherRequest = raw
+	w.refused(a.bytes(t), 403, masa.ReasonSignerRevoked)
 }
 
 func TestACarriedRequestIsDecidedLikeAnyOther(t *testing.T) {
