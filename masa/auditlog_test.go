@@ -13,7 +13,7 @@ import (
 )
 
 // RFC 8995, Sections 5.8.1 and 5.8.2.
-// BRSKI-8995-9.1.1-03, BRSKI-8995-5.5.5-03, BRSKI-8995-5.5.6-02: an event for each, with its assertion, and a nonce or null.
+// BRSKI-8995-5.6-15, BRSKI-8995-9.1.1-03, BRSKI-8995-5.5.5-03, BRSKI-8995-5.5.6-02: an event for each, with its assertion, and a nonce or null.
 func TestAuditLogHasAnEventForEachVoucher(t *testing.T) {
 	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) { p.AllowNonceless = true })
 	raw := w.ask(w.theirs, "nonce-for-theirs").bytes(t)

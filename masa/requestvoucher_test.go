@@ -24,6 +24,8 @@ import (
 )
 
 // RFC 8995, Section 5.6.
+// BRSKI-8995-5.6-14: nonce, assertion, pinned-domain-cert and serial-number.
+// BRSKI-8366-5.4-01: one signature, by a key that the pledge trusts, which [world.voucher] verifies.
 // BRSKI-8995-5.5.5-03: and so does the audit-log, [TestAuditLogHasAnEventForEachVoucher].
 func TestVoucherSaysWhatWasShown(t *testing.T) {
 	w := newWorld(t, nil)
@@ -479,6 +481,7 @@ func TestProximityByATLSCertificateSentAlongIsForKnownDomainsAlone(t *testing.T)
 
 // rfc8366bis, Section 6.2: the issuer is named where the serial number is not
 // unique, and found by the pledge's signature.
+// BRSKI-8366BIS-6.2-01, BRSKI-8366BIS-6.2-04: the leaf is there, and with the serial number names the device.
 func TestSerialNumberSharedByProductsIsToldApart(t *testing.T) {
 	w := unstarted(t, nil)
 	other := testpki.NewRoot(t, "gadget vendor")
