@@ -22,7 +22,7 @@ type masaCmd struct {
 
 type masaServeCmd struct {
 	Config string `required:"" type:"existingfile" help:"masa.yaml."`
-	Check  bool   `help:"Load the configuration and all it names, say what is wrong with it, and exit."`
+	Check  bool   `help:"Load the configuration and all it names, sign with each voucher key, say what is wrong, and exit."`
 }
 
 // Run serves until it is told to stop. SIGHUP loads the configuration again.
@@ -32,8 +32,11 @@ func (c *masaServeCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.Check {
-		_, _, err := cfg.build(ctx)
-		return err
+		settings, _, err := cfg.build(ctx)
+		if err != nil {
+			return err
+		}
+		return cfg.wrong(settings.CheckSigners(ctx, time.Now()))
 	}
 	service, _, err := startMASA(ctx, cfg, s.Err)
 	if err != nil {

@@ -63,7 +63,8 @@ type productConfig struct {
 
 // signerConfig is a voucher key for some devices.
 type signerConfig struct {
-	identityConfig `yaml:",inline"`
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"` // keystore URI
 	// NoncelessVoucher signs their vouchers without a nonce; default this key.
 	NoncelessVoucher identityConfig `yaml:"nonceless_voucher"`
 	// Batches are those that the devices were imported with.
@@ -109,7 +110,7 @@ func (c *masaConfig) deviceSigner(ctx context.Context, s *signerConfig) (masa.De
 			return out, fmt.Errorf("built_before %q is not a day such as 2026-05-01", s.BuiltBefore)
 		}
 	}
-	if out.Signer, err = c.voucherSigner(ctx, s.identityConfig); err != nil {
+	if out.Signer, err = c.voucherSigner(ctx, identityConfig{Certificate: s.Certificate, Key: s.Key}); err != nil {
 		return out, err
 	}
 	out.NoncelessSigner, err = c.optionalSigner(ctx, s.NoncelessVoucher)

@@ -73,6 +73,11 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	if err != nil {
 		return nil, nil, err
 	}
+	// It starts all the same: other products' keys may be good, and the command
+	// line has to work for whoever mends it (regression R22).
+	if err := role.settings.CheckSigners(ctx, time.Now()); err != nil {
+		role.log.ErrorContext(ctx, "voucher keys do not sign", slog.Any("error", err))
+	}
 	s := &service{
 		name: "masa", log: role.log, close: role.close,
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
