@@ -65,10 +65,18 @@ func (b *Bootstrap) Refused(ctx context.Context, call *brski.Call, e *est.Error)
 	b.s.observe(ctx, &observation{"brski", string(call.Operation), call.ID, "", call.Peer, call.At, e})
 }
 
+// shownBy is the certificate that the peer showed, DER, verified or not; nil for none.
+func shownBy(p *est.Peer) []byte {
+	if len(p.Certificates) == 0 {
+		return nil
+	}
+	return p.Certificates[0].Raw
+}
+
 func callCase(v *version, call *brski.Call) *Case {
 	c := &Case{RequestID: call.ID, Domain: v.Domain, Road: "brski", Operation: string(call.Operation), At: call.At}
 	if call.Peer != nil {
-		c.Address = call.Peer.Address
+		c.Address, c.shown = call.Peer.Address, shownBy(call.Peer)
 	}
 	return c
 }

@@ -1,8 +1,10 @@
 package registrar
 
 import (
+	"crypto/sha256"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -65,7 +67,7 @@ func (s *Service) addressBudget(v *version, c *Case, count bool) *Decision {
 	if limit == 0 || c.Operation != OpEnroll && c.Operation != OpRenew && c.Operation != OpVoucher && c.Operation != OpFullCMC {
 		return nil
 	}
-	key := addressKey(c.Address.Addr())
+	key := v.budgetKey(c)
 	if wait, over := s.byAddress.exceeded(key, limit, c.At); over {
 		return &Decision{Reason: ReasonAddressBudget, Rule: "address-budget", RetryAfter: jitter(wait)}
 	}
@@ -73,6 +75,16 @@ func (s *Service) addressBudget(v *version, c *Case, count bool) *Decision {
 		s.byAddress.use(key, c.At)
 	}
 	return nil
+}
+
+// budgetKey is whose budget a request uses before it is known who asks.
+func (v *version) budgetKey(c *Case) string {
+	key := addressKey(c.Address.Addr())
+	if len(c.shown) == 0 || !slices.Contains(v.Limits.Proxies, c.Address.Addr().Unmap().WithZone("")) {
+		return key
+	}
+	sum := sha256.Sum256(c.shown)
+	return key + "\x00" + string(sum[:])
 }
 
 // deviceBudget refuses a certificate or an exchange that is one too many for a

@@ -144,6 +144,7 @@ type Case struct {
 
 	answer   *Decision         // of Ask; nil until it was asked
 	server   *x509.Certificate // of ours that a voucher-request says the pledge saw; nil for none
+	shown    []byte            // the TLS client certificate, verified or not; nil for none
 	conflict bool              // the leaves of a voucher-request that name the registrar contradict each other
 	otp      est.Secret        // of the CSR (RFC 7894, Section 2.1)
 }

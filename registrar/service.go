@@ -160,7 +160,7 @@ func (s *Service) questionBudget(v *version, c *Case) *Decision {
 		return nil
 	}
 	const each = 4
-	key := addressKey(c.Address.Addr())
+	key := v.budgetKey(c)
 	if wait, over := s.questions.exceeded(key, each*limit, c.At); over {
 		return &Decision{Reason: ReasonAddressBudget, Rule: "address-budget", RetryAfter: jitter(wait)}
 	}
@@ -210,7 +210,7 @@ func (s *Service) estCase(v *version, r *est.Request) *Case {
 	}
 	return &Case{
 		RequestID: r.ID, Domain: v.Domain, Road: "est", Operation: operation,
-		Label: v.Labels[r.Label], At: r.At, Address: r.Peer.Address,
+		Label: v.Labels[r.Label], At: r.At, Address: r.Peer.Address, shown: shownBy(r.Peer),
 	}
 }
 

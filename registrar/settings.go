@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -221,17 +222,21 @@ type Manufacturer struct {
 // Limits bound what peers can make the registrar do and keep. Zero is no
 // budget for the first two and the default for the rest.
 type Limits struct {
-	EnrollmentsPerDevice  int           // certificates and voucher exchanges a device and day; 0: no budget
-	EnrollmentsPerAddress int           // requests an address (IPv6: /64) and hour; 0: no budget
-	PendingPerDevice      int           // waiting requests a device; default 4
-	Pending               int           // waiting requests and sightings in all; default 10000
-	Exchanges             int           // unanswered voucher exchanges at once; default 1024
-	MASATimeout           time.Duration // of one try, and how long a pledge is kept waiting; default 10s
-	MASARetry             time.Duration // between tries, growing to eight times that; default 10s
-	MASAGiveUp            time.Duration // after the request; default 1h
-	PollAfter             time.Duration // Retry-After of 202 (RFC 8995, Section 5.6: at most 60 s); default 10s
-	EnrollmentsAtOnce     int           // being decided and signed; more wait 50 ms for a place at most; default 256
-	ApprovalLifetime      time.Duration // how long an operator's approval counts, from when it was given; default 30d
+	EnrollmentsPerDevice  int // certificates and voucher exchanges a device and day; 0: no budget
+	EnrollmentsPerAddress int // requests an address (IPv6: /64) and hour; 0: no budget
+	// Proxies are the addresses of join proxies (RFC 8995, Section 4), behind which
+	// there are many devices: there a budget of an address is one of an address
+	// and client certificate.
+	Proxies           []netip.Addr
+	PendingPerDevice  int           // waiting requests a device; default 4
+	Pending           int           // waiting requests and sightings in all; default 10000
+	Exchanges         int           // unanswered voucher exchanges at once; default 1024
+	MASATimeout       time.Duration // of one try, and how long a pledge is kept waiting; default 10s
+	MASARetry         time.Duration // between tries, growing to eight times that; default 10s
+	MASAGiveUp        time.Duration // after the request; default 1h
+	PollAfter         time.Duration // Retry-After of 202 (RFC 8995, Section 5.6: at most 60 s); default 10s
+	EnrollmentsAtOnce int           // being decided and signed; more wait 50 ms for a place at most; default 256
+	ApprovalLifetime  time.Duration // how long an operator's approval counts, from when it was given; default 30d
 }
 
 func (l Limits) checked() (Limits, error) {

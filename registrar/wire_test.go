@@ -1,10 +1,12 @@
 package registrar_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -179,4 +181,21 @@ func TestTelemetryIsTakenFromKnownDevicesOnly(t *testing.T) {
 	}
 	h.revoke(cert)
 	refusal(t, h.service.BRSKI().EnrollStatus(t.Context(), ownReport), registrar.ReasonRevoked, 403)
+}
+
+// postRequest sends a voucher-request over the wire, and returns status and body.
+func (h *house) postRequest(url string, a *ask) (int, string) {
+	h.t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: h.root.Pool(), Certificates: []tls.Certificate{a.idevid.TLS()}}}
+	h.t.Cleanup(transport.CloseIdleConnections)
+	res, err := (&http.Client{Transport: transport}).Post(url+"/.well-known/brski/requestvoucher", vouchercms.MediaType, bytes.NewReader(a.raw))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
 }

@@ -147,7 +147,8 @@ type limitsConfig struct {
 	ConnectionsPerAddress int             `yaml:"connections_per_address"` // (IPv6: /64); default half of connections, 8 at least
 	InFlightPerAddress    int             `yaml:"in_flight_per_address"`   // (IPv6: /64); default half of in_flight, 8 at least
 	// Proxies are the IP addresses that join proxies connect from. Many devices
-	// are behind each, so each may have half of connections, handshakes and in_flight.
+	// are behind each, so each may have half of connections, handshakes and in_flight,
+	// and enrollments_per_address counts for each certificate that comes from there.
 	Proxies           []string        `yaml:"proxies"`
 	BodyPause         config.Duration `yaml:"body_pause"`          // for how long nothing of a body may come; default 10s
 	EnrollmentsAtOnce int             `yaml:"enrollments_at_once"` // being decided and signed; default 256

@@ -163,6 +163,10 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	}
 	// The root travels along, so that the MASA can pin it (RFC 8995, Section 5.5.2).
 	signer := &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain}
+	proxies, err := c.Limits.relays()
+	if err != nil {
+		return nil, err
+	}
 	s := &registrar.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
@@ -171,6 +175,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		CRLLifetime: time.Duration(c.CA.CRLLifetime),
 		Limits: registrar.Limits{
 			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,
+			Proxies: proxies,
 			PendingPerDevice: c.Limits.PendingPerDevice, Pending: c.Limits.Pending,
 			MASARetry: time.Duration(c.Limits.MASARetry), MASAGiveUp: time.Duration(c.Limits.MASAGiveUp),
 			EnrollmentsAtOnce: c.Limits.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(c.Limits.ApprovalLifetime),
