@@ -175,7 +175,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		CRLLifetime: time.Duration(c.CA.CRLLifetime),
 		Limits: registrar.Limits{
 			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,
-			Proxies: proxies,
+			Proxies:          proxies,
 			PendingPerDevice: c.Limits.PendingPerDevice, Pending: c.Limits.Pending,
 			MASARetry: time.Duration(c.Limits.MASARetry), MASAGiveUp: time.Duration(c.Limits.MASAGiveUp),
 			EnrollmentsAtOnce: c.Limits.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(c.Limits.ApprovalLifetime),

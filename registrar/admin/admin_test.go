@@ -190,6 +190,7 @@ func FuzzRequests(f *testing.F) {
 		f.Add("status", []byte(seed))
 		f.Add("certificate-issue", []byte(seed))
 		f.Add("device-import", []byte(seed))
+		f.Add("voucher-order", []byte(seed))
 	}
 	root := testpki.NewRoot(f, "root")
 	p, err := profile.New(profile.Device())
