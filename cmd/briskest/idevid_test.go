@@ -405,6 +405,15 @@ func TestProductsThatShareACAShareNoSerialNumber(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatNamesNoMASAIsRefused(t *testing.T) {
+	v := newVendor(t)
+	v.edit("https://masa.example:9443/", "http://masa.example/")
+	_, errs, code := v.issue(v.csr("a.csr", "W-1", testpki.NewKey(t)))
+	if code != cli.ExitUsage || !strings.Contains(errs, "masa_url") {
+		t.Errorf("issue: exit %d %s", code, errs)
+	}
+}
+
 func TestOpenSSLVerifiesIDevIDs(t *testing.T) {
 	openssl := testbed.Require(t, "openssl")
 	v := newVendor(t)

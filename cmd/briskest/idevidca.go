@@ -22,6 +22,7 @@ import (
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
+	"github.com/briskest/briskest/voucher"
 )
 
 // idevidCAConfig is the CA that signs a product's IDevIDs (briskest masa idevid
@@ -90,6 +91,13 @@ func (c *idevidCA) open(ctx context.Context, s *source) error {
 	}
 	if c.hwTypes, err = objectIdentifiers(c.config.HWTypes); err != nil {
 		return err
+	}
+	url, err := asn1.MarshalWithParams(c.config.MASAURL, "ia5")
+	if err == nil {
+		_, err = voucher.ParseMASAURL(url)
+	}
+	if err != nil {
+		return fmt.Errorf("masa_url: %w", err)
 	}
 	d := profile.IDevID(c.config.MASAURL)
 	d.Name, d.CRL = idevidProfile, c.config.CRL

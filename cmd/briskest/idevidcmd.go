@@ -21,6 +21,7 @@ import (
 type masaIDevIDCmd struct {
 	Init  idevidInitCmd  `cmd:"" help:"Make a manufacturer's CA: a root, and below it the CA that signs IDevIDs."`
 	Issue idevidIssueCmd `cmd:"" help:"Issue IDevIDs from CSRs, or for a list of devices. The MASA has them on record."`
+	CRL   idevidCRLCmd   `cmd:"" name:"crl" help:"Sign the CA's revocation list: the IDevIDs of all blocked devices."`
 	Lint  idevidLintCmd  `cmd:"" help:"Look at what devices are shipped with: IDevID, key and voucher anchors."`
 }
 
