@@ -41,6 +41,7 @@ func certsOf(t *testing.T, body string) []*x509.Certificate {
 
 // EST-7030-4.2.3-01, EST-7030-4.2.3-02, EST-7030-4.2.3-03.
 // RFC 7030, Section 4.2.3; libest compares the bytes of Content-Type.
+// BRSKI-EST-7030-4.2-01: base64 of a PKCS#10 in, certs-only out.
 func TestEnrollAnswersInTheFormAllClientsRead(t *testing.T) {
 	s := newSite(t)
 	got := s.raw(t, post(enrollPath, pkcs10+"BASIC\r\n", b64(goodCSR(t, "device"))))
@@ -66,6 +67,7 @@ func TestEnrollAnswersInTheFormAllClientsRead(t *testing.T) {
 
 // EST-7030-3.2.2-02, EST-7030-4.1.3-01, EST-7030-4.1.3-04, EST-7030-4.1.3-05.
 // RFC 7030, Section 4.1.3. libest verifies the chain within the answer, and reads no line above about 1000 characters.
+// BRSKI-EST-7030-4.1-01: certs-only, in base64, with the whole chain.
 func TestCACertsHoldsTheChainWithItsRootInLines(t *testing.T) {
 	s := newSite(t)
 	got := s.raw(t, get("/.well-known/est/cacerts"))
@@ -93,6 +95,7 @@ func TestCACertsHoldsTheChainWithItsRootInLines(t *testing.T) {
 }
 
 // RFC 7030, Section 4.1.2 and 4.5: no client is turned away, whatever certificate it offers.
+// BRSKI-EST-7030-4.1-01: no client certificate is needed.
 func TestCACertsAndCSRAttrsAskNobodyToAuthenticate(t *testing.T) {
 	s := newSite(t)
 	foreign := testpki.NewRoot(t, "foreign").Client(t, "device").TLS()
@@ -108,6 +111,7 @@ func TestCACertsAndCSRAttrsAskNobodyToAuthenticate(t *testing.T) {
 }
 
 // RFC 7030, Section 4.5.2. An empty list would make libest's example client ask for ever.
+// BRSKI-EST-7030-4.5-01: base64 of DER, or 204.
 func TestCSRAttrsAreSentOrAre204WithoutBody(t *testing.T) {
 	s := newSite(t)
 	for what, attrs := range map[string][]byte{"none": nil, "an empty list": {0x30, 0}} {
@@ -133,6 +137,7 @@ func TestCSRAttrsAreSentOrAre204WithoutBody(t *testing.T) {
 // EST-7030-4.2.1-05, EST-8951-3-01, EST-8951-3-02, EST-9110-5.1-01, EST-9110-8.3.1-01, EST-9112-7.1-01.
 // RFC 8951, Sections 3 and 3.1; est-clients: libest sends lines of 64, globalsign one line with CRLF in chunks,
 // strongSwan one line without end, curl what it is told.
+// BRSKI-EST-8951-3-01: whatever the lines, with and without Content-Transfer-Encoding.
 func TestEnrollTakesTheBodyOfEveryClient(t *testing.T) {
 	s := newSite(t)
 	s.Labels = []string{"ca:1", "Fab-2.west_3"}
@@ -215,6 +220,7 @@ func TestARefusalLeavesTheConnectionInUse(t *testing.T) {
 }
 
 // RFC 7030, Section 4.2.3; libest and strongSwan read seconds only, Bouncy Castle breaks on a body.
+// BRSKI-EST-7030-4.2-01: 202 with Retry-After while it is pending.
 func TestPendingIsAnEmpty202WithWholeSeconds(t *testing.T) {
 	s := newSite(t)
 	for wait, want := range map[time.Duration]string{time.Nanosecond: "1", 90 * time.Second: "90", 1500 * time.Millisecond: "2", time.Hour: "3600"} {

@@ -1,9 +1,12 @@
 package registrar_test
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"testing"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/voucher"
@@ -109,5 +112,37 @@ func TestWhatOneManufacturerMayAnotherMayNot(t *testing.T) {
 	h.pledge(acmes, nil).refusedAs(registrar.ReasonAuditLog, 502)
 	if _, err := h.pledge(theirs, nil).send(); err != nil {
 		t.Errorf("without audit-log, of the manufacturer that may: %v", err)
+	}
+}
+
+// BRSKI-EST-7030-3.6.1-01: a registrar without id-kp-cmcRA does not start, and a client
+// that finds its server by other means than its name takes one with it.
+func TestTheRegistrarsCertificateHasTheUsageThatDevicesLookFor(t *testing.T) {
+	h := newHouse(t, nil)
+	elsewhere := h.ca.Issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "registrar.example"}, DNSNames: []string{"registrar.example"},
+		ExtKeyUsage:        []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}},
+	}, testpki.NewKey(t))
+	plain := h.ca.Server(t, "server")
+	for what, c := range map[string]struct {
+		id   *testpki.Identity
+		good bool
+	}{"with": {elsewhere, true}, "without": {plain, false}} {
+		settings := *h.settings
+		settings.Signer = &voucher.Signer{Key: c.id.Key, Certificate: c.id.Certificate, Chain: c.id.Chain}
+		if err := h.service.Reload(&settings); (err == nil) != c.good {
+			t.Errorf("Reload %s id-kp-cmcRA: %v", what, err)
+		}
+		h.registrar = c.id
+		if _, err := h.client(h.serve(), func(*est.Client) {}).CACerts(t.Context()); what == "with" && err != nil {
+			t.Errorf("a client, %s id-kp-cmcRA: %v", what, err)
+		}
+	}
+	h.registrar = h.ca.Issue(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "other.example"}, DNSNames: []string{"other.example"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, testpki.NewKey(t))
+	if _, err := h.client(h.serve(), func(*est.Client) {}).CACerts(t.Context()); err == nil {
+		t.Error("a client takes a server of another name without the usage: the test shows nothing")
 	}
 }

@@ -79,6 +79,7 @@ func TestTheOldCertificateIsRetiredWhenTheNewOneIsSeenInUse(t *testing.T) {
 }
 
 // EST-7030-4.2.2-02; R9, R10, R11: only the certificate itself renews, compared as a whole.
+// BRSKI-EST-7030-4.2.2-01: a renewal needs the current certificate.
 func TestOnlyTheCertificateOnRecordRenews(t *testing.T) {
 	h := newHouse(t, func(h *house) {
 		h.settings.Labels["other"] = &registrar.Label{Profile: h.profile("ldevid"), Renewal: true}

@@ -12,8 +12,10 @@ import (
 type deviceCmd struct {
 	Import deviceImportCmd `cmd:"" help:"Admit serial numbers of a manufacturer."`
 	List   deviceListCmd   `cmd:"" help:"List devices."`
-	Show   deviceShowCmd   `cmd:"" help:"One device with its certificates and vouchers."`
+	Show   deviceShowCmd   `cmd:"" help:"One device with its certificates, vouchers and telemetry."`
 	Why    deviceWhyCmd    `cmd:"" help:"Why a device got what it got: every decision and refusal."`
+
+	Evidence deviceEvidenceCmd `cmd:"" help:"How a device got its vouchers: artifacts, audit-log and telemetry."`
 }
 
 // maxDeviceImport is how many devices one call of the registrar takes.
@@ -122,7 +124,11 @@ func (c *deviceShowCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		s.Printf("\nvouchers\n")
-		return cli.PrintList(s.Out, c.Format, voucherRows(view.Vouchers))
+		if err := cli.PrintList(s.Out, c.Format, voucherRows(view.Vouchers)); err != nil {
+			return err
+		}
+		s.Printf("\n")
+		return printReports(s, view.Reports)
 	})
 }
 

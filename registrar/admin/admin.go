@@ -31,6 +31,7 @@ func Handler(s *registrar.Service) http.Handler {
 	route(h, "device-import", a.importDevices)
 	route(h, "device-list", a.listDevices)
 	route(h, "device-show", a.showDevice)
+	route(h, "device-evidence", a.evidence)
 	route(h, "device-why", a.why)
 	route(h, "device-state", a.setDeviceState)
 	route(h, "request-list", a.listRequests)

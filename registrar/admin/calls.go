@@ -93,6 +93,7 @@ type DeviceView struct {
 	Device       Device        `json:"device"`
 	Certificates []Certificate `json:"certificates"`
 	Vouchers     []Voucher     `json:"vouchers"`
+	Reports      []Report      `json:"telemetry"`
 }
 
 func (a *api) showDevice(ctx context.Context, in *Ref) (*DeviceView, error) {
@@ -103,7 +104,7 @@ func (a *api) showDevice(ctx context.Context, in *Ref) (*DeviceView, error) {
 	return &DeviceView{
 		deviceOut(view.Device, true),
 		each(view.Certificates, func(c *registrar.Certificate) Certificate { return certificateOut(c, true) }),
-		each(view.Vouchers, voucherOut),
+		each(view.Vouchers, voucherOut), each(view.Reports, reportOut),
 	}, nil
 }
 
