@@ -41,6 +41,7 @@ func RunScripts(t *testing.T, program string) {
 //
 //	exits CODE PROGRAM ARG...     run to the end; the exit code must be CODE
 //	until CODE PROGRAM ARG...     the same, again and again until it is so
+//	shows REGEXP PROGRAM ARG...   run again and again until its stdout matches
 //	await PATH...                 until a file is there; a *.sock must answer
 //	signal TERM|HUP|INT TEXT      to the background program whose arguments hold TEXT
 //	addresses DIR                 sets ORIGIN, EST, BRSKI, MASA and PID from a quickstart's addresses.json
@@ -55,7 +56,7 @@ func ScriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 		least int
 		run   func(ts *testscript.TestScript, args []string)
 	}{
-		"exits": {2, exits}, "until": {2, until}, "await": {1, await}, "signal": {2, signal}, "addresses": {1, addresses},
+		"exits": {2, exits}, "until": {2, until}, "shows": {2, shows}, "await": {1, await}, "signal": {2, signal}, "addresses": {1, addresses},
 		"freeport": {1, freeport}, "replace": {3, replace}, "mode": {2, mode}, "capture": {2, capture},
 	}
 	out := make(map[string]func(*testscript.TestScript, bool, []string))
@@ -92,6 +93,12 @@ func exits(ts *testscript.TestScript, args []string) {
 
 func until(ts *testscript.TestScript, args []string) {
 	poll(ts, strings.Join(args, " "), func() bool { return strconv.Itoa(code(ts, args[1:])) == args[0] })
+}
+
+func shows(ts *testscript.TestScript, args []string) {
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	poll(ts, strings.Join(args, " "), func() bool { return code(ts, args[1:]) == 0 && want.MatchString(ts.ReadFile("stdout")) })
 }
 
 // poll asks until ready says so.
