@@ -137,7 +137,10 @@ func (p *Proxy) Serve(ctx context.Context, listeners ...net.Listener) error {
 
 // accept takes connections until ctx ends.
 func (p *Proxy) accept(ctx, lasting context.Context, l net.Listener, circuits *sync.WaitGroup) error {
-	const pause = 100 * time.Millisecond // where the system has no more files, for one
+	// Where the system has no more files, for one, there will be some again: a
+	// quarter of an hour of that is enough.
+	const patience, shortest, longest = 1000, 50 * time.Millisecond, time.Second
+	pause := shortest
 	for failures := 0; ; {
 		conn, err := l.Accept()
 		switch {
@@ -146,17 +149,20 @@ func (p *Proxy) accept(ctx, lasting context.Context, l net.Listener, circuits *s
 				_ = conn.Close()
 			}
 			return nil
-		case errors.Is(err, net.ErrClosed) || (err != nil && failures > 100):
+		case errors.Is(err, net.ErrClosed) || (err != nil && failures > patience):
 			return err
 		case err != nil:
-			failures++
+			if failures++; failures == 1 {
+				p.Log.ErrorContext(ctx, "connection not accepted", slog.String("error", err.Error()))
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
 			}
+			pause = min(2*pause, longest)
 			continue
 		}
-		failures = 0
+		failures, pause = 0, shortest
 		c := &circuit{proxy: p, pledge: conn, begun: time.Now()}
 		if !p.admit(c) {
 			reset(conn)
