@@ -89,10 +89,20 @@ func (s *Service) run(x *exchange) {
 			told = true
 			close(x.tried)
 		}
-		if !s.pause(jitter(wait)) {
+		if !s.pause(jitter(max(wait, wished(err)))) {
 			return
 		}
 	}
+}
+
+// wished is how long a MASA that answered wants to be left alone.
+func wished(err error) time.Duration {
+	const most = 10 * time.Minute
+	var e *brski.MASAError
+	if errors.As(err, &e) {
+		return min(e.RetryAfter, most)
+	}
+	return 0
 }
 
 // try makes one attempt. An error means that trying again may help.

@@ -1,6 +1,7 @@
 package registrar_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
+// BRSKI-8995-5.6-05: one registrar's request for the same bytes of the pledge.
 // R27: the MASA is down for an hour, and comes back. The pledge has the same
 // bytes all the time, and never an answer that is not true.
 func TestAMASAThatIsDownForAnHourCostsAnHour(t *testing.T) {
@@ -48,6 +50,30 @@ func TestAMASAThatIsDownForAnHourCostsAnHour(t *testing.T) {
 		h.advance(100 * time.Second)
 		if _, err := a.send(); err != nil {
 			t.Errorf("the MASA is up again: %v", err)
+		}
+		h.service.Close()
+	})
+}
+
+// RFC 9110, Section 10.2.3.
+func TestAMASAThatWantsToBeLeftAloneIs(t *testing.T) {
+	h := newHouse(t, nil)
+	h.importSerials("SN-1")
+	h.service.Close()
+	synctest.Test(t, func(t *testing.T) {
+		h.t = t
+		h.start()
+		h.masa.set(func(m *fakeMASA) {
+			m.fail = fmt.Errorf("%w: %w", brski.ErrMASAUnavailable, &brski.MASAError{Status: 503, RetryAfter: 5 * time.Minute})
+		})
+		h.pledge(h.idevidCA.IDevID(t, "SN-1", ""), nil).refusedAs(registrar.ReasonMASA, 202)
+		time.Sleep(4 * time.Minute) //nolint:forbidigo // in a synctest bubble
+		if n := h.masa.count(); n != 1 {
+			t.Errorf("asked %d times within the time that the MASA named", n)
+		}
+		time.Sleep(3 * time.Minute) //nolint:forbidigo // in a synctest bubble
+		if n := h.masa.count(); n != 2 {
+			t.Errorf("asked %d times after it, want 2", n)
 		}
 		h.service.Close()
 	})

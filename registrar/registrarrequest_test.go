@@ -42,6 +42,8 @@ func TestTheRegistrarsRequestSaysWhatTheIDevIDSays(t *testing.T) {
 		q.PinnedDomainCert = h.vendor.Certificate.Raw
 		q.DomainCertRevocationChecks = &yes
 	})
+	// What our own library would not write.
+	a.resign(bytes.Replace(mustOpen(t, a.raw).Payload, []byte(`"nonce"`), []byte(`"last-renewal-date":"2031-01-01T00:00:00Z","nonce"`), 1))
 	if _, err := a.send(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,16 +110,20 @@ func TestNoncesOf8To32BytesAreCopiedAsTheyAreWritten(t *testing.T) {
 	for _, n := range []int{7, 33} {
 		nonce := base64.StdEncoding.EncodeToString(bytesOf(n))
 		a := h.pledge(idevid, func(q *voucher.Request) { q.Nonce = base64.StdEncoding.EncodeToString(bytesOf(16)) })
-		// A pledge that signs what our own library would not.
-		payload := bytes.Replace(mustOpen(t, a.raw).Payload, []byte(base64.StdEncoding.EncodeToString(bytesOf(16))), []byte(nonce), 1)
-		var err error
-		a.raw, err = vouchercms.Format{}.SignPayload(t.Context(), payload, time.Time{}, &voucher.Signer{Key: idevid.Key, Certificate: idevid.Certificate})
-		if err != nil {
-			t.Fatal(err)
-		}
+		a.resign(bytes.Replace(mustOpen(t, a.raw).Payload, []byte(base64.StdEncoding.EncodeToString(bytesOf(16))), []byte(nonce), 1))
 		if _, _, err := (vouchercms.Format{}).OpenRequest(a.raw); !errors.Is(err, voucher.ErrNonce) { // as the handler opens it
 			t.Errorf("nonce of %d bytes: %v", n, err)
 		}
+	}
+}
+
+// resign has the device sign another payload.
+func (a *ask) resign(payload []byte) {
+	a.h.t.Helper()
+	var err error
+	signer := &voucher.Signer{Key: a.idevid.Key, Certificate: a.idevid.Certificate}
+	if a.raw, err = (vouchercms.Format{}).SignPayload(a.h.t.Context(), payload, time.Time{}, signer); err != nil {
+		a.h.t.Fatal(err)
 	}
 }
 
