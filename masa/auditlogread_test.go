@@ -222,7 +222,7 @@ func TestOneDomainPushesNobodyOutOfALongLog(t *testing.T) {
 		}
 	}
 	w.at = w.at.Add(time.Minute)
-	flood(w.theirs, 3000)
+	flood(w.theirs, 1100)
 	log := w.auditLog(mine)
 	if got, want := w.describe(log), "mine:0 theirs:1024 &{1024 0 0}"; got != want {
 		t.Errorf("after one domain's flood: %s, want %s", got, want)

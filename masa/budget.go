@@ -104,8 +104,9 @@ func addressKey(address string) string {
 // served thins out the entries about audit-logs: one for each registrar and
 // device a minute, the rest counted.
 type served struct {
-	mu   sync.Mutex
-	last map[servedKey]*servedNote // guarded by mu
+	mu    sync.Mutex
+	last  map[servedKey]*servedNote // guarded by mu
+	swept time.Time                 // when old ones were looked for; guarded by mu
 }
 
 type servedKey struct {
@@ -128,7 +129,7 @@ func (n *served) note(key servedKey, at time.Time) (rest int, needed bool) {
 	}
 	last := n.last[key]
 	if last == nil {
-		if len(n.last) >= maxBudgetKeys {
+		if len(n.last) >= maxBudgetKeys && dueForSweep(&n.swept, at) {
 			maps.DeleteFunc(n.last, func(_ servedKey, l *servedNote) bool { return at.Sub(l.at) >= budgetWindow })
 		}
 		if len(n.last) < maxBudgetKeys {
@@ -143,6 +144,16 @@ func (n *served) note(key servedKey, at time.Time) (rest int, needed bool) {
 	rest = last.rest
 	last.at, last.rest = at, 0
 	return rest, true
+}
+
+// dueForSweep tells whether it is time to look at all of a full table, and notes
+// it: not for each of those who fill it.
+func dueForSweep(last *time.Time, at time.Time) bool {
+	if age := at.Sub(*last); age >= 0 && age < time.Second {
+		return false
+	}
+	*last = at
+	return true
 }
 
 // forget takes back a note whose entry could not be written.

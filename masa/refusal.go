@@ -133,6 +133,7 @@ type refusals struct {
 	mu     sync.Mutex
 	counts map[string]int64         // by reason; guarded by mu
 	last   map[refusalKey]time.Time // guarded by mu
+	swept  time.Time                // when old ones were looked for; guarded by mu
 	closed bool                     // guarded by mu
 }
 
@@ -176,7 +177,9 @@ func (r *refusals) offer(reason, address string, entry *trail.Entry) {
 	}
 	key := refusalKey{reason, address}
 	if _, there := r.last[key]; !there && len(r.last) >= maxRefusalKeys {
-		maps.DeleteFunc(r.last, func(_ refusalKey, at time.Time) bool { return entry.At.Sub(at) >= refusalInterval })
+		if dueForSweep(&r.swept, entry.At) {
+			maps.DeleteFunc(r.last, func(_ refusalKey, at time.Time) bool { return entry.At.Sub(at) >= refusalInterval })
+		}
 		if len(r.last) >= maxRefusalKeys {
 			key.address = ""
 		}
