@@ -76,6 +76,13 @@ func (s *Service) withinRegistrarBudget(x *exchange) error {
 	return spend(&s.registrars, "key "+hex.EncodeToString(key[:]), x.settings.RegistrarRequestsPerMinute, x.at)
 }
 
+// withinDeviceBudget refuses a domain that gets voucher after voucher for one
+// device. It does not count those that are on record already.
+func (s *Service) withinDeviceBudget(x *exchange) error {
+	key := keyHash(x.domain)
+	return spend(&s.devices, x.device.ID+" "+hex.EncodeToString(key[:]), x.settings.VouchersPerMinute, x.at)
+}
+
 func spend(b *budget, key string, limit int, at time.Time) error {
 	wait := b.take(key, limit, at)
 	if wait == 0 {

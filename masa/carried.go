@@ -24,9 +24,9 @@ type CarriedAnswer struct {
 }
 
 // AnswerCarried decides about a request as [Service.RequestVoucher] does, record
-// included, and adds the device's audit-log. There is no TLS connection, so that
-// Settings.NoncelessClientCertificate refuses it. Errors are those of
-// RequestVoucher and RequestAuditLog.
+// included, and adds the device's audit-log. There is no TLS connection, and
+// Settings.ClientCertificate asks for none: an operator answers for where the
+// request is from. Errors are those of RequestVoucher and RequestAuditLog.
 func (s *Service) AnswerCarried(ctx context.Context, r *CarriedRequest) (*CarriedAnswer, error) {
 	asked := &brski.MASARequest{MediaType: r.MediaType, Raw: r.Raw, Accept: []string{r.MediaType}, At: s.now()}
 	x := s.newExchange(asked)

@@ -53,10 +53,8 @@ func (x *exchange) decideNonceless() error {
 		return nil
 	case !x.settings.Products[x.product].AllowNonceless || !x.owned:
 		return noncelessRefused()
-	case x.settings.NoncelessClientCertificate && (x.client == nil || keyHash(x.client) != keyHash(x.artifact.Signer)):
-		return forbid(ReasonNoncelessClient, "RFC 8995, Section 5.5.4",
-			"Vouchers without a nonce are issued only over a TLS connection with the certificate that signed the request. "+
-				"Have the registrar present it.")
+	case x.settings.ClientCertificate == ClientCertificateNonceless:
+		return x.checkClient()
 	default:
 		return x.checkLastRenewal()
 	}

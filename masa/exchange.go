@@ -25,6 +25,7 @@ type exchange struct {
 	address  string            // empty in process
 	hash     [32]byte          // SHA-256 of the bytes received
 	client   *x509.Certificate // of the TLS connection; nil without one and in process
+	remote   bool              // there is a connection
 
 	// parse
 	format   voucher.Format // of the request
@@ -65,7 +66,7 @@ type exchange struct {
 }
 
 func (s *Service) newExchange(r *brski.MASARequest) *exchange {
-	x := &exchange{settings: s.settings.Load(), at: r.At, hash: sha256.Sum256(r.Raw), client: r.Registrar}
+	x := &exchange{settings: s.settings.Load(), at: r.At, hash: sha256.Sum256(r.Raw), client: r.Registrar, remote: r.Peer != nil}
 	if x.at.IsZero() {
 		x.at = s.now()
 	}

@@ -69,7 +69,12 @@ func TestUnknownDomainCAIsAnAnchorForOneRequestOnly(t *testing.T) {
 // the TLS connection as well.
 func TestNoncelessRequestsAreOfARegistrarThatIsKnown(t *testing.T) {
 	for _, onTLS := range []bool{false, true} {
-		w := newWorld(t, func(s *masa.Settings, p *masa.Product) { s.NoncelessClientCertificate, p.AllowNonceless = onTLS, true })
+		w := newWorld(t, func(s *masa.Settings, p *masa.Product) {
+			p.AllowNonceless = true
+			if onTLS {
+				s.ClientCertificate = masa.ClientCertificateNonceless
+			}
+		})
 		nonceless := func(d *domain, client *domain) error {
 			a := w.ask(d, "")
 			a.idevid = nil
@@ -97,7 +102,7 @@ func TestNoncelessRequestsAreOfARegistrarThatIsKnown(t *testing.T) {
 		for what, client := range map[string]*domain{"nobody": nil, "another": w.theirs} {
 			want := "<nil>"
 			if onTLS {
-				want = masa.ReasonNoncelessClient
+				want = masa.ReasonOtherClient
 			}
 			if got := reason(nonceless(w.mine, client)); got != want {
 				t.Errorf("TLS %t: the owner's request from %s: %s, want %s", onTLS, what, got, want)

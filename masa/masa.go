@@ -45,6 +45,7 @@ type Service struct {
 	refusals   *refusals
 	addresses  budget
 	registrars budget
+	devices    budget   // new vouchers, by device and domain
 	checks     underway // of registrars' certificates
 	served     served
 

@@ -20,6 +20,7 @@ const (
 	ReasonRegistrarAnchor = "registrar-anchor"    // the chain ends at no CA that is configured
 	ReasonRegistrarRole   = "registrar-role"      // no id-kp-cmcRA
 	ReasonRegistrarPolicy = "registrar-policy"    // Settings.CheckRegistrar refused
+	ReasonOtherClient     = "client-certificate"  // the TLS connection is not of who signed
 	ReasonRegistrarGone   = "registrar-revoked"   // by its issuer
 	ReasonRegistrarAsk    = "registrar-unknown"   // (503) nobody says whether it is revoked
 	ReasonPriorMissing    = "prior-missing"       // no request signed by the pledge
@@ -33,7 +34,6 @@ const (
 	ReasonNonceMismatch   = "nonce-mismatch"      // nonces differ
 	ReasonNonceUsed       = "nonce-used"          // a voucher for another domain has that nonce
 	ReasonNonceless       = "nonceless"           // nonceless vouchers are not for this product or domain
-	ReasonNoncelessClient = "nonceless-client"    // and only over a TLS connection of the registrar's own
 	ReasonProximity       = "proximity-mismatch"  // the pledge was connected to somebody else
 	ReasonDeviceUnknown   = "device-unknown"      // not built by us
 	ReasonDeviceBlocked   = "device-blocked"      // stolen or recalled

@@ -66,7 +66,21 @@ func (x *exchange) check() error {
 	if err := x.checkRegistrar(); err != nil {
 		return err
 	}
+	if x.settings.ClientCertificate == ClientCertificateAlways {
+		if err := x.checkClient(); err != nil {
+			return err
+		}
+	}
 	return x.checkPrior()
+}
+
+// checkClient wants the TLS connection to be of who signed the request.
+func (x *exchange) checkClient() error {
+	if !x.remote || x.client != nil && keyHash(x.client) == keyHash(x.artifact.Signer) {
+		return nil
+	}
+	return forbid(ReasonOtherClient, "RFC 8995, Section 5.4",
+		"This is answered only over a TLS connection with the certificate that signed the request. Have the registrar present it.")
 }
 
 // issue returns the voucher that is on record for the request, or else makes
@@ -78,6 +92,9 @@ func (s *Service) issue(ctx context.Context, x *exchange) (*brski.Voucher, error
 	}
 	if earlier != nil && earlier.State == Issued {
 		return x.repeat(earlier)
+	}
+	if err := s.withinDeviceBudget(x); err != nil {
+		return nil, err
 	}
 	record := x.newRecord(earlier)
 	content, err := x.voucher(record)

@@ -26,12 +26,9 @@ type Settings struct {
 	// CheckRegistrar looks further at a registrar's verified chain, leaf first
 	// and with the anchor, such as at revocation (RFC 8995, Section 5.5.3). Nil admits.
 	CheckRegistrar RegistrarCheck
-	// NoncelessClientCertificate has a registrar that asks for a voucher without
-	// a nonce hold a TLS connection with the key that signed its request, so
-	// that nobody else gets one with the request alone (RFC 8995, Section
-	// 5.5.4). The owner on record, which it has to be in any case, is a
-	// configured anchor.
-	NoncelessClientCertificate bool
+	// ClientCertificate says for what a registrar has to hold a TLS connection
+	// with the key that signed its request. Empty for nothing.
+	ClientCertificate ClientCertificate
 	// Formats are the encodings spoken, the preferred one first.
 	Formats []voucher.Format
 	// AuditLogLimit is how many events an audit-log has at most, up to
@@ -43,11 +40,27 @@ type Settings struct {
 	// RegistrarRequestsPerMinute is how many one registrar may make for devices
 	// of ours, by its key and from any address. Zero for RequestsPerMinute.
 	RegistrarRequestsPerMinute int
+	// VouchersPerMinute is how many new vouchers one domain may get for one
+	// device within a minute: each is kept for good, with its request. Zero for 30.
+	VouchersPerMinute int
 	// Registrars have budgets of their own.
 	Registrars []KnownRegistrar
 
 	registrarKeys map[[32]byte]*KnownRegistrar // by the keys of their certificates
 }
+
+// ClientCertificate says for which requests a registrar needs a TLS client
+// certificate with the key that signed them (RFC 8995, Sections 5.4 and 5.5.4).
+// Without one, whoever got hold of a registrar's request may send it, and put
+// other certificates around it, which its signature does not cover.
+type ClientCertificate string
+
+// The requests for which it is needed. What an operator carries to the MASA, or
+// a caller in the same process asks, comes over no TLS connection and needs none.
+const (
+	ClientCertificateNonceless ClientCertificate = "nonceless" // for vouchers without a nonce
+	ClientCertificateAlways    ClientCertificate = "always"    // for all vouchers and for audit-logs
+)
 
 // RegistrarCheck returns until when what it found out about a chain holds, such
 // as the end of a revocation list; zero for no end. An error that wraps
@@ -68,6 +81,7 @@ const (
 	defaultNoncelessLifetime = 24 * time.Hour
 	defaultAuditLogLimit     = 256
 	defaultRequestsPerMinute = 600
+	defaultVouchersPerMinute = 30
 )
 
 // checked returns a copy with the defaults filled in, or what is wrong.
@@ -94,6 +108,17 @@ func (s *Settings) checked() (*Settings, error) {
 	}
 	if len(c.Formats) == 0 {
 		return nil, errors.New("no voucher format is named")
+	}
+	switch c.ClientCertificate {
+	case "", ClientCertificateNonceless, ClientCertificateAlways:
+	default:
+		return nil, fmt.Errorf("client certificates are needed for %q; want nonceless, always or nothing", c.ClientCertificate)
+	}
+	if c.VouchersPerMinute == 0 {
+		c.VouchersPerMinute = defaultVouchersPerMinute
+	}
+	if c.VouchersPerMinute < 0 {
+		return nil, fmt.Errorf("the limit of vouchers is %d a minute, want at least 1", c.VouchersPerMinute)
 	}
 	if err := c.checkRegistrars(); err != nil {
 		return nil, err

@@ -50,10 +50,13 @@ type masaConfig struct {
 	// TakeBase64 takes CMS requests in base64 too, as nqminds' registrar sends
 	// them. A change needs a restart.
 	TakeBase64 bool `yaml:"take_base64"`
-	// NoncelessClientCertificate asks a registrar for a TLS client certificate
-	// with the key of its request before it gets a voucher without a nonce.
-	NoncelessClientCertificate bool      `yaml:"nonceless_client_certificate"`
-	Log                        logConfig `yaml:"log"`
+	// ClientCertificate says for what a registrar needs a TLS client certificate
+	// with the key that signed its request: nonceless (vouchers without a nonce),
+	// always, or "" (default) for nothing.
+	ClientCertificate string `yaml:"client_certificate"`
+	// VouchersPerMinute is how many new vouchers one domain may get for one device; default 30.
+	VouchersPerMinute int       `yaml:"vouchers_per_minute"`
+	Log               logConfig `yaml:"log"`
 }
 
 // loadMASAConfig reads and checks a masa.yaml.

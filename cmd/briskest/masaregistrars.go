@@ -26,7 +26,8 @@ type knownRegistrarConfig struct {
 
 // registrars fills in what the file says about registrars.
 func (c *masaConfig) registrars(s *masa.Settings) error {
-	s.RegistrarRequestsPerMinute = c.RegistrarRequestsPerMinute
+	s.RegistrarRequestsPerMinute, s.VouchersPerMinute = c.RegistrarRequestsPerMinute, c.VouchersPerMinute
+	s.ClientCertificate = masa.ClientCertificate(c.ClientCertificate)
 	for _, k := range c.Registrars {
 		certificates, err := pemfile.Certificates(c.path(k.Certificate))
 		if err != nil {

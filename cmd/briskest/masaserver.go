@@ -122,7 +122,7 @@ func (c *masaConfig) settings(ctx context.Context) (*masa.Settings, error) {
 	s := &masa.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain,
 		Products: make(map[string]masa.Product), Formats: voucherformat.All(),
-		RequestsPerMinute: c.RequestsPerMinute, AuditLogLimit: c.AuditLogEvents, NoncelessClientCertificate: c.NoncelessClientCertificate,
+		RequestsPerMinute: c.RequestsPerMinute, AuditLogLimit: c.AuditLogEvents,
 	}
 	if c.RegistrarAnchors != "" {
 		pool, err := pemfile.Pool(c.path(c.RegistrarAnchors))
