@@ -39,8 +39,13 @@ type FetchConfig struct {
 	Now  func() time.Time // nil for time.Now
 }
 
-// atOnce is how many fetches of a Fetcher are under way at once; more wait.
-const atOnce = 16
+// How many connections a Fetcher has at once, and how many to one neighborhood
+// (of IPv4 a /24, of IPv6 a /48); more wait. A server that answers nobody, and
+// that certificates of a stranger name, so holds up its own.
+const (
+	atOnce       = 64
+	neighborhood = 8
+)
 
 // maxAnswer is the most bytes of an OCSP answer that are read.
 const maxAnswer = 64 << 10
@@ -67,6 +72,7 @@ type Fetcher struct {
 	kept   map[[sha256.Size]byte]*slot // guarded by mu
 	bytes  int                         // of the values kept; guarded by mu
 	uses   uint64                      // guarded by mu
+	near   map[netip.Prefix]*near      // connections by neighborhood; guarded by mu
 }
 
 // evidence is a list or an OCSP answer whose signature was checked.
@@ -97,7 +103,7 @@ func NewFetcher(c FetchConfig) *Fetcher {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	f := &Fetcher{config: c, places: make(chan struct{}, atOnce), kept: make(map[[sha256.Size]byte]*slot)}
+	f := &Fetcher{config: c, places: make(chan struct{}, atOnce), kept: make(map[[sha256.Size]byte]*slot), near: make(map[netip.Prefix]*near)}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.public, f.any = f.client(onlyPublic), f.client(nil)
 	return f
@@ -255,13 +261,13 @@ func (f *Fetcher) list(ctx context.Context, u *url.URL, anywhere bool, issuer *x
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(l.list.RawIssuer, issuer.RawSubject) {
+	if !bytes.Equal(l.issuer, issuer.RawSubject) {
 		return nil, errors.New("a list of another issuer: indirect lists are not read here")
 	}
 	if err := l.signedBy(issuer); err != nil {
 		return nil, fmt.Errorf("its signature: %w", err)
 	}
-	l.list.Raw, l.list.RawTBSRevocationList = nil, nil // checked, and needed no more
+	l.release()
 	return l, nil
 }
 
@@ -279,12 +285,6 @@ func (f *Fetcher) post(ctx context.Context, u *url.URL, anywhere bool, request [
 func (f *Fetcher) do(ctx context.Context, r *http.Request, anywhere bool, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.config.Timeout)
 	defer cancel()
-	select {
-	case f.places <- struct{}{}:
-		defer func() { <-f.places }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	client := f.public
 	if anywhere {
 		client = f.any

@@ -181,6 +181,45 @@ func TestManyAskersWaitForOneFetch(t *testing.T) {
 	askers.Wait()
 }
 
+// Certificates of a stranger name a server that never answers.
+func TestAServerThatDoesNotAnswerHoldsUpItsOwn(t *testing.T) {
+	w := newWorld(t)
+	w.where["tarpit.example.com"], w.where["next.example.com"] = "9.9.9.1", "9.9.9.200"
+	hung, release := make(chan struct{}, 100), make(chan struct{})
+	defer close(release)
+	k := w.fetching(revocation.Require)
+	gone, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var askers sync.WaitGroup
+	defer askers.Wait()
+	defer cancel()
+	hang := func(url string) {
+		w.says(url, func(http.ResponseWriter, *http.Request) { hung <- struct{}{}; <-release })
+		chain := w.device([]string{url}, nil)
+		askers.Go(func() { _ = k.Check(gone, chain, w.time()) })
+		<-hung
+	}
+	for _, name := range strings.Split("abcdefgh", "") {
+		hang("http://tarpit.example.com/" + name)
+	}
+	// What waits for the same neighborhood takes no place of the others.
+	const next = "http://next.example.com/"
+	w.says(next, serves(w.sign(w.list(), w.issuer)))
+	chain := w.device([]string{next}, nil)
+	askers.Go(func() {
+		if err := k.Check(gone, chain, w.time()); !errors.Is(err, revocation.ErrUnavailable) {
+			t.Errorf("a ninth fetch from there = %v, want none", err)
+		}
+	})
+	w.says(listURL, serves(w.sign(w.list(), w.issuer)))
+	if err := k.Check(t.Context(), w.device([]string{listURL}, nil), w.time()); err != nil {
+		t.Errorf("a fetch from elsewhere: %v", err)
+	}
+	if n := w.timesAsked(next); n != 0 {
+		t.Errorf("the ninth fetch has begun %d times", n)
+	}
+}
+
 func TestAServerThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	w := newWorld(t)
 	release := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"time"
+	"sync"
 )
 
 // fetchable refuses addresses that are not asked (RFC 5280, Section 4.2.1.13,
@@ -93,12 +93,84 @@ func (f *Fetcher) lookup(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 func (f *Fetcher) connect(ctx context.Context, network string, a netip.Addr, port string) (net.Conn, error) {
-	address := net.JoinHostPort(a.String(), port)
-	if f.config.Dial != nil {
-		return f.config.Dial(ctx, network, address)
+	leave, err := f.enter(ctx, a)
+	if err != nil {
+		return nil, err
 	}
-	d := net.Dialer{Timeout: f.config.Timeout, KeepAlive: 30 * time.Second}
-	return d.DialContext(ctx, network, address)
+	dial := f.config.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: f.config.Timeout}).DialContext
+	}
+	conn, err := dial(ctx, network, net.JoinHostPort(a.String(), port))
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return &counted{Conn: conn, leave: leave}, nil
+}
+
+// near is the connections to one neighborhood.
+type near struct {
+	places chan struct{}
+	users  int // connected and waiting; guarded by Fetcher.mu
+}
+
+// enter waits for a place in the address's neighborhood, and only then for one
+// of all. Call leave when the connection is closed.
+func (f *Fetcher) enter(ctx context.Context, a netip.Addr) (leave func(), err error) {
+	bits := 48
+	if a = a.Unmap(); a.Is4() {
+		bits = 24
+	}
+	where, err := a.Prefix(bits)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	n := f.near[where]
+	if n == nil {
+		n = &near{places: make(chan struct{}, neighborhood)}
+		f.near[where] = n
+	}
+	n.users++
+	f.mu.Unlock()
+	forget := func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if n.users--; n.users == 0 {
+			delete(f.near, where)
+		}
+	}
+	select {
+	case n.places <- struct{}{}:
+	case <-ctx.Done():
+		forget()
+		return nil, fmt.Errorf("%d fetches from %s did not end: %w", neighborhood, where, ctx.Err())
+	}
+	select {
+	case f.places <- struct{}{}:
+	case <-ctx.Done():
+		<-n.places
+		forget()
+		return nil, ctx.Err()
+	}
+	return sync.OnceFunc(func() {
+		<-f.places
+		<-n.places
+		forget()
+	}), nil
+}
+
+// counted is a connection that is counted until it is closed.
+type counted struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (c *counted) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
 }
 
 // onlyPublic refuses addresses that are not of the public internet (the

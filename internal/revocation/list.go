@@ -19,14 +19,17 @@ import (
 
 // List is one complete revocation list (RFC 5280, Section 5).
 type List struct {
-	name    string               // for people: file or address
-	list    *x509.RevocationList // without its entries
-	entries map[string]entry     // by serial number
-	bytes   int
+	name       string // for people: file or address
+	issuer     []byte // DER of its name
+	thisUpdate time.Time
+	nextUpdate time.Time
+	sum        [sha256.Size]byte // of the DER
+	entries    map[string]entry  // by serial number
 	scope
 
 	mu       sync.Mutex
-	verified [sha256.Size]byte // the issuer whose signature was found good; guarded by mu
+	signed   *x509.RevocationList // what the signature is over; nil when only one issuer will ever ask; guarded by mu
+	verified [sha256.Size]byte    // the issuer whose signature was found good; guarded by mu
 }
 
 // entry is one revoked certificate.
@@ -95,7 +98,10 @@ func parseList(name string, der []byte) (*List, error) {
 	case list.NextUpdate.IsZero():
 		return nil, errors.New("the list does not say when the next one comes (RFC 5280, Section 5.1.2.5)")
 	}
-	l := &List{name: name, list: list, bytes: len(der), entries: make(map[string]entry, len(list.RevokedCertificateEntries))}
+	l := &List{
+		name: name, issuer: bytes.Clone(list.RawIssuer), thisUpdate: list.ThisUpdate, nextUpdate: list.NextUpdate,
+		sum: sha256.Sum256(der), entries: make(map[string]entry, len(list.RevokedCertificateEntries)), signed: list,
+	}
 	for _, e := range list.Extensions {
 		switch {
 		case e.Id.Equal(oidDeltaIndicator):
@@ -136,7 +142,7 @@ func checkEntry(e *x509.RevocationListEntry) error {
 
 // parseScope reads an IssuingDistributionPoint (RFC 5280, Section 5.2.5).
 func parseScope(der []byte) (scope, error) {
-	s := scope{scopeDER: der}
+	s := scope{scopeDER: bytes.Clone(der)}
 	malformed := errors.New("the list's issuing distribution point is malformed")
 	input, body := cryptobyte.String(der), cryptobyte.String(nil)
 	if !input.ReadASN1(&body, cbasn1.SEQUENCE) || !input.Empty() {
@@ -205,7 +211,7 @@ func parsePoint(point cryptobyte.String) ([]string, error) {
 // 6.3.3, step (b)(2)).
 func (l *List) covers(cert *x509.Certificate) error {
 	switch {
-	case !bytes.Equal(l.list.RawIssuer, cert.RawIssuer):
+	case !bytes.Equal(l.issuer, cert.RawIssuer):
 		return errors.New("a list of another issuer")
 	case l.userOnly && cert.IsCA:
 		return errors.New("no list of CA certificates")
@@ -223,18 +229,26 @@ func (l *List) sameScope(der []byte) bool { return bytes.Equal(l.scopeDER, der) 
 func (l *List) signedBy(issuer *x509.Certificate) error {
 	id := sha256.Sum256(issuer.Raw)
 	l.mu.Lock()
-	known := l.verified == id
-	l.mu.Unlock()
-	if known {
+	defer l.mu.Unlock()
+	switch {
+	case l.verified == id:
 		return nil
+	case l.signed == nil:
+		return errors.New("it was verified for another issuer")
 	}
-	if err := l.list.CheckSignatureFrom(issuer); err != nil {
+	if err := l.signed.CheckSignatureFrom(issuer); err != nil {
 		return err
 	}
-	l.mu.Lock()
 	l.verified = id
-	l.mu.Unlock()
 	return nil
+}
+
+// release forgets what the signature is over, once it was found good: a list
+// that was fetched is kept for one issuer.
+func (l *List) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.signed = nil
 }
 
 func (l *List) entry(serial *big.Int) (entry, bool) {
@@ -242,16 +256,16 @@ func (l *List) entry(serial *big.Int) (entry, bool) {
 	return e, ok
 }
 
-func (l *List) made() time.Time  { return l.list.ThisUpdate }
-func (l *List) until() time.Time { return l.list.NextUpdate }
+func (l *List) made() time.Time  { return l.thisUpdate }
+func (l *List) until() time.Time { return l.nextUpdate }
 
-// size is about what the list takes in memory.
-func (l *List) size() int { return l.bytes + 128*len(l.entries) }
+// size is about what a list takes in memory that was fetched.
+func (l *List) size() int { return 1024 + 128*len(l.entries) }
 
 // same tells whether another list says the same.
 func (l *List) same(other evidence) bool {
 	o, ok := other.(*List)
-	return ok && bytes.Equal(l.list.Signature, o.list.Signature) && l.made().Equal(o.made())
+	return ok && l.sum == o.sum
 }
 
 func serialKey(n *big.Int) string { return string(n.Append(nil, 62)) }

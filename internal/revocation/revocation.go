@@ -116,7 +116,7 @@ func New(c Config) (*Checker, error) {
 		k.allowed = append(k.allowed, strings.ToLower(host))
 	}
 	for _, l := range c.Lists {
-		issuer := string(l.list.RawIssuer)
+		issuer := string(l.issuer)
 		k.lists[issuer] = append(k.lists[issuer], l)
 	}
 	for _, lists := range k.lists {
