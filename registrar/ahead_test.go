@@ -67,26 +67,34 @@ func TestASiteWithoutItsMASAServesVouchersThatWereCarriedThere(t *testing.T) {
 	if again, err := h.service.ImportVoucher(t.Context(), in); err != nil || again.ID != row.ID {
 		t.Errorf("imported twice: %+v, %v", again, err)
 	}
+	h.advance(time.Second)
+	renewal, err := h.service.ImportVoucher(t.Context(), h.carry(h.order("SN-1")))
+	if err != nil || renewal.Renews != row.ID {
+		t.Errorf("the renewal = %+v, %v", renewal, err)
+	}
+	if old, err := h.service.ImportVoucher(t.Context(), in); err != nil || old.State != registrar.AheadRenewed {
+		t.Errorf("the old one imported again: %+v, %v; want it to stay renewed", old, err)
+	}
 	b := h.pledge(a.idevid, nil)
 	got, err := b.send()
-	if err != nil || !bytes.Equal(got.Raw, in.Voucher) {
+	if err != nil || !bytes.Equal(got.Raw, renewal.Voucher) {
 		t.Fatalf("RequestVoucher = %v, %v; want the imported voucher", got, err)
 	}
 	h.service.Close()
 	h.start()
-	if again, err := b.send(); err != nil || !bytes.Equal(again.Raw, in.Voucher) {
+	if again, err := b.send(); err != nil || !bytes.Equal(again.Raw, renewal.Voucher) {
 		t.Errorf("the same request after a restart: %v", err)
 	}
-	if h.masa.count() != 1 { // by hand
+	if h.masa.count() != 2 { // by hand
 		t.Errorf("the MASA was asked %d times", h.masa.count())
 	}
-	for kind, want := range map[string]int{registrar.KindVoucherOrdered: 1, registrar.KindVoucherReady: 1} {
+	for kind, want := range map[string]int{registrar.KindVoucherOrdered: 2, registrar.KindVoucherReady: 2} {
 		if got := len(h.entries(kind)); got != want {
 			t.Errorf("%d entries %q, want %d", got, kind, want)
 		}
 	}
 	issued := h.entries(registrar.KindVoucherIssued)
-	if !bytes.Contains(issued[0].Body, []byte(`"ahead":"`+row.ID+`"`)) {
+	if !bytes.Contains(issued[0].Body, []byte(`"ahead":"`+renewal.ID+`"`)) {
 		t.Errorf("the trail does not name the voucher: %s", issued[0].Body)
 	}
 }

@@ -2,13 +2,9 @@ package registrar
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
-	"log/slog"
-	"time"
 
 	"github.com/briskest/briskest/brski"
-	"github.com/briskest/briskest/est"
 )
 
 // VoucherImport brings a voucher without a nonce that was carried here.
@@ -43,12 +39,11 @@ func (s *Service) ImportVoucher(ctx context.Context, r *VoucherImport) (*AheadVo
 	if err != nil {
 		return nil, err
 	}
-	if row.State == AheadReady {
+	if row.State == AheadReady || row.State == AheadRenewed {
 		return row, nil // imported before
 	}
-	log, d := s.checkImported(ctx, v, m, device, row, r)
-	if d == nil {
-		return s.keepAhead(ctx, v, m, device, row, log, r.Actor)
+	if d = s.checkImported(ctx, v, device, row, r.AuditLog); d == nil {
+		return s.keepAhead(ctx, v, row, r.Actor)
 	}
 	// The order stays open: the right voucher may come yet.
 	failed := *row
@@ -104,7 +99,7 @@ func (s *Service) importRow(ctx context.Context, v *version, device *Device, r *
 		ID: NewID(at), Domain: v.Domain, DeviceID: device.ID, Manufacturer: device.Manufacturer, SerialNumber: device.SerialNumber, At: at,
 	}
 	for _, old := range rows { // newest first
-		if old.State == AheadReady && string(old.Voucher) == string(r.Voucher) {
+		if (old.State == AheadReady || old.State == AheadRenewed) && string(old.Voucher) == string(r.Voucher) {
 			return old, nil
 		}
 		if old.State == AheadOrdered {
@@ -115,109 +110,25 @@ func (s *Service) importRow(ctx context.Context, v *version, device *Device, r *
 	return row, nil
 }
 
-func (s *Service) checkImported(ctx context.Context, v *version, m *Manufacturer, device *Device, row *AheadVoucher, r *VoucherImport) (*brski.AuditLog, *Decision) {
-	var idevid *x509.Certificate
-	if device.IDevID != nil {
-		var err error
-		if idevid, err = x509.ParseCertificate(device.IDevID); err != nil {
-			return nil, denyErr(ReasonInternal, "voucher", err)
-		}
+func (s *Service) checkImported(ctx context.Context, v *version, device *Device, row *AheadVoucher, auditLog []byte) *Decision {
+	m := v.Manufacturers[device.Manufacturer]
+	idevid, err := device.certificate()
+	if err != nil {
+		return denyErr(ReasonInternal, "voucher", err)
 	}
 	if d := s.checkAhead(v, m, idevid, row); d != nil {
-		return nil, d
+		return d
 	}
 	var log *brski.AuditLog
-	if len(r.AuditLog) > 0 {
-		var err error
-		if log, err = brski.ParseAuditLog(r.AuditLog); err != nil {
-			return nil, denyErr(ReasonAuditLog, "audit-log", err)
+	if len(auditLog) > 0 {
+		if log, err = brski.ParseAuditLog(auditLog); err != nil {
+			return denyErr(ReasonAuditLog, "audit-log", err)
 		}
 	}
 	held := &VoucherRecord{DeviceID: device.ID}
 	if d := s.checkAuditLog(ctx, v, m, held, log, nil); d != nil && d.Verdict != Wait { // an operator is asked when the device comes
-		return nil, d
+		return d
 	}
 	row.AuditLog = held.AuditLog
-	return log, nil
-}
-
-// renewEach is how often the service looks for vouchers that end soon.
-const renewEach = 10 * time.Minute
-
-// renewAhead asks for new vouchers in place of those that end soon, of devices
-// that have not joined yet, until the service ends.
-func (s *Service) renewAhead() {
-	for {
-		if err := s.renewDue(); err != nil && s.life.Err() == nil {
-			s.log.ErrorContext(s.life, "vouchers without a nonce not renewed", slog.Any("error", err))
-		}
-		if !s.pause(jitter(renewEach)) {
-			return
-		}
-	}
-}
-
-func (s *Service) renewDue() error {
-	const batch = 100
-	v := s.current.Load()
-	rows, err := s.store.AheadVouchersDue(s.life, v.Domain, s.now(), batch)
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if s.life.Err() != nil {
-			return s.life.Err()
-		}
-		if err := s.renewOne(row); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-// renewOne renews a voucher that ends soon, or puts off looking at it again.
-func (s *Service) renewOne(due *AheadVoucher) error {
-	unlock, err := s.devices.lock(s.life, deviceKey(due.Manufacturer, due.SerialNumber))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	v := s.current.Load()
-	device, err := s.store.Device(s.life, due.Domain, due.DeviceID)
-	if err != nil {
-		return err
-	}
-	attrs := []any{slog.String("serial_number", due.SerialNumber), slog.Time("expires_on", due.ExpiresOn)}
-	m := v.Manufacturers[due.Manufacturer]
-	switch wanted := device.State == Expected || device.State == Vouched; {
-	case m == nil, !wanted, !m.AllowNonceless, !s.now().Before(due.ExpiresOn):
-		return s.putOff(due, time.Time{})
-	case m.Offline:
-		s.log.WarnContext(s.life, "a voucher without a nonce ends soon; order its renewal (briskest voucher request) and import it", attrs...)
-		return s.putOff(due, s.later(due))
-	}
-	_, err = s.fetch(s.life, v, device, &VoucherOrder{Actor: "renewal", MediaType: due.MediaType})
-	var refused *est.Error
-	switch {
-	case err == nil:
-		s.log.InfoContext(s.life, "a voucher without a nonce was renewed", attrs...)
-		return nil
-	case errors.As(err, &refused):
-		s.log.WarnContext(s.life, "a voucher without a nonce that ends soon was not renewed", append(attrs, slog.Any("error", err))...)
-		return s.putOff(due, s.later(due))
-	default:
-		return err
-	}
-}
-
-// later is when to try a renewal again: after a tenth of what is left, but not
-// within the time of one look.
-func (s *Service) later(due *AheadVoucher) time.Time {
-	return s.now().Add(max(renewEach, due.ExpiresOn.Sub(s.now())/10)).UTC()
-}
-
-func (s *Service) putOff(due *AheadVoucher, until time.Time) error {
-	changed := *due
-	changed.RenewAt = until
-	return s.commit(s.life, &Change{PutAhead: []*AheadVoucher{&changed}})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/masa"
 	"github.com/briskest/briskest/masa/admin"
@@ -93,6 +94,10 @@ func operate(t *testing.T, op admin.Operator) {
 	vouchers, err := op.ListVouchers(ctx, masa.Page{})
 	if err != nil || len(vouchers) != 0 {
 		t.Errorf("ListVouchers = %v, %v; want none", vouchers, err)
+	}
+	var refusal *est.Error
+	if _, err := op.AnswerCarried(ctx, &masa.CarriedRequest{MediaType: "text/plain", Raw: []byte("x"), By: "test"}); !errors.As(err, &refusal) || refusal.Reason != masa.ReasonMediaType {
+		t.Errorf("AnswerCarried(text): error %v, want the refusal %s", err, masa.ReasonMediaType)
 	}
 	if _, err := op.Device(ctx, masa.DeviceRef{SerialNumber: "x"}); !errors.Is(err, masa.ErrNotFound) {
 		t.Errorf("Device(x): error %v, want ErrNotFound", err)

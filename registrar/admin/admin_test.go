@@ -106,11 +106,19 @@ func operate(t *testing.T, c *admin.Client) {
 	}
 	for what, err := range map[string]error{
 		"certificate": second(c.Revoke(ctx, "01", 0)), "device": second(c.Device(ctx, "nope")), "why": second(c.Why(ctx, "nope")),
+		"device of a voucher": second(c.OrderVoucher(ctx, admin.OrderVoucher{Device: "nope"})), "device to fetch for": second(c.FetchVoucher(ctx, admin.OrderVoucher{Device: "nope"})),
 		"request": second(c.Approve(ctx, "nope", "")), "crl": second(c.CRL(ctx)), "manufacturer": second(c.ImportDevices(ctx, "nope", nil, false)),
 	} {
 		if !errors.Is(err, registrar.ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", what, err)
 		}
+	}
+	var refusal *admin.Error
+	if _, err := c.ImportVoucher(ctx, admin.ImportVoucher{MediaType: "text/plain", Voucher: []byte("x")}); !errors.As(err, &refusal) || refusal.Reason != registrar.ReasonVoucherMalformed {
+		t.Errorf("ImportVoucher(text): %v, want the refusal %s", err, registrar.ReasonVoucherMalformed)
+	}
+	for row, err := range c.AheadVouchers(ctx) {
+		t.Errorf("AheadVouchers yields %+v, %v; want none", row, err)
 	}
 	signed, err := c.SignCRL(ctx)
 	check(t, err)
