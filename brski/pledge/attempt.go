@@ -165,7 +165,7 @@ func (r *run) takeVoucher(ctx context.Context, a *answer) error {
 	if r.verified && r.voucher.ESTDomain != "" {
 		return r.moveToEST(ctx, r.voucher.ESTDomain)
 	}
-	if e := r.link.authenticate(r.trustPin); e != nil {
+	if e := r.link.authenticate(r.trustPin(ctx)); e != nil {
 		return e
 	}
 	return nil

@@ -61,7 +61,7 @@ func (r *run) moveToEST(ctx context.Context, domain string) error {
 		return untrusted(ReasonESTDomain, "draft-ietf-anima-brski-cloud-20, Section 3.3.2", "the voucher's est-domain is no address", err)
 	}
 	r.origin = to
-	l, err := r.connect(ctx, &r.c.IDevID, r.trustPin)
+	l, err := r.connect(ctx, &r.c.IDevID, r.trustPin(ctx))
 	if err != nil {
 		r.origin = cloud.origin // to be told what is wrong
 		return err

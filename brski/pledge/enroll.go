@@ -26,7 +26,7 @@ const (
 // from the same pin.
 func (r *run) enroll(ctx context.Context) error {
 	if r.link == nil {
-		if err := r.reach(ctx, &r.c.IDevID, r.trustPin); err != nil {
+		if err := r.reach(ctx, &r.c.IDevID, r.trustPin(ctx)); err != nil {
 			return err
 		}
 		r.st.Registrar, r.st.Via = r.base, r.via

@@ -58,13 +58,15 @@ const (
 	ReasonVoucherPin       = "voucher-pin"              // what is pinned is no certificate, no key or no hash
 	ReasonESTDomain        = "voucher-est-domain"       // est-domain is no https URL
 	// ErrUntrusted, about the registrar (RFC 8995, Section 5.6.2).
-	ReasonNotPinned          = "registrar-not-pinned"  // its certificate does not follow from what is pinned
-	ReasonRegistrarExpired   = "registrar-expired"     // it would, but is not valid now
-	ReasonCertificateChanged = "registrar-changed"     // another certificate than on the first connection
-	ReasonCACerts            = "cacerts"               // no usable CA certificates
-	ReasonIssuedMalformed    = "certificate-malformed" // no certificate in the answer
-	ReasonIssuedKey          = "certificate-key"       // for another key
-	ReasonIssuedChain        = "certificate-untrusted" // does not chain to the domain's CA certificates
+	ReasonNotPinned          = "registrar-not-pinned"         // its certificate does not follow from what is pinned
+	ReasonRegistrarExpired   = "registrar-expired"            // it would, but is not valid now
+	ReasonRevoked            = "registrar-revoked"            // its certificate, or one above it
+	ReasonRevocationUnknown  = "registrar-revocation-unknown" // the voucher wants to be sure, and nobody says
+	ReasonCertificateChanged = "registrar-changed"            // another certificate than on the first connection
+	ReasonCACerts            = "cacerts"                      // no usable CA certificates
+	ReasonIssuedMalformed    = "certificate-malformed"        // no certificate in the answer
+	ReasonIssuedKey          = "certificate-key"              // for another key
+	ReasonIssuedChain        = "certificate-untrusted"        // does not chain to the domain's CA certificates
 	// The device itself.
 	ReasonConfig       = "config"
 	ReasonStorage      = "storage"

@@ -71,6 +71,12 @@ type Config struct {
 	// 8366, Section 5.3). A list of Proximity alone wants the MASA to have seen
 	// that this device asked this registrar.
 	Assertions []voucher.Assertion
+	// Revocation tells whether the registrar's certificate, or one above it, is
+	// revoked: nil where none is, [ErrRevocationUnknown] in it where nobody says. It
+	// is asked before the voucher is believed, when that leaves
+	// domain-cert-revocation-checks out or sets it; it is not asked when that is
+	// false. Nil refuses vouchers that set it (RFC 8366, Section 5.3).
+	Revocation func(ctx context.Context, q *RevocationQuestion) error
 	// NoClock says that Now is not to be relied upon: no date in vouchers or
 	// certificates is checked (RFC 8995, Section 2.6.1). The nonce is what keeps old
 	// vouchers out then. See Status.NotEarlier for what such a device knows of the

@@ -1,6 +1,7 @@
 package pledge
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -16,10 +17,17 @@ func isRegistrar(c *x509.Certificate) bool {
 	return slices.ContainsFunc(c.UnknownExtKeyUsage, cmcRA.Equal)
 }
 
-// trustPin trusts a server whose certificate is the pinned one or follows from
-// it (RFC 8995, Section 5.6.2).
-func (r *run) trustPin(server []*x509.Certificate) *Error {
-	return r.checkServer(server, []*pin{r.pin})
+// trustPin returns a test that trusts a server whose certificate is the pinned
+// one or follows from it (RFC 8995, Section 5.6.2), and is not revoked as far as
+// the voucher wants to know.
+func (r *run) trustPin(ctx context.Context) func([]*x509.Certificate) *Error {
+	return func(server []*x509.Certificate) *Error {
+		chain, e := r.checkServer(server, []*pin{r.pin})
+		if e != nil {
+			return e
+		}
+		return r.checkRevocation(ctx, chain, server)
+	}
 }
 
 // trustDomain trusts, besides, what follows from the domain's CA certificates
@@ -29,49 +37,52 @@ func (r *run) trustDomain(server []*x509.Certificate) *Error {
 	for _, c := range anchors(r.cas) {
 		trusted = append(trusted, certPin(c))
 	}
-	return r.checkServer(server, append(trusted, r.pin))
+	_, e := r.checkServer(server, append(trusted, r.pin))
+	return e
 }
 
-// checkServer checks the registrar's chain against the pins. A pin may be
+// checkServer checks the registrar's chain against the pins, and returns it as
+// far as the pin. A pin may be
 // the server's own certificate, or another one of its key: the public key
 // is what is pinned (RFC 8995, Section 5.6.2). Under a CA many hold
 // certificates: such a server has to be a registration authority (id-kp-cmcRA;
 // RFC 7030, Section 3.6.1). Its name does not count: the address that a pledge
 // was given is not to be trusted, and any member of the domain may hold a
 // certificate for it. That of an EST server counts where the voucher gave it.
-func (r *run) checkServer(server []*x509.Certificate, trusted []*pin) *Error {
+func (r *run) checkServer(server []*x509.Certificate, trusted []*pin) ([]*x509.Certificate, *Error) {
 	leaf := server[0]
 	var cause error
+	var chain []*x509.Certificate
 	for _, p := range trusted {
 		if p == nil {
 			continue
 		}
 		direct := p.hash == keyOf(leaf)
-		if cause = r.chain(server, p, direct); cause == nil && (direct || isRegistrar(leaf) || r.isNamedServer(leaf)) {
-			return nil
+		if chain, cause = r.chain(server, p, direct); cause == nil && (direct || isRegistrar(leaf) || r.isNamedServer(leaf)) {
+			return chain, nil
 		}
 	}
 	var invalid x509.CertificateInvalidError
 	switch {
 	case cause == nil:
-		return untrusted(ReasonNotPinned, section562, "the registrar's certificate is of the right domain, but has neither id-kp-cmcRA nor the pinned key", nil)
+		return nil, untrusted(ReasonNotPinned, section562, "the registrar's certificate is of the right domain, but has neither id-kp-cmcRA nor the pinned key", nil)
 	case errors.As(cause, &invalid) && invalid.Reason == x509.Expired:
-		return untrusted(ReasonRegistrarExpired, "RFC 8995, Section 2.6.1",
+		return nil, untrusted(ReasonRegistrarExpired, "RFC 8995, Section 2.6.1",
 			"the registrar's certificate, or one above it, is not valid now; is the device's clock right?", cause)
 	default:
-		return untrusted(ReasonNotPinned, section562,
+		return nil, untrusted(ReasonNotPinned, section562,
 			"the registrar's certificate does not follow from what is pinned; this is another registrar than the one the voucher names", cause)
 	}
 }
 
 // chain verifies a path from server to p; a direct one has no steps, only dates.
-func (r *run) chain(server []*x509.Certificate, p *pin, direct bool) error {
+func (r *run) chain(server []*x509.Certificate, p *pin, direct bool) ([]*x509.Certificate, error) {
 	leaf, at := server[0], r.c.Now()
 	if direct {
 		if !r.c.NoClock && (at.Before(leaf.NotBefore) || at.After(leaf.NotAfter)) {
-			return x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired}
+			return nil, x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired}
 		}
-		return nil
+		return []*x509.Certificate{leaf}, nil
 	}
 	shown := slices.Concat(server, r.cas)
 	roots := x509.NewCertPool()
@@ -80,13 +91,16 @@ func (r *run) chain(server []*x509.Certificate, p *pin, direct bool) error {
 	}
 	intermediates, err := voucher.Intermediates(leaf, shown[1:])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{
+	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: intermediates, CurrentTime: r.validAt(leaf, at),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // isRegistrar decides
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return chains[0], nil
 }
 
 // followFromPin checks the domain's first CA certificates. Where the voucher

@@ -48,6 +48,8 @@ type device struct {
 	NoClock bool          `help:"The clock is not to be relied upon: check no dates."`
 	MaxWait time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`
 	voucherformat.Flag
+	beliefs
+	ldevidKey
 }
 
 func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.Pledge, error) {
@@ -68,6 +70,12 @@ func (d *device) pledge(ctx context.Context, report func(pledge.Step)) (*pledge.
 		Format: format, NoClock: d.NoClock, MaxWait: d.MaxWait, NoWait: d.MaxWait == 0, Report: report,
 	}
 	if err := d.find(&c); err != nil {
+		return nil, err
+	}
+	if err := d.beliefs.apply(ctx, &c); err != nil {
+		return nil, err
+	}
+	if err := d.ldevidKey.apply(ctx, &c); err != nil {
 		return nil, err
 	}
 	return pledge.New(c)
