@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -54,6 +55,7 @@ type renewCmd struct {
 
 // Run renews the LDevID.
 func (c *renewCmd) Run(ctx context.Context, s streams) error {
+	c.existing = true
 	p, err := c.pledge(ctx, progress(s.Out, c.output))
 	if err != nil {
 		return err
@@ -97,6 +99,7 @@ type statusRow struct {
 
 // Run prints what is stored; it connects to nobody.
 func (c *statusCmd) Run(ctx context.Context, s streams) error {
+	c.existing = true
 	p, err := c.pledge(ctx, nil)
 	if err != nil {
 		return err
@@ -114,8 +117,11 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 		attempts = append(attempts, attemptText(a))
 	}
 	row.Attempts = strings.Join(attempts, "; ")
-	if status.Pinned != nil {
+	switch {
+	case status.Pinned != nil:
 		row.Pinned = status.Pinned.Subject.String()
+	case status.PinnedKeySHA256 != nil:
+		row.Pinned = "key with SHA-256 " + hex.EncodeToString(status.PinnedKeySHA256)
 	}
 	if cert := status.Certificate; cert != nil {
 		r := resultOf(cert)

@@ -75,6 +75,8 @@ func checkRevocation(ctx context.Context, lists []*revocation.List, hosts []stri
 type ldevidKey struct {
 	LDevIDKey       string             `name:"ldevid-key" placeholder:"URI" help:"Keystore URI of the LDevID's key, such as file:ldevid.key; made there if there is none, and kept when renewing. Default: in the state directory, a new one with each certificate."`
 	LDevIDAlgorithm keystore.Algorithm `name:"ldevid-algorithm" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519,auto" default:"auto" help:"Kind of key to make: p256, p384, p521, rsa2048, rsa3072, rsa4096, ed25519; auto is what the registrar names, p256 where it names none."`
+
+	existing bool // the command makes no keys
 }
 
 // apply opens the key, and makes it where there is none. Without a URI the
@@ -91,7 +93,7 @@ func (k *ldevidKey) apply(ctx context.Context, c *pledge.Config) error {
 		return nil
 	}
 	key, err := keystore.Open(ctx, k.LDevIDKey)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !k.existing {
 		key, err = keystore.Create(ctx, k.LDevIDKey, algorithm)
 	}
 	if err != nil {
