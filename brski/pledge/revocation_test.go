@@ -126,7 +126,9 @@ func TestPinnedCertificateItselfIsChecked(t *testing.T) {
 		reason string
 	}{
 		"registrar, good": {func(w *brskitest.World) *x509.Certificate { return w.Identity.Certificate },
-			func(t testing.TB, w *brskitest.World) []*revocation.List { return []*revocation.List{list(t, w.Issuing)} }, false, ""},
+			func(t testing.TB, w *brskitest.World) []*revocation.List {
+				return []*revocation.List{list(t, w.Issuing)}
+			}, false, ""},
 		"registrar, revoked": {func(w *brskitest.World) *x509.Certificate { return w.Identity.Certificate },
 			func(t testing.TB, w *brskitest.World) []*revocation.List {
 				return []*revocation.List{list(t, w.Issuing, w.Identity.Certificate)}
