@@ -75,10 +75,14 @@ func (c *announceConfig) responder(types []string, listeners []net.Listener, log
 }
 
 // covers says that who listens on l is reached at a. The unspecified IPv6
-// address stands for IPv4 too, as listeners have it.
+// address stands for IPv4 too, and a listener on a link-local address may have
+// lost its zone, as listeners have it.
 func covers(l, a netip.Addr) bool {
 	if l.IsUnspecified() {
 		return l.Is6() || a.Is4()
+	}
+	if l.Zone() == "" {
+		a = a.WithZone("")
 	}
 	return l == a
 }
