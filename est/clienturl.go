@@ -25,7 +25,7 @@ func clientBase(raw, label string) (*url.URL, string, error) {
 	default:
 		return nil, "", fmt.Errorf("%w: its path %q is not %s", ErrURL, path, PathPrefix)
 	}
-	base := "https://" + u.Host + PathPrefix + "/"
+	base := (&url.URL{Scheme: u.Scheme, Host: u.Host}).String() + PathPrefix + "/" // a zone stays escaped (RFC 6874, Section 2)
 	if label == "" {
 		return u, base, nil
 	}

@@ -70,8 +70,11 @@ func parseOrigin(raw, via string, paths ...string) (origin, error) {
 	if port == "" {
 		port = "443"
 	}
-	host := strings.ToLower(u.Hostname())
-	return origin{base: "https://" + u.Host, address: net.JoinHostPort(host, port), host: host, via: via}, nil
+	host := u.Hostname()
+	if !strings.Contains(host, "%") { // a zone is the name of an interface
+		host = strings.ToLower(host)
+	}
+	return origin{base: (&url.URL{Scheme: "https", Host: u.Host}).String(), address: net.JoinHostPort(host, port), host: host, via: via}, nil
 }
 
 // paths that a redirect may name: they say nothing that is not known.
