@@ -185,6 +185,12 @@ func testRefusals(t *testing.T, f voucher.Format) {
 	if _, err := f.SignVoucher(t.Context(), v, s); !errors.Is(err, voucher.ErrNonceWithExpiresOn) {
 		t.Errorf("SignVoucher(nonce and expires-on) = %v, want %v", err, voucher.ErrNonceWithExpiresOn)
 	}
+	v.AllowNonceWithExpiresOn = true // rfc8366bis
+	back, _, err := f.OpenVoucher(signVoucher(t, f, v, s))
+	strict := errors.Is(err, voucher.ErrNonceWithExpiresOn)
+	if !strict && (err != nil || back.Nonce != v.Nonce || !back.ExpiresOn.Equal(v.ExpiresOn)) {
+		t.Errorf("voucher with nonce and expires-on as rfc8366bis allows = %+v, %v", back, err)
+	}
 	if _, err := f.SignRequest(t.Context(), new(voucher.Request), s); !errors.Is(err, voucher.ErrMissingLeaf) {
 		t.Errorf("SignRequest(nothing) = %v, want %v", err, voucher.ErrMissingLeaf)
 	}
