@@ -82,7 +82,7 @@ func (b *badBench) masaRequests() []badRequest {
 		post("as text", map[string]string{"Content-Type": "text/plain"}, request, registrar, 415, "media-type")
 		post("for an answer it does not have", map[string]string{"Content-Type": voucherCMS, "Accept": "image/png"}, request, registrar, 406, "not-acceptable")
 		post("garbage", cms, []byte("garbage"), registrar, 400, "request-form")
-		post("base64", cms, base64.StdEncoding.AppendEncode(nil, request), registrar, 403, "registrar-role")
+		post("base64", cms, base64.StdEncoding.AppendEncode(nil, request), registrar, 400, "request-form")
 		post("by a pledge", cms, request, registrar, 403, "registrar-role")
 		post("of 2 MB", cms, bytes.Repeat([]byte{0x30, 0x80}, 1<<20), registrar, 413, "body-too-large")
 	}
