@@ -151,7 +151,7 @@ func (v *version) checkIdentity() error {
 	switch {
 	case v.Signer == nil || v.Signer.Key == nil || v.Signer.Certificate == nil:
 		return errors.New("there are manufacturers and no key to sign voucher-requests with")
-	case !isRA(v.Signer.Certificate) || !isRA(v.TLSCertificates[0]):
+	case !isRA(v.Signer.Certificate) || !slices.ContainsFunc(v.TLSCertificates, isRA):
 		return errors.New("the registrar's certificate lacks the extended key usage id-kp-cmcRA, by which MASAs and devices tell a registrar (RFC 8995, Section 5.5.4); issue it with the profile registrar")
 	case len(v.Formats) == 0:
 		return errors.New("there are manufacturers and no voucher format")
