@@ -170,7 +170,7 @@ func TestNobodyEnrollsTheRegistrarsOwnNames(t *testing.T) {
 	h := newHouse(t, func(h *house) {
 		server := h.ca.Issue(t, &x509.Certificate{
 			Subject: pkix.Name{CommonName: "registrar"}, DNSNames: []string{"Registrar.example.com", "localhost"},
-			IPAddresses: []net.IP{net.IPv4(192, 0, 2, 10), net.ParseIP("2001:db8::10"), net.IPv4(127, 0, 0, 1)},
+			IPAddresses:        []net.IP{net.IPv4(192, 0, 2, 10), net.ParseIP("2001:db8::10"), net.IPv4(127, 0, 0, 1)},
 			UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}},
 		}, testpki.NewKey(t))
 		h.settings.TLSCertificates = []*x509.Certificate{server.Certificate}
