@@ -42,6 +42,10 @@ func (s *Service) identifyCertificate(ctx context.Context, v *version, c *Case, 
 	case err != nil:
 		return denyErr(ReasonUntrusted, rule, err)
 	case chain.manufacturer != nil:
+		if missing := chain.answer.Missing; missing != nil {
+			s.log.WarnContext(ctx, "nobody says whether the IDevID is revoked, and it is taken nevertheless",
+				slog.String("manufacturer", chain.manufacturer.Name), slog.Any("error", missing))
+		}
 		return identifyDevice(c, chain.manufacturer, leaf, hash)
 	default:
 		return s.identifyOurs(ctx, v, c, leaf, hash)

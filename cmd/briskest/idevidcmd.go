@@ -170,14 +170,7 @@ func (r *idevidRun) part(ctx context.Context, part []idevidOrder, result *idevid
 		}
 		return cli.Refused(fmt.Errorf("nothing was issued for these %d devices: %d have problems; %d before them have their IDevID", len(part), len(problems), result.Devices))
 	}
-	err = inParallel(len(made), func(i int) error {
-		name := fileName(requests[i].serial)
-		if err := r.out.make(name); err != nil {
-			return err
-		}
-		return writeIDevID(r.out.path(name+"/idevid.pem"), made[i].certificate, r.maker.above)
-	})
-	if err != nil {
+	if err := r.write(requests, made); err != nil {
 		return err
 	}
 	result.Devices += len(part)
@@ -190,6 +183,17 @@ func (r *idevidRun) part(ctx context.Context, part []idevidOrder, result *idevid
 	}
 	r.progress.show(r.dryRun, result.Devices)
 	return nil
+}
+
+// write gives each device its folder and chain.
+func (r *idevidRun) write(requests []idevidRequest, made []idevid) error {
+	return inParallel(len(made), func(i int) error {
+		name := fileName(requests[i].serial)
+		if err := r.out.make(name); err != nil {
+			return err
+		}
+		return writeIDevID(r.out.path(name+"/idevid.pem"), made[i].certificate, r.maker.above)
+	})
 }
 
 // keys makes the keys that are to be made here, or opens those of an earlier run.
