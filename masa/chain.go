@@ -16,13 +16,18 @@ import (
 
 // checkRegistrar builds the chains of the request's signer and checks that the
 // domain meant it to be a registrar.
-func (x *exchange) checkRegistrar() error {
+func (x *exchange) checkRegistrar(m *memory) error {
 	roots, reason := x.settings.RegistrarAnchors, ReasonRegistrarAnchor
 	if roots == nil {
 		// An unknown domain CA is a temporary anchor: this shows that the
 		// domain's certificates are consistent, not who the domain is (RFC
 		// 8995, Section 5.5.2).
 		roots, reason = topmost(x.artifact), ReasonRegistrarChain
+	}
+	key := x.registrarKey()
+	if known, ok := m.registrars.Get(key); ok && known.settings == x.settings && fresh(known.at, x.at) {
+		x.chains = known.chains
+		return nil
 	}
 	chains, err := chainsTo(x.artifact.Signer, roots, x.artifact.Certificates, x.at)
 	if err != nil {
@@ -33,11 +38,11 @@ func (x *exchange) checkRegistrar() error {
 		return e
 	}
 	x.chains = chains
-	x.known = x.settings.RegistrarAnchors != nil
 	if !isRegistrar(x.artifact.Signer) {
 		return forbid(ReasonRegistrarRole, "RFC 8995, Section 5.5.4",
 			"The certificate that signed the voucher-request is not a registrar's: it lacks the extended key usage id-kp-cmcRA.")
 	}
+	m.registrars.Put(key, &registrarChains{chains, x.settings, x.at})
 	return nil
 }
 

@@ -27,28 +27,14 @@ type exchange struct {
 	client   *x509.Certificate // of the TLS connection; nil without one and in process
 	remote   bool              // there is a connection
 
-	// parse
-	format   voucher.Format // of the request
-	answer   voucher.Format // of the voucher
-	accept   []voucher.Format
-	request  *voucher.Request
-	artifact *voucher.Artifact
-	prior    *voucher.Request  // the pledge's; nil without
-	priorArt *voucher.Artifact // nil without
-	renewal                    // in place of prior
+	// begin
+	format voucher.Format // of the request
+	answer voucher.Format // of the voucher
+	accept []voucher.Format
+	checked
 
-	// check
-	chains    [][]*x509.Certificate // of the registrar, each leaf first
-	proximity bool                  // shown by the pledge's signature
-	conflict  bool                  // the pledge's leaves about the registrar name several keys
-	// companions are certificates that travelled along and have the key that
-	// the pledge saw, where it is not the signer's.
-	companions []*x509.Certificate
-	until      time.Time         // when what the settings' check found ends; zero for no end
-	idevid     *x509.Certificate // of the pledge; from its signature or the record; may be nil
-	products   []string          // whose anchors the IDevID chains to; nil without prior
-
-	counted bool // in the budget of its registrar
+	until   time.Time // when what the settings' check found ends; zero for no end
+	counted bool      // in the budget of its registrar
 
 	// decide
 	product   string
@@ -65,6 +51,26 @@ type exchange struct {
 	assertion voucher.Assertion
 }
 
+// checked is what a request says by itself. Nothing it points to is changed.
+type checked struct {
+	// read
+	request  *voucher.Request
+	artifact *voucher.Artifact
+	prior    *voucher.Request  // the pledge's; nil without
+	priorArt *voucher.Artifact // nil without
+	renewal                    // in place of prior
+
+	// check
+	chains    [][]*x509.Certificate // of the registrar, each leaf first
+	proximity bool                  // shown by the pledge's signature
+	conflict  bool                  // the pledge's leaves about the registrar name several keys
+	// companions are certificates that travelled along and have the key that
+	// the pledge saw, where it is not the signer's.
+	companions []*x509.Certificate
+	idevid     *x509.Certificate // of the pledge; from its signature or the record; may be nil
+	products   []string          // whose anchors the IDevID chains to; nil without prior
+}
+
 func (s *Service) newExchange(r *brski.MASARequest) *exchange {
 	x := &exchange{settings: s.settings.Load(), at: r.At, hash: sha256.Sum256(r.Raw), client: r.Registrar, remote: r.Peer != nil}
 	if x.at.IsZero() {
@@ -77,17 +83,19 @@ func (s *Service) newExchange(r *brski.MASARequest) *exchange {
 	return x
 }
 
-// parse reads the request whole: media types first, so that nothing is begun
-// that cannot be answered (regression R28), then both artifacts.
-func (x *exchange) parse(r *brski.MASARequest) error {
+// begin looks at size and media types, so that nothing is begun that cannot be
+// answered (regression R28).
+func (x *exchange) begin(r *brski.MASARequest) error {
 	if len(r.Raw) > MaxRequest {
 		return refuse(http.StatusRequestEntityTooLarge, ReasonTooLarge, "RFC 8995, Section 5.5",
 			"The voucher-request is too large.")
 	}
-	if err := x.negotiate(r); err != nil {
-		return err
-	}
-	if err := x.open(r.Raw); err != nil {
+	return x.negotiate(r)
+}
+
+// read opens both artifacts.
+func (x *exchange) read(raw []byte) error {
+	if err := x.open(raw); err != nil {
 		return err
 	}
 	if len(x.request.PriorSignedVoucherRequest) == 0 {

@@ -43,6 +43,7 @@ type Service struct {
 	locks      deviceLocks
 	imports    sync.RWMutex // written by an import, which replaces rows of many devices; read by all that work on one
 	refusals   *refusals
+	memory     *memory // of requests and registrars
 	addresses  budget
 	registrars budget
 	devices    budget   // new vouchers, by device and domain
@@ -64,7 +65,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	if c.Store == nil {
 		return nil, errors.New("masa: a Store is required")
 	}
-	s := &Service{store: c.Store, now: c.Now, log: c.Log, refusals: newRefusals()}
+	s := &Service{store: c.Store, now: c.Now, log: c.Log, refusals: newRefusals(), memory: newMemory()}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -28,10 +28,7 @@ func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*br
 }
 
 func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.Voucher, error) {
-	if err := s.parse(x, r); err != nil {
-		return nil, err
-	}
-	if err := x.check(); err != nil {
+	if err := s.understand(x, r); err != nil {
 		return nil, err
 	}
 	if err := s.checkRevocation(ctx, x); err != nil {
@@ -53,17 +50,9 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 	}
 }
 
-// parse reads the request within the budget of its address.
-func (s *Service) parse(x *exchange, r *brski.MASARequest) error {
-	if err := s.withinBudget(x, r.Peer); err != nil {
-		return err
-	}
-	return x.parse(r)
-}
-
 // check verifies both signatures' signers and compares the two requests.
-func (x *exchange) check() error {
-	if err := x.checkRegistrar(); err != nil {
+func (x *exchange) check(m *memory) error {
+	if err := x.checkRegistrar(m); err != nil {
 		return err
 	}
 	if x.settings.ClientCertificate == ClientCertificateAlways {

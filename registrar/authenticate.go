@@ -196,7 +196,7 @@ func (s *Service) refuseOurs(c *Case, device *Device, reason, rule string) *Deci
 // (promise 6 of the design). What cannot be recorded now is tried again at the
 // next use.
 func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certificate) {
-	if row.Operation != OpRenew || s.confirmed.has(row.Serial) {
+	if _, known := s.confirmed.Get(string(row.Serial)); known || row.Operation != OpRenew {
 		return
 	}
 	err := s.retireOthers(ctx, v, c, row)
@@ -204,7 +204,7 @@ func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certi
 		s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
 		return
 	}
-	s.confirmed.add(row.Serial)
+	s.confirmed.Put(string(row.Serial), struct{}{})
 }
 
 // retireOthers does so while nothing is issued to the device, so that no

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/recent"
 	"github.com/briskest/briskest/internal/revocation"
 )
 
@@ -19,33 +19,8 @@ import (
 // its sender more than us. What it never remembers is whether a certificate of
 // ours is revoked.
 type chainCache struct {
-	mu     sync.Mutex
-	chains newest[*chained]   // by leaf; guarded by mu
-	failed newest[*unchained] // by all that was presented; guarded by mu
-}
-
-// newest is a map of bounded size: of what is neither stored nor asked for any
-// more, it forgets.
-type newest[V any] struct {
-	size       int
-	young, old map[[sha256.Size]byte]V
-}
-
-func (n *newest[V]) get(key [sha256.Size]byte) (value V, ok bool) {
-	if value, ok = n.young[key]; ok {
-		return value, true
-	}
-	if value, ok = n.old[key]; ok {
-		n.put(key, value)
-	}
-	return value, ok
-}
-
-func (n *newest[V]) put(key [sha256.Size]byte, value V) {
-	if n.young == nil || len(n.young) >= n.size {
-		n.old, n.young = n.young, map[[sha256.Size]byte]V{}
-	}
-	n.young[key] = value
+	chains *recent.Map[[sha256.Size]byte, *chained]   // by leaf
+	failed *recent.Map[[sha256.Size]byte, *unchained] // by all that was presented
 }
 
 // chained is a verified chain.
@@ -69,14 +44,14 @@ type unchained struct {
 const failureKept = time.Minute
 
 func newChainCache(size int) *chainCache {
-	return &chainCache{chains: newest[*chained]{size: size}, failed: newest[*unchained]{size: size}}
+	return &chainCache{
+		chains: recent.New[[sha256.Size]byte, *chained](size), failed: recent.New[[sha256.Size]byte, *unchained](size),
+	}
 }
 
 // lookup returns the chain if all of it is valid at the given time.
 func (k *chainCache) lookup(v *version, leaf [sha256.Size]byte, at time.Time) *chained {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	e, known := k.chains.get(leaf)
+	e, known := k.chains.Get(leaf)
 	if !known || e.version != v || at.Before(e.notBefore) || at.After(e.notAfter) {
 		return nil
 	}
@@ -86,27 +61,13 @@ func (k *chainCache) lookup(v *version, leaf [sha256.Size]byte, at time.Time) *c
 	return e
 }
 
-func (k *chainCache) store(leaf [sha256.Size]byte, e *chained) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.chains.put(leaf, e)
-}
-
 // failure returns why the same certificates led nowhere a moment ago, or nil.
 func (k *chainCache) failure(v *version, presented [sha256.Size]byte, at time.Time) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	f, known := k.failed.get(presented)
+	f, known := k.failed.Get(presented)
 	if !known || f.version != v || at.Before(f.at) || at.Sub(f.at) >= failureKept {
 		return nil
 	}
 	return f.err
-}
-
-func (k *chainCache) storeFailure(presented [sha256.Size]byte, f *unchained) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.failed.put(presented, f)
 }
 
 // presented is the hash of all that the peer sent: with another intermediate
@@ -137,7 +98,7 @@ func (k *chainCache) verify(ctx context.Context, v *version, p *est.Peer, leaf [
 	}
 	e, err := k.build(ctx, v, p, leaf, at)
 	if err != nil && !errors.Is(err, revocation.ErrUnavailable) { // the Checker remembers that itself
-		k.storeFailure(sent, &unchained{v, at, err})
+		k.failed.Put(sent, &unchained{v, at, err})
 	}
 	return e, err
 }
@@ -149,7 +110,7 @@ func (k *chainCache) build(ctx context.Context, v *version, p *est.Peer, leaf [s
 	})
 	if err == nil {
 		e := newChained(v, nil, chain)
-		k.store(leaf, e)
+		k.chains.Put(leaf, e)
 		return e, nil
 	}
 	expired := isExpired(err)
@@ -163,7 +124,7 @@ func (k *chainCache) build(ctx context.Context, v *version, p *est.Peer, leaf [s
 			if m.AllowExpiredIDevID && !at.Before(e.notBefore) && at.After(cert.NotAfter) {
 				return e, nil // valid by exception only: decided anew each time
 			}
-			k.store(leaf, e)
+			k.chains.Put(leaf, e)
 			return e, nil
 		}
 		if isExpired(merr) {
@@ -218,33 +179,4 @@ func (e *idevidError) Unwrap() error { return e.err }
 func isExpired(err error) bool {
 	var invalid x509.CertificateInvalidError
 	return errors.As(err, &invalid) && invalid.Reason == x509.Expired
-}
-
-// seenSet remembers byte strings, the newest ones.
-type seenSet struct {
-	size int
-
-	mu         sync.Mutex
-	young, old map[string]struct{} // guarded by mu
-}
-
-func newSeenSet(size int) *seenSet { return &seenSet{size: size, young: map[string]struct{}{}} }
-
-func (s *seenSet) has(key []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.young[string(key)]; ok {
-		return true
-	}
-	_, ok := s.old[string(key)]
-	return ok
-}
-
-func (s *seenSet) add(key []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.young) >= s.size {
-		s.old, s.young = s.young, map[string]struct{}{}
-	}
-	s.young[string(key)] = struct{}{}
 }

@@ -57,12 +57,12 @@ func (k *chainCache) verifyClient(v *version, c *Case, p *est.Peer, leaf [32]byt
 		if isExpired(err) {
 			err = &expiredError{err}
 		}
-		k.storeFailure(sent, &unchained{v, c.At, err})
+		k.failed.Put(sent, &unchained{v, c.At, err})
 		return nil, err
 	}
 	e := newChained(v, nil, chain)
 	e.chain = chain
-	k.store(key, e)
+	k.chains.Put(key, e)
 	return chain, nil
 }
 

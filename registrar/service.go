@@ -15,6 +15,7 @@ import (
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/httpauth"
+	"github.com/briskest/briskest/internal/recent"
 	"github.com/briskest/briskest/internal/trail"
 )
 
@@ -57,7 +58,7 @@ type Service struct {
 	guesses   *guesses // of one-time codes
 	nonces    *httpauth.Nonces
 	waiting   *waiting
-	confirmed *seenSet // serials of renewed certificates seen in use
+	confirmed *recent.Map[string, struct{}] // serials of renewed certificates seen in use
 
 	life  context.Context // of everything that outlives a request; ended by Close
 	end   context.CancelFunc
@@ -96,7 +97,7 @@ func New(c Config) (*Service, error) {
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
 		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
-		waiting: &waiting{}, confirmed: newSeenSet(1 << 16),
+		waiting: &waiting{}, confirmed: recent.New[string, struct{}](1 << 16),
 		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	if s.now == nil {
