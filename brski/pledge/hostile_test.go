@@ -479,6 +479,7 @@ func TestFailureOfTheMASAReachesThePledge(t *testing.T) {
 }
 
 // N5 of nqminds' MASA, H2 of minerva's highway, and RFC 8995, Section 5.6.1 on unknown leaves.
+// BRSKI-8995-5.6.1-04: leaves that are not known are ignored.
 func TestVoucherAsSeenInTheFieldIsTaken(t *testing.T) {
 	const nqminds = `{"ietf-voucher:voucher":{"assertion":"proximity","serial-number":"JADA123456789","nonce":"NONCE",
 		"expires-on":"2999-01-01T00:00:00Z","pinned-domain-cert":"PIN"}}`
