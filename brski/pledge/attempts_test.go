@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -219,6 +220,40 @@ func TestOnboardWithoutAnyRegistrarSaysSo(t *testing.T) {
 	d.config.Discoverer = make(found)
 	if _, err := d.pledge().Onboard(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Onboard = %v, want the end of its context", err)
+	}
+}
+
+// deaf is a Discoverer that cannot be asked.
+type deaf struct{}
+
+var errDeaf = errors.New("no network interface")
+
+func (deaf) Next(context.Context) (pledge.Candidate, error) { return pledge.Candidate{}, errDeaf }
+
+func TestDiscoveryThatIsNotPossibleIsTold(t *testing.T) {
+	w := brskitest.New(t)
+	d := newDevice(t, w, func(c *pledge.Config) { c.RegistrarURL, c.Discoverer = "", deaf{} })
+	if e := d.onboardFails(pledge.ReasonNoRegistrar, pledge.ErrUnavailable); !errors.Is(e, errDeaf) {
+		t.Errorf("Onboard = %v, want the cause %v", e, errDeaf)
+	}
+	d.config.RegistrarURL = w.URL
+	d.checkWhole(d.onboard())
+}
+
+// RFC 8995, Section 4.1: join proxies are at link-local addresses.
+func TestLinkLocalJoinProxyIsReachedThroughItsInterface(t *testing.T) {
+	w := brskitest.New(t)
+	at := netip.MustParseAddrPort("[fe80::1%Eth0]:8443")
+	d := newDevice(t, w, func(c *pledge.Config) { c.RegistrarURL, c.Discoverer = "", foundAll(pledge.CandidateAt(at).URL) })
+	d.config.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address != at.String() {
+			t.Errorf("Dial(%q), want %q", address, at)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(w.URL, "https://"))
+	}
+	d.checkWhole(d.onboard())
+	if _, err := d.pledge().Renew(t.Context()); err != nil { // there, as far as the state says
+		t.Errorf("Renew: %v", err)
 	}
 }
 

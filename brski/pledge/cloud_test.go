@@ -438,6 +438,22 @@ func TestLocalRegistrarsComeBeforeTheCloud(t *testing.T) {
 	s.checkWhole(s.onboard())
 }
 
+// Somebody on the link that says "not yet" for days does not keep the device from its owner.
+func TestUndecidedLocalRegistrarDoesNotKeepTheCloudAway(t *testing.T) {
+	s := newSky(t)
+	idle := s.world.AnotherDomain(t, "Idle")
+	idle.Registrar.StayPending(1 << 30)
+	s.config.RegistrarURL = idle.URL
+	s.cloud.Answer(s.cloud.Redirect(s.world.URL))
+	s.config.Wait = func(ctx context.Context, d time.Duration) error {
+		if d < 5*time.Second && len(s.cloud.Requests()) > 0 { // a second 202
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}
+	s.checkWhole(s.onboard())
+}
+
 func TestCloudRegistrarNeedsAnchors(t *testing.T) {
 	s := newSky(t)
 	s.config.CloudAnchors = nil

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/briskest/briskest/brski"
@@ -39,8 +40,8 @@ func CandidateAt(at netip.AddrPort) Candidate {
 
 // origin is where a server answers, parsed.
 type origin struct {
-	base    string // https://host:port
-	address string // host:port, lower case: what tells origins apart
+	base    string // https://host:port, a zone escaped
+	address string // host:port, lower case: but for a zone: what tells origins apart
 	host    string
 	via     string // how it was found: one of the constants below
 }
@@ -70,11 +71,36 @@ func parseOrigin(raw, via string, paths ...string) (origin, error) {
 	if port == "" {
 		port = "443"
 	}
-	host := u.Hostname()
-	if !strings.Contains(host, "%") { // a zone is the name of an interface
-		host = strings.ToLower(host)
+	if err := checkAuthority(u); err != nil {
+		return origin{}, err
 	}
-	return origin{base: (&url.URL{Scheme: "https", Host: u.Host}).String(), address: net.JoinHostPort(host, port), host: host, via: via}, nil
+	name, zone, scoped := strings.Cut(u.Hostname(), "%")
+	host := strings.ToLower(name)
+	if scoped {
+		host += "%" + zone // of an interface, whose name has capitals
+	}
+	base := url.URL{Scheme: u.Scheme, Host: u.Host}
+	return origin{base: base.String(), address: net.JoinHostPort(host, port), host: host, via: via}, nil
+}
+
+// checkAuthority takes names, addresses and ports that can be connected to.
+func checkAuthority(u *url.URL) error {
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("registrar URL %q: there is no port %s", u, port)
+		}
+	}
+	host := u.Hostname()
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	strange := func(c rune) bool {
+		return c != '.' && c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z')
+	}
+	if len(host) > 253 || strings.ContainsFunc(host, strange) {
+		return fmt.Errorf("registrar URL %q: %q is neither a name nor an address", u, host)
+	}
+	return nil
 }
 
 // paths that a redirect may name: they say nothing that is not known.

@@ -38,6 +38,7 @@ type hunt struct {
 	disarm    context.CancelFunc
 	found     *origin // waits for a place among targets
 	admitted  chan struct{}
+	deaf      error // why the discoverer cannot be asked
 	won       *run
 	fatal     error
 
@@ -214,6 +215,9 @@ func (h *hunt) verdict(ctx context.Context) error {
 	if len(errs) == 0 && ctx.Err() != nil {
 		return &Error{Reason: ReasonNoRegistrar, class: ErrUnavailable, Message: "the search for a registrar was ended", Err: ctx.Err()}
 	}
+	if len(errs) == 0 && h.deaf != nil {
+		return &Error{Reason: ReasonNoRegistrar, class: ErrUnavailable, Message: "looking for registrars is not possible", Err: h.deaf}
+	}
 	return verdict(errs)
 }
 
@@ -233,11 +237,13 @@ func (h *hunt) listen(ctx context.Context) {
 				}
 				continue
 			}
+			var deaf error
 			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
 				h.c.Log.Warn("discovery of registrars", "error", err)
+				deaf = err
 			}
 			ended := h.once || ctx.Err() != nil
-			if !h.send(func() { h.heard, h.listening = true, !ended }) || ended {
+			if !h.send(func() { h.heard, h.listening, h.deaf = true, !ended, deaf }) || ended {
 				return
 			}
 			if h.c.Wait(ctx, maxInterval) != nil {

@@ -48,7 +48,8 @@ type Config struct {
 	Registrars   []string
 	Discoverer   Discoverer
 	// CloudURL is the manufacturer's cloud registrar, asked when no other one is
-	// found or lets the device in; empty for none (RFC 8995, Section 2.7).
+	// found, or those that are do not let the device in, or have not decided; empty
+	// for none (RFC 8995, Section 2.7).
 	CloudURL string
 	// CloudAnchors authenticate it, by name, and cloud registrars that it
 	// redirects to; no public ones are added. Required with CloudURL.

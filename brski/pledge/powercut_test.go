@@ -62,6 +62,23 @@ func TestPowerCutAtAnyWriteResumes(t *testing.T) {
 	}
 }
 
+// A cut at each write while two registrars are asked, of which one refuses.
+func TestPowerCutAmongSeveralRegistrarsResumes(t *testing.T) {
+	for n := 1; n <= 14; n++ {
+		w := brskitest.New(t)
+		bad := w.AnotherDomain(t, "Bad")
+		bad.Registrar.Refuse(refusal)
+		d := newDevice(t, w, func(c *pledge.Config) { c.RegistrarURL, c.Registrars = bad.URL, []string{w.URL} })
+		d.memory.cutAt = n
+		if !runUntilCut(t, func() error { _, err := d.pledge().Onboard(context.Background()); return err }) {
+			t.Fatalf("the power was not cut at write %d", n)
+		}
+		d.memory = d.memory.copyFiles()
+		d.config.State = d.memory
+		d.checkWhole(d.onboard())
+	}
+}
+
 // Two cuts in one onboarding.
 func TestTwoPowerCutsResume(t *testing.T) {
 	for first := 1; first <= 9; first += 2 {

@@ -34,7 +34,7 @@ func (h *hunt) schedule(ctx context.Context) time.Time {
 
 // due returns the target to try now: of those whose time has come the one that
 // was communicated with least recently (RFC 8995, Section 5.1). The cloud
-// registrar is for when no local one is found (RFC 8995, Section 2.7).
+// registrar is for when no local one is found that decides (RFC 8995, Section 2.7).
 func (h *hunt) due(now time.Time) *target {
 	var best, cloud *target
 	local := false
@@ -45,7 +45,7 @@ func (h *hunt) due(now time.Time) *target {
 				cloud = t
 			}
 		case t.active:
-			local = true
+			local = local || !t.waits // who only says "not yet" does not keep the cloud away
 		case t.spent || now.Before(t.notBefore):
 		case best == nil || t.last.Before(best.last):
 			best = t
