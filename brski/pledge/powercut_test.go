@@ -70,7 +70,8 @@ func TestPowerCutAmongSeveralRegistrarsResumes(t *testing.T) {
 		bad.Registrar.Refuse(refusal)
 		d := newDevice(t, w, func(c *pledge.Config) { c.RegistrarURL, c.Registrars = bad.URL, []string{w.URL} })
 		d.memory.cutAt = n
-		if !runUntilCut(t, func() error { _, err := d.pledge().Onboard(context.Background()); return err }) {
+		cut := runUntilCut(t, func() error { _, err := d.pledge().Onboard(context.Background()); return err })
+		if !cut && n <= 9 { // a refusal that comes after the voucher is not written down
 			t.Fatalf("the power was not cut at write %d", n)
 		}
 		d.memory = d.memory.copyFiles()
