@@ -85,7 +85,8 @@ func (s *Service) auditedDevice(ctx context.Context, x *exchange) error {
 // device, or is or was its owner (RFC 8995, Section 5.8). A domain is known by
 // the key of a CA in the requester's chains.
 func (s *Service) mayAudit(ctx context.Context, x *exchange, d *Device) (bool, error) {
-	for key := range x.domainKeys() {
+	keys := slices.Collect(x.domainKeys())
+	for _, key := range slices.Backward(keys) { // a domain's CA is the one on top
 		if had, err := s.store.HadVoucher(ctx, d.Domain, d.ID, key); had || err != nil {
 			return had, err
 		}
@@ -120,21 +121,20 @@ const maxTruncated = 1024
 // newest of those; what is left out is counted.
 func (s *Service) auditLog(ctx context.Context, x *exchange) (*brski.AuditLog, error) {
 	d, limit := x.device, x.settings.AuditLogLimit
-	newest, rest, err := s.store.NewestVouchers(ctx, d.Domain, d.ID, limit)
+	all, err := s.store.DeviceVouchers(ctx, d.Domain, d.ID, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	if total(newest)+rest <= limit {
-		all, err := s.store.DeviceVouchers(ctx, d.Domain, d.ID, limit+1)
-		if err != nil {
-			return nil, err
+	if len(all) <= limit {
+		var newest []*DomainVouchers
+		for _, v := range all {
+			newest = append(newest, &DomainVouchers{Newest: v, Issued: 1})
 		}
-		if len(all) <= limit {
-			newest = nil
-			for _, v := range all {
-				newest = append(newest, &DomainVouchers{Newest: v, Issued: 1})
-			}
-		}
+		return x.document(newest, brski.Truncation{})
+	}
+	newest, rest, err := s.store.NewestVouchers(ctx, d.Domain, d.ID, limit)
+	if err != nil {
+		return nil, err
 	}
 	truncation := brski.Truncation{Arbitrary: atMost(rest)}
 	for _, d := range newest {
@@ -145,13 +145,6 @@ func (s *Service) auditLog(ctx context.Context, x *exchange) (*brski.AuditLog, e
 		*left = atMost(*left + d.Issued - 1)
 	}
 	return x.document(newest, truncation)
-}
-
-func total(newest []*DomainVouchers) (n int) {
-	for _, d := range newest {
-		n += d.Issued
-	}
-	return n
 }
 
 func atMost(n int) int { return min(n, maxTruncated) }

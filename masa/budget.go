@@ -170,9 +170,14 @@ func (n *served) forget(key servedKey) {
 	delete(n.last, key)
 }
 
-// noteServed puts an audit-log that is about to be served on the trail.
+// servedKey is whom the audit-log is served to, and of what.
+func (x *exchange) servedKey() servedKey { return servedKey{keyHash(x.artifact.Signer), x.device.ID} }
+
+// noteServed puts an audit-log that is about to be served on the trail. A
+// registrar asks for it with each voucher (RFC 8995, Section 5.8): within a
+// minute the entry about the voucher stands for the log too.
 func (s *Service) noteServed(ctx context.Context, x *exchange, events int) error {
-	key := servedKey{keyHash(x.artifact.Signer), x.device.ID}
+	key := x.servedKey()
 	rest, needed := s.served.note(key, x.at)
 	if !needed {
 		return nil

@@ -37,7 +37,7 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 	defer s.lockDevice(x.request.SerialNumber)()
 	// Where another process on the same store was faster with the same nonce,
 	// its record is the one: look again. One of two gets through in each round.
-	const attempts = 8
+	const attempts = 32
 	for n := 1; ; n++ {
 		if err := s.decide(ctx, x); err != nil {
 			return nil, err
@@ -191,6 +191,7 @@ func (s *Service) complete(ctx context.Context, x *exchange, v *VoucherRecord) (
 	if err != nil {
 		return nil, fmt.Errorf("record the voucher for device %s: %w", v.DeviceID, err)
 	}
+	s.served.note(x.servedKey(), x.at)
 	s.log.InfoContext(ctx, "voucher issued", slog.String("product", v.Product), slog.String("serial_number", v.SerialNumber),
 		slog.String("assertion", string(v.Assertion)), slog.String("voucher", v.ID), slog.String("address", v.Address),
 		slog.Bool("proximity_conflict", x.conflict))
