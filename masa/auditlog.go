@@ -62,7 +62,7 @@ func (s *Service) auditedDevice(ctx context.Context, x *exchange) error {
 		return err
 	}
 	for _, d := range devices {
-		may, err := s.mayAudit(ctx, x, d)
+		few, may, err := s.mayAudit(ctx, x, d)
 		switch {
 		case err != nil:
 			return fmt.Errorf("audit-log of device %s: %w", d.ID, err)
@@ -71,7 +71,7 @@ func (s *Service) auditedDevice(ctx context.Context, x *exchange) error {
 			x.device = nil
 			return serialAmbiguous()
 		default:
-			x.device, x.product, x.known = d, d.Product, true
+			x.device, x.product, x.known, x.vouchers = d, d.Product, true, few
 		}
 	}
 	if x.device == nil {
@@ -81,18 +81,35 @@ func (s *Service) auditedDevice(ctx context.Context, x *exchange) error {
 	return nil
 }
 
+// fewVouchers is how many most devices have at most: those are read at once,
+// for the question whose they are and for the log.
+const fewVouchers = 16
+
 // mayAudit tells whether the requester's domain has or had a voucher for the
 // device, or is or was its owner (RFC 8995, Section 5.8). A domain is known by
-// the key of a CA in the requester's chains.
-func (s *Service) mayAudit(ctx context.Context, x *exchange, d *Device) (bool, error) {
+// the key of a CA in the requester's chains. It returns the vouchers too where
+// they are few, and else nil.
+func (s *Service) mayAudit(ctx context.Context, x *exchange, d *Device) (few []*VoucherRecord, may bool, err error) {
 	keys := slices.Collect(x.domainKeys())
-	for _, key := range slices.Backward(keys) { // a domain's CA is the one on top
-		if had, err := s.store.HadVoucher(ctx, d.Domain, d.ID, key); had || err != nil {
-			return had, err
+	few, err = s.store.DeviceVouchers(ctx, d.Domain, d.ID, fewVouchers+1)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(few) <= fewVouchers {
+		may = slices.ContainsFunc(few, func(v *VoucherRecord) bool { return slices.Contains(keys, v.PinnedKey) })
+	} else {
+		few = nil
+		for _, key := range slices.Backward(keys) { // a domain's CA is the one on top
+			if may, err = s.store.HadVoucher(ctx, d.Domain, d.ID, key); may || err != nil {
+				break
+			}
 		}
 	}
+	if may || err != nil {
+		return few, may, err
+	}
 	owners, err := s.store.Owners(ctx, d.Domain, d.ID)
-	return ownedBy(x.chains, owners) != nil, err
+	return few, ownedBy(x.chains, owners) != nil, err
 }
 
 // domainKeys yields the key of each certificate in the requester's chains, once.
@@ -121,9 +138,12 @@ const maxTruncated = 1024
 // newest of those; what is left out is counted.
 func (s *Service) auditLog(ctx context.Context, x *exchange) (*brski.AuditLog, error) {
 	d, limit := x.device, x.settings.AuditLogLimit
-	all, err := s.store.DeviceVouchers(ctx, d.Domain, d.ID, limit+1)
-	if err != nil {
-		return nil, err
+	all := x.vouchers
+	if all == nil {
+		var err error
+		if all, err = s.store.DeviceVouchers(ctx, d.Domain, d.ID, limit+1); err != nil {
+			return nil, err
+		}
 	}
 	if len(all) <= limit {
 		var newest []*DomainVouchers

@@ -47,6 +47,7 @@ type exchange struct {
 	owner     *x509.Certificate // the CA in chains that is the owner on record; nil for none
 	since     time.Time         // when it came to be the owner
 	known     bool              // the registrar is somebody: anchored, or the owner on record
+	vouchers  []*VoucherRecord  // of device, where it has few and its audit-log is asked for
 	ambiguous bool              // its serial number is that of devices of several products
 	assertion voucher.Assertion
 }
