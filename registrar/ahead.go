@@ -126,7 +126,7 @@ func (s *Service) fromAhead(ctx context.Context, v *version, m *Manufacturer, x 
 			return true, d
 		}
 		*out = held
-		out.Voucher, out.MediaType, x.ahead = row.Voucher, answer.MediaType, row.ID
+		out.Voucher, out.MediaType, x.ahead, x.log = row.Voucher, answer.MediaType, row.ID, log
 		return true, d
 	}
 	return false, nil

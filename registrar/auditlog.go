@@ -228,17 +228,20 @@ func (s *Service) checkAuditLog(ctx context.Context, v *version, m *Manufacturer
 	return d
 }
 
-// findings reads an audit-log, which is that of an exchange's record.
+// findings reads an audit-log, which is that of an exchange's record. The
+// device's other exchanges are looked up only where an entry of ours is not of this one.
 func (s *Service) findings(ctx context.Context, v *version, m *Manufacturer, row *VoucherRecord, log *brski.AuditLog) (*findings, error) {
 	nonces := map[string]bool{row.Nonce: true}
-	if log != nil && len(log.Events) > 0 {
-		rows, err := s.store.ListVouchers(ctx, v.Domain, row.DeviceID)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			nonces[r.Nonce] = true
-		}
+	f := v.find(m, log, nonces)
+	if !slices.ContainsFunc(f.events, func(e AuditedEvent) bool { return e.Whose == DomainOwn && !e.OnRecord }) {
+		return f, nil
+	}
+	rows, err := s.store.ListVouchers(ctx, v.Domain, row.DeviceID)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		nonces[r.Nonce] = true
 	}
 	return v.find(m, log, nonces), nil
 }
@@ -270,9 +273,8 @@ func keyIdentifier(cert *x509.Certificate) ([]byte, bool) {
 	return sum[:], true
 }
 
-// foreign counts the entries of other domains than ours in a log on record.
-func (v *version) foreign(m *Manufacturer, raw []byte) int {
-	log := recordedLog(raw)
+// foreign counts the entries of other domains than ours.
+func (v *version) foreign(m *Manufacturer, log *brski.AuditLog) int {
 	if log == nil {
 		return 0
 	}

@@ -258,7 +258,9 @@ func TestAuditLogSettingsThatMakeNoSenseAreRefused(t *testing.T) {
 }
 
 func TestTheAuditLogIsNotGuessedWhereTheRecordCannotBeRead(t *testing.T) {
-	h, a := auditHouse(t, registrar.AuditLogRules{AnyEntry: registrar.AuditRefuse}, func(*fakeMASA) {})
+	h, a := auditHouse(t, registrar.AuditLogRules{AnyEntry: registrar.AuditRefuse}, func(m *fakeMASA) {
+		m.history = []brski.AuditEvent{entry(base64.StdEncoding.EncodeToString(voucher.DomainID(m.house.root.Certificate)), "n1")}
+	})
 	h.reads.failing("ListVouchers")
 	a.refusedAs(registrar.ReasonMASA, 202)
 	h.reads.failing("")

@@ -86,7 +86,7 @@ func (s *Service) settleHeld(ctx context.Context, v *version, c *Case, held *Vou
 	row := *held
 	row.State, row.Reason = voucherIssued, ""
 	kind, change := KindVoucherIssued, &Change{PutVouchers: []*VoucherRecord{&row}}
-	b := c.facts(v).str("voucher", row.ID).str("held_for", held.Reason).num("bytes", len(row.Voucher)).num("other_domains", v.foreign(c.Manufacturer, row.AuditLog))
+	b := c.facts(v).str("voucher", row.ID).str("held_for", held.Reason).num("bytes", len(row.Voucher)).num("other_domains", v.foreign(c.Manufacturer, recordedLog(row.AuditLog)))
 	if d != nil && d.Verdict != Allow {
 		kind, row.State, row.Reason = KindVoucherRefused, voucherRefused, d.Reason
 		if d.Err != nil {

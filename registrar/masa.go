@@ -24,6 +24,7 @@ type exchange struct {
 	accept []string          // media types of the voucher
 	server *x509.Certificate // that the pledge saw, by its request; nil where that is not known
 	ahead  string            // ID of the AheadVoucher that answered it; empty for none; of the goroutine that runs it
+	log    *brski.AuditLog   // what the latest answer has as audit-log; nil for none; of the goroutine that runs it
 
 	tried   chan struct{}  // closed when the MASA could not be reached at the first try
 	done    chan struct{}  // closed when there is an outcome
@@ -131,6 +132,7 @@ func (s *Service) try(v *version, x *exchange) (*VoucherRecord, error) {
 // askMASA fills in voucher and audit-log. It returns nil, a refusal, a Wait for
 // an operator, or ReasonMASA for what may pass.
 func (s *Service) askMASA(ctx context.Context, v *version, x *exchange, out *VoucherRecord) *Decision {
+	x.ahead, x.log = "", nil
 	m := v.Manufacturers[out.Manufacturer]
 	if m == nil {
 		return denyErr(ReasonUnknownManufacturer, "manufacturer", errors.New("the manufacturer is no longer configured"))
@@ -172,6 +174,9 @@ func (s *Service) askOnline(ctx context.Context, v *version, m *Manufacturer, x 
 	}
 	out.MediaType = answer.MediaType
 	log, err := masa.RequestAuditLog(ctx, q)
+	if err == nil {
+		x.log = log
+	}
 	return s.checkAuditLog(ctx, v, m, out, log, err)
 }
 
@@ -220,7 +225,7 @@ func (s *Service) conclude(v *version, x *exchange, out *VoucherRecord, cause *D
 	case voucherIssued, voucherHeld:
 		b.str("ahead", x.ahead).boolean("audit_log", out.AuditLog != nil)
 		if m := v.Manufacturers[out.Manufacturer]; m != nil {
-			b.num("other_domains", v.foreign(m, out.AuditLog))
+			b.num("other_domains", v.foreign(m, x.log))
 		}
 	}
 	switch out.State {

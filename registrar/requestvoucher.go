@@ -201,21 +201,40 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 		return nil, nil, d
 	}
 	hash := sha256.Sum256(r.Artifact.Raw)
-	row, err := found(s.store.VoucherByRequest(ctx, v.Domain, hash))
-	if err != nil {
-		return nil, nil, storeFailed("vouchers", err)
-	}
-	if row != nil {
-		return s.rejoin(v, c, r, row), row, nil
-	}
-	if d := s.freshNonce(ctx, v, c, r.Request.Nonce); d != nil {
-		return nil, nil, d
+	if c.Device.met() {
+		if x, row, d := s.earlier(ctx, v, c, r, hash); row != nil || d != nil {
+			return x, row, d
+		}
 	}
 	if d := s.deviceBudget(v, c, key, true); d != nil {
 		return nil, nil, d
 	}
 	x, d := s.recordRequest(ctx, v, c, r, hash)
+	if d != nil && errors.Is(d.Err, ErrConflict) { // the record knows of one after all
+		if x, row, d := s.earlier(ctx, v, c, r, hash); row != nil || d != nil {
+			return x, row, d
+		}
+	}
 	return x, nil, d
+}
+
+// met tells whether there may be exchanges of the device: each notes on record
+// when its device was seen. Where that is wrong the record refuses what
+// [Service.recordRequest] puts there.
+func (d *Device) met() bool { return d != nil && !d.SeenAt.IsZero() }
+
+// earlier looks for an exchange that leaves no room for a new one: that of the
+// same bytes, with what is under way of it, or one of the same nonce.
+func (s *Service) earlier(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest, hash [32]byte) (*exchange, *VoucherRecord, *Decision) {
+	row, err := found(s.store.VoucherByRequest(ctx, v.Domain, hash))
+	switch {
+	case err != nil:
+		return nil, nil, storeFailed("vouchers", err)
+	case row != nil:
+		return s.rejoin(v, c, r, row), row, nil
+	default:
+		return nil, nil, s.freshNonce(ctx, v, c, r.Request.Nonce)
+	}
 }
 
 // freshNonce refuses a nonce that the device sent before in another request:

@@ -92,10 +92,11 @@ type caches struct {
 	credentials  *cache[registrar.Credential]
 	certificates *cache[registrar.Certificate] // by serial number as a string of bytes
 	devices      *cache[registrar.Device]      // by ID
+	ids          *cache[string]                // of devices, by deviceName
 }
 
 func newCaches() *caches {
-	return &caches{newCache[registrar.Credential](), newCache[registrar.Certificate](), newCache[registrar.Device]()}
+	return &caches{newCache[registrar.Credential](), newCache[registrar.Certificate](), newCache[registrar.Device](), newCache[string]()}
 }
 
 // forget drops what a change touches.
@@ -105,6 +106,7 @@ func (c *caches) forget(change *registrar.Change) {
 	}
 	for _, d := range change.PutDevices {
 		c.devices.forget(d.Domain, d.ID)
+		c.ids.forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber))
 	}
 	for _, rows := range [][]*registrar.Certificate{change.Intents, change.Issued, change.Abandoned, change.Revoked} {
 		for _, r := range rows {
@@ -124,6 +126,7 @@ func (c *caches) changed(change *registrar.Change) {
 		row := *d
 		asStored(&row.CreatedAt, &row.SeenAt)
 		c.devices.put(row.Domain, row.ID, row)
+		c.ids.put(row.Domain, deviceName(row.Manufacturer, row.SerialNumber), row.ID)
 	}
 	for _, r := range change.Issued {
 		row := *r
@@ -131,6 +134,9 @@ func (c *caches) changed(change *registrar.Change) {
 		c.certificates.put(row.Domain, string(row.Serial), row)
 	}
 }
+
+// deviceName is what tells the devices of a domain apart. No manufacturer's name has a NUL.
+func deviceName(manufacturer, serialNumber string) string { return manufacturer + "\x00" + serialNumber }
 
 // asStored makes times what they are once read back: UTC, whole microseconds.
 func asStored(times ...*time.Time) {

@@ -30,10 +30,30 @@ func (s *Store) Device(ctx context.Context, domain, id string) (*registrar.Devic
 	}))
 }
 
-// DeviceBySerialNumber implements registrar.Devices.
+// DeviceBySerialNumber implements registrar.Devices. What is kept is the ID
+// alone, and only as long as the row of that ID has the name.
 func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, manufacturer, serialNumber string) (*registrar.Device, error) {
-	return scanDevice(s.db.QueryRow(ctx, selectDevice+
-		"WHERE domain = ? AND serial_number = ? AND manufacturer = ?", domain, serialNumber, manufacturer))
+	var row *registrar.Device
+	fetch := func() (id string, err error) {
+		row, err = scanDevice(s.db.QueryRow(ctx, selectDevice+
+			"WHERE domain = ? AND serial_number = ? AND manufacturer = ?", domain, serialNumber, manufacturer))
+		if err != nil {
+			return "", err
+		}
+		return row.ID, nil
+	}
+	id, err := s.caches.ids.read(domain, deviceName(manufacturer, serialNumber), fetch)
+	if err != nil || row != nil {
+		return row, err
+	}
+	kept, err := s.Device(ctx, domain, id)
+	if err == nil && kept.Manufacturer == manufacturer && kept.SerialNumber == serialNumber {
+		return kept, nil
+	}
+	if _, err := fetch(); err != nil {
+		return nil, err
+	}
+	return row, nil
 }
 
 // FindDevices implements registrar.Devices.

@@ -24,6 +24,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		run  func(*testing.T, registrar.Store)
 	}{
 		{"DeviceIsReadBackAsWritten", testDevice},
+		{"ANameIsThatOfTheDeviceThatHasItNow", testDeviceName},
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
 		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
 		{"NameOfADeviceWithIDevIDIsFoundInAnyLetterCase", testIDevIDNames},
@@ -144,6 +145,33 @@ func testDevice(t *testing.T, s registrar.Store) {
 	got, err = s.Device(ctx, d.Domain, d.ID)
 	local.SeenAt = at(9)
 	want(t, "Device seen in another zone", got, err, &local)
+}
+
+// A name is that of the device that has it now, however often it was looked up before.
+func testDeviceName(t *testing.T, s registrar.Store) {
+	ctx, domain := t.Context(), registrar.DefaultDomain
+	first, second := device(1), device(2)
+	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{first, second}})
+	for range 2 {
+		got, err := s.DeviceBySerialNumber(ctx, domain, "acme", "SN-1")
+		want(t, "DeviceBySerialNumber", got, err, first)
+	}
+	first.SerialNumber = "SN-9"
+	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{first}})
+	if got, err := s.DeviceBySerialNumber(ctx, domain, "acme", "SN-1"); !errors.Is(err, registrar.ErrNotFound) {
+		t.Errorf("DeviceBySerialNumber by the name it had = %v, %v; want ErrNotFound", got, err)
+	}
+	second.SerialNumber, second.SeenAt = "SN-1", at(5)
+	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{second}})
+	got, err := s.DeviceBySerialNumber(ctx, domain, "acme", "SN-1")
+	want(t, "DeviceBySerialNumber by the name of another before", got, err, second)
+	second.State = registrar.Suspended
+	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{second}})
+	got, err = s.DeviceBySerialNumber(ctx, domain, "acme", "SN-1")
+	want(t, "DeviceBySerialNumber after the device changed", got, err, second)
+	got.State = registrar.Expected // the caller's own
+	got, err = s.DeviceBySerialNumber(ctx, domain, "acme", "SN-1")
+	want(t, "DeviceBySerialNumber after a caller changed what it got", got, err, second)
 }
 
 func testDeviceConflict(t *testing.T, s registrar.Store) {
