@@ -373,6 +373,13 @@ func (s *faultyStore) VoucherByRequest(ctx context.Context, domain string, hash 
 	return s.Store.VoucherByRequest(ctx, domain, hash)
 }
 
+func (s *faultyStore) VoucherByNonce(ctx context.Context, domain, id, nonce string) (*registrar.VoucherRecord, error) {
+	if err := s.check("VoucherByNonce"); err != nil {
+		return nil, err
+	}
+	return s.Store.VoucherByNonce(ctx, domain, id, nonce)
+}
+
 func (s *faultyStore) PendingByKey(ctx context.Context, domain, kind, key string) (*registrar.Pending, error) {
 	if err := s.check("PendingByKey"); err != nil {
 		return nil, err

@@ -136,7 +136,9 @@ func (c *caches) changed(change *registrar.Change) {
 }
 
 // deviceName is what tells the devices of a domain apart. No manufacturer's name has a NUL.
-func deviceName(manufacturer, serialNumber string) string { return manufacturer + "\x00" + serialNumber }
+func deviceName(manufacturer, serialNumber string) string {
+	return manufacturer + "\x00" + serialNumber
+}
 
 // asStored makes times what they are once read back: UTC, whole microseconds.
 func asStored(times ...*time.Time) {
