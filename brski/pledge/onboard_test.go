@@ -265,6 +265,22 @@ func TestFailingRegistrarGetsTheSameRequestLater(t *testing.T) {
 	}
 }
 
+// RFC 8995, Section 5.2. R27: a registrar that has given up on the MASA stays by
+// its answer to this request; once the MASA is back, a new one gets a voucher.
+func TestRequestThatTheMASADidNotAnswerIsForgotten(t *testing.T) {
+	for _, status := range []int{http.StatusBadGateway, http.StatusGatewayTimeout} {
+		w := brskitest.New(t)
+		d := newDevice(t, w)
+		w.Registrar.Refuse(&est.Error{Status: status, Message: "The MASA is silent."})
+		d.onboardFails(pledge.ReasonRegistrarFailed, pledge.ErrUnavailable)
+		w.Registrar.Refuse(nil)
+		d.checkWhole(d.onboard())
+		if r := w.Registrar.Requests(); bytes.Equal(r[0], r[1]) {
+			t.Errorf("after %d the same voucher-request was sent again", status)
+		}
+	}
+}
+
 func TestRegistrarThatIsNotThereIsUnavailable(t *testing.T) {
 	w := brskitest.New(t)
 	d := newDevice(t, w, func(c *pledge.Config) { c.RegistrarURL = "https://127.0.0.1:1" })

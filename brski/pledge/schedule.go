@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -159,7 +160,7 @@ func (h *hunt) end(t *target, r *run, err error) {
 // attempt has a new nonce (RFC 8995, Section 5.2). While a registrar is undecided
 // or failing, the request stays as it is, and nothing is written.
 func (h *hunt) note(t *target, r *run, e *Error) error {
-	if e.class != ErrRefused && e.class != ErrUntrusted {
+	if e.class != ErrRefused && e.class != ErrUntrusted && !upstream(e) {
 		return nil
 	}
 	var files []string
@@ -180,6 +181,13 @@ func (h *hunt) note(t *target, r *run, e *Error) error {
 		return errors.Join(h.remove(files...), h.removeRequests(gone))
 	}
 	return h.remove(files...)
+}
+
+// upstream tells whether the registrar gave up on the MASA, or on its answer. That
+// is the outcome of this request, which a registrar answers alike each time; another
+// one is asked about anew.
+func upstream(e *Error) bool {
+	return e.Status == http.StatusBadGateway || e.Status == http.StatusGatewayTimeout
 }
 
 // backoff is how long a place is left alone after a number of failures in a

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/brski/pledge"
@@ -34,6 +35,7 @@ func newDevice(v *Vendor, idevid *testpki.Identity, serial string) *Device {
 	d := &Device{Serial: serial, IDevID: idevid, t: v.t, world: v.world, files: make(map[string][]byte)}
 	d.Config = pledge.Config{
 		IDevID: idevid.TLS(), Anchors: v.Vouchers.Pool(), State: d, Format: vouchercms.Format{}, Dial: v.world.Dial, Now: v.world.Now, NoWait: true,
+		Wait: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }, // between attempts
 	}
 	return d
 }

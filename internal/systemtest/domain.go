@@ -152,11 +152,12 @@ func (d *Domain) Certificates() []*registrar.Certificate {
 	return list
 }
 
-// Refusals are the reasons of the refusals on the registrar's trail, those of
-// vouchers included, in order.
+// Refusals ends the registrar, which may have to write something still, and
+// returns the reasons of the refusals on its trail, in order.
 func (d *Domain) Refusals() []string {
 	d.t.Helper()
-	return reasons(d.Entries(), registrar.KindRefused, registrar.KindVoucherRefused)
+	d.Service.Close()
+	return reasons(d.Entries(), registrar.KindRefused)
 }
 
 // Entries is the registrar's trail.

@@ -54,10 +54,15 @@ func start(t testing.TB, w *wires, change []func(*Vendor)) *World {
 	return world
 }
 
-// Now is the time that the services have.
-func (w *World) Now() time.Time { return time.Unix(0, w.clock.Load()).UTC() }
+// Now is the time that the services have; in memory it is the bubble's.
+func (w *World) Now() time.Time {
+	if w.wires != nil {
+		return time.Now().UTC()
+	}
+	return time.Unix(0, w.clock.Load()).UTC()
+}
 
-// Advance sets their clocks forward.
+// Advance sets their clocks forward, where they stand still.
 func (w *World) Advance(d time.Duration) { w.clock.Add(int64(d)) }
 
 // Serve has h answer as id until the test ends, and returns its address, https://HOST:PORT.
@@ -167,3 +172,10 @@ type end struct {
 
 func (e end) RemoteAddr() net.Addr { return &e.address }
 func (e end) LocalAddr() net.Addr  { return &e.address }
+
+// Silent is a handler that reads a request and never answers; the client has to
+// end it.
+func Silent(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
+	<-r.Context().Done()
+}

@@ -122,9 +122,11 @@ func (v *Vendor) AuditLog(device *Device) *brski.AuditLog {
 	return log
 }
 
-// Refusals are the reasons of the refusals on the MASA's trail, in order.
+// Refusals ends the MASA, which may have to write something still, and returns
+// the reasons of the refusals on its trail, in order.
 func (v *Vendor) Refusals() []string {
 	v.t.Helper()
+	v.Service.Close()
 	all, err := v.store.TrailEntries(v.t.Context(), masa.DefaultDomain, "", 0, 1<<20)
 	if err != nil {
 		v.t.Fatalf("systemtest: trail: %v", err)
@@ -132,13 +134,11 @@ func (v *Vendor) Refusals() []string {
 	return reasons(all, masa.KindRefused)
 }
 
-func reasons(all []*trail.Entry, kinds ...string) []string {
+func reasons(all []*trail.Entry, kind string) []string {
 	var out []string
 	for _, e := range all {
-		for _, kind := range kinds {
-			if e.Kind == kind {
-				out = append(out, e.Reason)
-			}
+		if e.Kind == kind {
+			out = append(out, e.Reason)
 		}
 	}
 	return out
