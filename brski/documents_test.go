@@ -25,6 +25,8 @@ func vector(t *testing.T, name string) []byte {
 	return data
 }
 
+// BRSKI-8995-5.8.1-02: the audit-log's numbers are strings there.
+// RFC 8995, Sections 5.7, 5.8.1 and 5.9.4.
 func TestExamplesOfTheRFCAreRead(t *testing.T) {
 	for name, status := range map[string]bool{"example-telemetry.json": false, "example-enrollstatus.json": true} {
 		s, err := brski.ParseStatus(vector(t, name))

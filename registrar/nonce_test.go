@@ -3,6 +3,7 @@ package registrar_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"log/slog"
 	"strings"
 	"testing"
@@ -63,6 +64,10 @@ func TestTheFirstWayToNameTheRegistrarDecidesAndAConflictIsLogged(t *testing.T) 
 	idevid := h.idevidCA.IDevID(t, "SN-1", "")
 	hash := func(spki []byte) []byte { sum := sha256.Sum256(spki); return sum[:] }
 	ours, other := h.registrar.Certificate, h.ca.Certificate
+	// The registrar has another certificate for another name, and one with the same key.
+	second := h.ca.Registrar(t, "registrar of another name").Certificate
+	renewed := h.ca.Issue(t, &x509.Certificate{Subject: ours.Subject, DNSNames: ours.DNSNames, ExtKeyUsage: ours.ExtKeyUsage}, h.registrar.Key).Certificate
+	h.settings.TLSCertificates = []*x509.Certificate{ours, second, renewed}
 	for _, c := range []struct {
 		what               string
 		change             func(q *voucher.Request)
@@ -80,6 +85,15 @@ func TestTheFirstWayToNameTheRegistrarDecidesAndAConflictIsLogged(t *testing.T) 
 		{"hash wrong, key right", func(q *voucher.Request) {
 			q.ProximityRegistrarPubkSHA256, q.ProximityRegistrarPubk = hash(other.RawSubjectPublicKeyInfo), ours.RawSubjectPublicKeyInfo
 		}, false, true},
+		{"hash right, key wrong", func(q *voucher.Request) {
+			q.ProximityRegistrarPubkSHA256, q.ProximityRegistrarPubk = hash(ours.RawSubjectPublicKeyInfo), other.RawSubjectPublicKeyInfo
+		}, true, true},
+		{"hash of one of ours, another one's certificate", func(q *voucher.Request) {
+			q.ProximityRegistrarPubkSHA256, q.ProximityRegistrarCert = hash(ours.RawSubjectPublicKeyInfo), second.Raw
+		}, true, true},
+		{"hash of a key with two certificates, and the later one", func(q *voucher.Request) {
+			q.ProximityRegistrarPubkSHA256, q.ProximityRegistrarCert = hash(ours.RawSubjectPublicKeyInfo), renewed.Raw
+		}, true, false},
 		{"all right", func(q *voucher.Request) {
 			q.ProximityRegistrarPubkSHA256, q.ProximityRegistrarPubk = hash(ours.RawSubjectPublicKeyInfo), ours.RawSubjectPublicKeyInfo
 		}, true, false},

@@ -39,7 +39,7 @@ func TestTheRegistrarsRequestSaysWhatTheIDevIDSays(t *testing.T) {
 	yes := true
 	a := h.pledge(h.idevidCA.IDevID(t, "SN-1", ""), func(q *voucher.Request) {
 		q.IDevIDIssuer = []byte{4, 4, 0xde, 0xad, 0xbe, 0xef}
-		q.PinnedDomainCert = h.vendor.Certificate.Raw
+		q.PinnedDomainCert = []byte("no certificate")
 		q.DomainCertRevocationChecks = &yes
 	})
 	// What our own library would not write.

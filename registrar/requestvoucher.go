@@ -131,7 +131,9 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 		return deny(ReasonCreatedOn, rule)
 	}
 	if q.Assertion != voucher.Proximity {
-		if c.Manufacturer.AllowNoProximity {
+		// What an agent vouches for needs the agent's certificate in our request
+		// (rfc8366bis, Section 9.2), and no agent comes here.
+		if c.Manufacturer.AllowNoProximity && q.Assertion != voucher.AgentProximity {
 			return nil
 		}
 		return deny(ReasonAssertion, rule)
@@ -145,9 +147,11 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 // proximate returns the certificate that the request names of those that this
 // registrar presents; nil for none. Of several ways to name it the hash of the key
 // counts first, then the key, then the certificate (rfc8366bis, Section 9). A
-// conflict is that the others say otherwise.
+// conflict is that there is none that all of them name, and some name one.
 func (v *version) proximate(q *voucher.Request) (server *x509.Certificate, conflict bool) {
-	var answers []*x509.Certificate
+	agreed := v.TLSCertificates // by every way there is
+	var first []*x509.Certificate
+	ways, some := 0, false
 	for _, way := range []struct {
 		leaf []byte
 		of   func(*x509.Certificate) []byte
@@ -162,20 +166,25 @@ func (v *version) proximate(q *voucher.Request) (server *x509.Certificate, confl
 		if len(way.leaf) == 0 {
 			continue
 		}
-		named := (*x509.Certificate)(nil)
-		for _, cert := range v.TLSCertificates {
-			if named == nil && bytes.Equal(way.of(cert), way.leaf) {
-				named = cert
-			}
+		isOther := func(cert *x509.Certificate) bool { return !bytes.Equal(way.of(cert), way.leaf) }
+		named := slices.DeleteFunc(slices.Clone(v.TLSCertificates), isOther)
+		if ways == 0 {
+			first = named
 		}
-		answers = append(answers, named)
+		ways++
+		some = some || len(named) > 0
+		agreed = slices.DeleteFunc(slices.Clone(agreed), isOther)
 	}
-	if len(answers) == 0 {
+	switch {
+	case ways == 0:
 		return nil, false
+	case len(agreed) > 0:
+		return agreed[0], false
+	case len(first) > 0:
+		return first[0], true
+	default:
+		return nil, some
 	}
-	isNone := func(cert *x509.Certificate) bool { return cert == nil }
-	isOne := func(cert *x509.Certificate) bool { return cert != nil }
-	return answers[0], slices.ContainsFunc(answers, isOne) && slices.ContainsFunc(answers, isNone)
 }
 
 // beginExchange decides about the request and puts it on record. It returns

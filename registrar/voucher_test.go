@@ -151,7 +151,8 @@ func TestAVouchedDeviceEnrollsUnderItsOwnSerialNumber(t *testing.T) {
 }
 
 // BRSKI-8995-5.1-07: a certificate of an unknown CA.
-// BRSKI-8995-5.5-07: another serial number.
+// BRSKI-8995-5.5-07: another serial number. BRSKI-8995-2.3.1-03, BRSKI-8995-5.5-08: which reaches no request of the registrar's.
+// BRSKI-8366BIS-9.2-02: agent-proximity, which would need agent-sign-cert.
 // BRSKI-8995-5.2-07: 401 for proximity that does not hold, and the MASA is not asked.
 func TestVoucherRequestsAreRefused(t *testing.T) {
 	h := newHouse(t, nil)
@@ -161,6 +162,10 @@ func TestVoucherRequestsAreRefused(t *testing.T) {
 	stranger := testpki.NewRoot(t, "other vendor").IDevID(t, "SN-1", "")
 	noCertificate := h.pledge(good, nil)
 	noCertificate.peer.Certificates = nil
+	agents := func(q *voucher.Request) {
+		q.Assertion, q.AgentProvidedProximityRegistrarCert, q.AgentSignedData = voucher.AgentProximity, h.registrar.Certificate.Raw, []byte("signed")
+		q.ProximityRegistrarCert = nil
+	}
 	stolen := h.pledge(good, nil) // device 404 plays back what device 1 signed
 	stolen.peer = h.pledge(unlisted, nil).peer
 	for _, c := range []struct {
@@ -176,6 +181,7 @@ func TestVoucherRequestsAreRefused(t *testing.T) {
 		{"another serial number", h.pledge(good, func(q *voucher.Request) { q.SerialNumber = "SN-2" }), registrar.ReasonSerialMismatch, 403},
 		{"no nonce", h.pledge(good, func(q *voucher.Request) { q.Nonce = "" }), registrar.ReasonNonceMissing, 400},
 		{"an assertion that is not proximity", h.pledge(good, func(q *voucher.Request) { q.Assertion = voucher.Logged }), registrar.ReasonAssertion, 401},
+		{"an agent's proximity", h.pledge(good, agents), registrar.ReasonAssertion, 401},
 		{"another registrar's certificate", h.pledge(good, func(q *voucher.Request) { q.ProximityRegistrarCert = h.ca.Certificate.Raw }), registrar.ReasonProximity, 401},
 		{"no proximity certificate", h.pledge(good, func(q *voucher.Request) { q.ProximityRegistrarCert = nil }), registrar.ReasonProximity, 401},
 		{"an unknown leaf", h.pledge(good, func(q *voucher.Request) {
