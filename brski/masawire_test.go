@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/briskest/briskest/brski"
@@ -103,5 +104,43 @@ func TestMASAClientKeepsItsConnection(t *testing.T) {
 	defer mu.Unlock()
 	if len(peers) != 1 {
 		t.Errorf("%d connections for 6 requests, want 1", len(peers))
+	}
+}
+
+// Devices that come at once are asked for over connections that stay open for the next.
+func TestMASAClientKeepsAConnectionForEachExchangeOfACrowd(t *testing.T) {
+	const crowd = 48
+	root := testpki.NewRoot(t, "root")
+	var together sync.WaitGroup
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		together.Done()
+		together.Wait()
+		answerWith(200, cmsType, "voucher").ServeHTTP(w, r)
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{root.Server(t, "masa").TLS()}}
+	var opened atomic.Int64
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := &brski.MASAClient{URL: s.URL + brski.PathPrefix, Roots: root.Pool()}
+	t.Cleanup(c.CloseIdleConnections)
+	for range 3 {
+		together.Add(crowd)
+		var wg sync.WaitGroup
+		for range crowd {
+			wg.Go(func() {
+				if _, err := c.RequestVoucher(t.Context(), ask()); err != nil {
+					t.Errorf("RequestVoucher: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := opened.Load(); n != crowd {
+		t.Errorf("%d connections for three times %d requests", n, crowd)
 	}
 }

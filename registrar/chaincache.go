@@ -25,11 +25,11 @@ type chainCache struct {
 
 // chained is a verified chain.
 type chained struct {
-	version             *version
-	manufacturer        *Manufacturer       // nil: one of our CA's
-	notBefore, notAfter time.Time           // of the chain as a whole
-	chain               []*x509.Certificate // of a label's client anchors only
-	answer              revocation.Answer   // of a manufacturer's
+	version      *version
+	manufacturer *Manufacturer // nil: one of our CA's
+	validity
+	chain  []*x509.Certificate // of a label's client anchors only
+	answer revocation.Answer   // of a manufacturer's
 }
 
 // unchained is a chain that could not be verified.
@@ -151,16 +151,7 @@ func (m *Manufacturer) options(cert *x509.Certificate, at time.Time) x509.Verify
 }
 
 func newChained(v *version, m *Manufacturer, chain []*x509.Certificate) *chained {
-	e := &chained{version: v, manufacturer: m, notBefore: chain[0].NotBefore, notAfter: chain[0].NotAfter}
-	for _, c := range chain[1:] {
-		if c.NotBefore.After(e.notBefore) {
-			e.notBefore = c.NotBefore
-		}
-		if c.NotAfter.Before(e.notAfter) {
-			e.notAfter = c.NotAfter
-		}
-	}
-	return e
+	return &chained{version: v, manufacturer: m, validity: valid(chain)}
 }
 
 type expiredError struct{ error }

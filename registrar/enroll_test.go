@@ -183,7 +183,12 @@ func TestACredentialDoesNotTakeTheNameOfADeviceWithIDevID(t *testing.T) {
 
 func (h *house) importSerials(serials ...string) {
 	h.t.Helper()
-	r := &registrar.ImportRequest{Actor: "test", Manufacturer: "acme"}
+	h.importOf("acme", serials...)
+}
+
+func (h *house) importOf(manufacturer string, serials ...string) {
+	h.t.Helper()
+	r := &registrar.ImportRequest{Actor: "test", Manufacturer: manufacturer}
 	for _, s := range serials {
 		r.Devices = append(r.Devices, registrar.ImportDevice{SerialNumber: s})
 	}

@@ -33,6 +33,7 @@ type fakeMASA struct {
 	requests   [][]byte                 // guarded by mu
 	answer     func(*brski.Voucher)     // guarded by mu
 	gate       chan struct{}            // when set, each request waits for a value; guarded by mu
+	chain      []*x509.Certificate      // sent along with the signer's; guarded by mu
 }
 
 func (m *fakeMASA) set(f func(m *fakeMASA)) {
@@ -81,7 +82,7 @@ func (m *fakeMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*b
 	if m.change != nil {
 		m.change(v)
 	}
-	raw, err := format.SignVoucher(ctx, v, &voucher.Signer{Key: m.signer.Key, Certificate: m.signer.Certificate})
+	raw, err := format.SignVoucher(ctx, v, &voucher.Signer{Key: m.signer.Key, Certificate: m.signer.Certificate, Chain: m.chain})
 	if err != nil {
 		return nil, err
 	}

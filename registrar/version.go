@@ -28,6 +28,7 @@ type version struct {
 	above        map[string]map[string]bool // which of ours each of TLSCertificates chains to, by DER
 	domainIDs    map[string]bool            // of ours, as audit-logs name a domain
 	registrarIDs map[string]bool            // of the registrar's own, as minerva's highway names them
+	signers      *signers                   // of vouchers
 }
 
 // check fills in defaults and says what is wrong.
@@ -35,7 +36,7 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	if s == nil {
 		return nil, errors.New("there are none")
 	}
-	v := &version{Settings: *s, issuer: issuer}
+	v := &version{Settings: *s, issuer: issuer, signers: newSigners()}
 	if v.Domain == "" {
 		v.Domain = DefaultDomain
 	}

@@ -37,7 +37,7 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 	if isDevice(artifact.Signer, x.idevid) {
 		return denyErr(ReasonVoucherSigner, rule, errors.New("it is signed by a device"))
 	}
-	if _, err := artifact.VerifySigner(m.VoucherAnchors, at); err != nil {
+	if err := v.signers.verify(m, artifact, at); err != nil {
 		return denyErr(ReasonVoucherSigner, rule, err)
 	}
 	switch {

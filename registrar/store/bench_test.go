@@ -173,3 +173,58 @@ func BenchmarkBareInsert(b *testing.B) {
 		return nil
 	})
 }
+
+// exchangeOf are the two changes of a voucher exchange, with artifacts of a usual size.
+func exchangeOf(n int) (device *registrar.Device, asked, issued *registrar.Change) {
+	id := fmt.Sprintf("019330a1%024x", n)
+	now := time.Unix(1_900_000_000, int64(n)*1000)
+	hash := sha256.Sum256([]byte(id))
+	bytes := func(size int) []byte { b := make([]byte, size); copy(b, hash[:]); return b }
+	d := &registrar.Device{
+		ID: id, Domain: registrar.DefaultDomain, Manufacturer: "acme", SerialNumber: "BENCH-" + id[20:], State: registrar.Expected,
+		Source: "import", CreatedAt: now,
+	}
+	seen := *d
+	seen.SeenAt, seen.IDevID = now, bytes(420)
+	vouched := seen
+	vouched.State = registrar.Vouched
+	row := &registrar.VoucherRecord{
+		ID: fmt.Sprintf("019330a2%024x", n), Domain: d.Domain, DeviceID: id, Manufacturer: d.Manufacturer, SerialNumber: d.SerialNumber,
+		Nonce: fmt.Sprintf("%x", hash[:8]), MediaType: "application/voucher-cms+json", RequestHash: hash, State: "asked", At: now,
+		PledgeRequest: bytes(1700), RegistrarReq: bytes(4600),
+	}
+	out := *row
+	out.State, out.Voucher, out.AuditLog = "issued", bytes(1600), bytes(260)
+	entry := func(kind string, size int) []*trail.Entry {
+		return []*trail.Entry{{At: now, Domain: d.Domain, Kind: kind, Device: id, Actor: "brski", Body: bytes(size)}}
+	}
+	return d, &registrar.Change{PutDevices: []*registrar.Device{&seen}, PutVouchers: []*registrar.VoucherRecord{row}, Trail: entry("voucher-requested", 400)},
+		&registrar.Change{PutDevices: []*registrar.Device{&vouched}, PutVouchers: []*registrar.VoucherRecord{&out}, Trail: entry("voucher-issued", 200)}
+}
+
+// BenchmarkVoucher is a voucher exchange: an op is a look at the device and two changes.
+func BenchmarkVoucher(b *testing.B) {
+	for _, clients := range []int{1, 8} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "registrar.db"))
+			imported := &registrar.Change{}
+			for n := range b.N {
+				d, _, _ := exchangeOf(n + 1)
+				imported.PutDevices = append(imported.PutDevices, d)
+			}
+			if err := s.Commit(b.Context(), imported); err != nil {
+				b.Fatal(err)
+			}
+			measure(b, clients, func(n int) error {
+				d, asked, issued := exchangeOf(n)
+				if _, err := s.DeviceBySerialNumber(b.Context(), d.Domain, d.Manufacturer, d.SerialNumber); err != nil {
+					return err
+				}
+				if err := s.Commit(b.Context(), asked); err != nil {
+					return err
+				}
+				return s.Commit(b.Context(), issued)
+			})
+		})
+	}
+}
