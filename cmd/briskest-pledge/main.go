@@ -43,7 +43,7 @@ type device struct {
 	Key       string   `required:"" help:"Keystore URI of its key, such as file:idevid.key."`
 	Anchor    string   `required:"" type:"existingfile" help:"PEM file of the CAs that vouchers are trusted with."`
 	State     string   `required:"" help:"Directory for what the device learns."`
-	Registrar []string `sep:"none" help:"A registrar or join proxy, as https://HOST:PORT; may be given more than once. Where the device was onboarded is known." placeholder:"URL"`
+	Registrar []string `sep:"none" help:"A registrar or join proxy, as https://HOST:PORT; may be repeated. Where the device was onboarded is known." placeholder:"URL"`
 	places
 	NoClock bool          `help:"The clock is not to be relied upon: check no dates."`
 	MaxWait time.Duration `help:"How long the registrar may say \"not yet\"; default 4 days, 0s to report pending at once." default:"96h"`

@@ -16,7 +16,7 @@ import (
 // places are where to look for a registrar besides those that are named.
 type places struct {
 	Discover    bool     `help:"Look for join proxies by mDNS (RFC 8995, Appendix B)."`
-	Interface   []string `help:"The network interface to look on; may be given more than once. Default: all that can multicast." placeholder:"NAME"`
+	Interface   []string `help:"The network interface to look on; may be repeated. Default: all that can multicast." placeholder:"NAME"`
 	Cloud       string   `help:"The manufacturer's cloud registrar, as https://HOST:PORT, for when there is no other." placeholder:"URL"`
 	CloudAnchor string   `type:"existingfile" help:"PEM file of the CAs that authenticate cloud registrars; required with --cloud." placeholder:"FILE"`
 

@@ -17,10 +17,10 @@ import (
 // beliefs are what the device asks of a voucher beyond what it always does.
 type beliefs struct {
 	Proximity        string              `enum:"cert,pubk,pubk-sha256" default:"cert" help:"How voucher-requests name the registrar: by its certificate (RFC 8995), its key or the key's hash (rfc8366bis). It decides which of several pins in a voucher counts."`
-	RequireAssertion []voucher.Assertion `enum:"verified,logged,proximity,agent-proximity" placeholder:"ASSERTION" help:"Take vouchers with these assertions alone; default all. May be given several times."`
+	RequireAssertion []voucher.Assertion `enum:"verified,logged,proximity,agent-proximity" placeholder:"ASSERTION" help:"Take vouchers with these assertions alone; default all. May be repeated."`
 	RefuseNonceless  bool                `help:"Refuse vouchers without a nonce, which may be old ones. By default they are taken until they expire (RFC 8995)."`
-	CRL              []string            `name:"crl" type:"existingfile" placeholder:"FILE" help:"Revocation lists to hold the registrar's certificates against, PEM or DER. May be given several times."`
-	RevocationHost   []string            `placeholder:"HOST" help:"Host that may be asked about revocation although it is at a private address. May be given several times."`
+	CRL              []string            `name:"crl" type:"existingfile" placeholder:"FILE" help:"Revocation lists to hold the registrar's certificates against, PEM or DER. May be repeated."`
+	RevocationHost   []string            `placeholder:"HOST" help:"Host that may be asked about revocation although it is at a private address. May be repeated."`
 }
 
 func (b *beliefs) apply(ctx context.Context, c *pledge.Config) error {
@@ -73,8 +73,8 @@ func checkRevocation(ctx context.Context, lists []*revocation.List, hosts []stri
 
 // ldevidKey says where the LDevID key lives.
 type ldevidKey struct {
-	LDevIDKey       string             `name:"ldevid-key" placeholder:"URI" help:"Keystore URI of the LDevID's key, such as file:ldevid.key; made there if there is none, and kept when renewing. Default: in the state directory, a new one with each certificate."`
-	LDevIDAlgorithm keystore.Algorithm `name:"ldevid-algorithm" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519,auto" default:"auto" help:"Kind of key to make: p256, p384, p521, rsa2048, rsa3072, rsa4096, ed25519; auto is what the registrar names, p256 where it names none."`
+	LDevIDKey     string             `name:"ldevid-key" placeholder:"URI" help:"Keystore URI of the LDevID's key, such as file:ldevid.key; made there if there is none, and kept when renewing. Default: in the state directory, a new one with each certificate."`
+	LDevIDKeyType keystore.Algorithm `name:"ldevid-key-type" enum:"p256,p384,p521,rsa2048,rsa3072,rsa4096,ed25519,auto" default:"auto" help:"Kind of key to make: p256, p384, p521, rsa2048, rsa3072, rsa4096, ed25519; auto is what the registrar names, p256 where it names none."`
 
 	existing bool // the command makes no keys
 }
@@ -82,7 +82,7 @@ type ldevidKey struct {
 // apply opens the key, and makes it where there is none. Without a URI the
 // pledge makes keys itself.
 func (k *ldevidKey) apply(ctx context.Context, c *pledge.Config) error {
-	algorithm := k.LDevIDAlgorithm
+	algorithm := k.LDevIDKeyType
 	if algorithm == "auto" {
 		algorithm = ""
 	}

@@ -12,16 +12,16 @@ type commands struct {
 	Quickstart quickstartCmd `cmd:"" help:"A vendor, a registrar and a simulated device on this machine, end to end."`
 	Init       initCmd       `cmd:"" help:"Make a configuration, keys and a CA for a registrar or a MASA."`
 	Registrar  registrarCmd  `cmd:"" help:"Run the registrar."`
-	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: device import, owner add, block."`
+	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: devices, IDevIDs, owners, claims, blocks."`
 	JoinProxy  joinProxyCmd  `cmd:"" help:"Let devices on a link reach the registrar, which they cannot by themselves."`
-	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why."`
+	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why, evidence."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
-	Credential credentialCmd `cmd:"" help:"HTTP credentials for devices without a certificate."`
+	Credential credentialCmd `cmd:"" help:"HTTP credentials and one-time codes for devices without a certificate."`
 	CA         caCmd         `cmd:"" name:"ca" help:"The registrar's certificates: list, revoke, crl."`
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
-	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, csrattrs, enroll, reenroll."`
+	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify."`
-	Bench      benchCmd      `cmd:"" help:"Measure enrollment beside a bare floor."`
+	Bench      benchCmd      `cmd:"" help:"Measure EST and BRSKI beside a bare floor."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 

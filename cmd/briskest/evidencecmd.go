@@ -17,7 +17,7 @@ import (
 type deviceEvidenceCmd struct {
 	registrarData
 	deviceArg
-	Directory string `type:"path" placeholder:"DIR" help:"Write each artifact into this folder, as it was received or sent; made when it is not there."`
+	Out string `type:"path" placeholder:"DIR" help:"Write each artifact into this folder, as it was received or sent; made when it is not there."`
 	output
 }
 
@@ -29,8 +29,8 @@ func (c *deviceEvidenceCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if c.Directory != "" {
-			if err := saveEvidence(c.Directory, evidence); err != nil {
+		if c.Out != "" {
+			if err := saveEvidence(c.Out, evidence); err != nil {
 				return err
 			}
 		}

@@ -27,7 +27,7 @@ type masaIDevIDCmd struct {
 
 type idevidInitCmd struct {
 	masaData
-	Folder   string `default:"masa/idevid" help:"Folder for keys and certificates, relative to masa.yaml. What is in it stays as it is."`
+	Dir      string `default:"masa/idevid" help:"Directory for keys and certificates, relative to masa.yaml. What is in it stays as it is."`
 	Name     string `required:"" help:"The manufacturer, in the CAs' names."`
 	Lifetime string `default:"never" help:"Of both CAs, such as 7300d. IDevIDs never expire, and verify only while these do not."`
 	output
@@ -44,7 +44,7 @@ type idevidCAFiles struct {
 // Run makes the CAs; both are on the MASA's trail.
 func (c *idevidInitCmd) Run(ctx context.Context, s streams) error {
 	return c.issuing(ctx, s, func(cfg *masaConfig, _ masaadmin.Operator, rec record) error {
-		dir := folder(cfg.path(c.Folder))
+		dir := folder(cfg.path(c.Dir))
 		if err := dir.make(); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ Put this under the product in %[4]s, and reload the MASA:
       organization: %[7]q
       hw_types: []   # your object identifier of this kind of hardware: a HardwareModuleName (RFC 4108)
       crl: []        # http addresses of the CA's revocation list, if you will publish one
-`, dir, dir.path("root.key"), dir.path("root.pem"), c.Config, c.Folder, masaURLFor(cfg.Listen.Registrars, []string{"HOST"}), c.Name)
+`, dir, dir.path("root.key"), dir.path("root.pem"), c.Config, c.Dir, masaURLFor(cfg.Listen.Registrars, []string{"HOST"}), c.Name)
 		return nil
 	})
 }
@@ -87,7 +87,7 @@ type idevidIssueCmd struct {
 	SerialNumber string             `help:"Of the device, where one CSR is given that does not name it."`
 	Batch        string             `help:"Name of the batch, for the record."`
 	GenerateKeys bool               `help:"Make keys for devices without a CSR. A key that a device makes itself never leaves it, so this is for devices that cannot."`
-	Algorithm    keystore.Algorithm `default:"p256" help:"Of those keys: p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519."`
+	KeyType      keystore.Algorithm `default:"p256" help:"Of those keys: p256, p384, p521, rsa2048, rsa3072, rsa4096 or ed25519."`
 	DryRun       bool               `help:"Check everything, and change nothing."`
 	output
 }
@@ -119,8 +119,8 @@ func (c *idevidIssueCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		run := &idevidRun{maker: maker, out: out, streams: s, dryRun: c.DryRun, algorithm: c.Algorithm, progress: newProgress(s.Err)}
-		if run.sample, err = keystore.Generate(c.Algorithm); err != nil {
+		run := &idevidRun{maker: maker, out: out, streams: s, dryRun: c.DryRun, algorithm: c.KeyType, progress: newProgress(s.Err)}
+		if run.sample, err = keystore.Generate(c.KeyType); err != nil {
 			return err
 		}
 		run.progress.total = len(orders)

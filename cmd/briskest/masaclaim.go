@@ -23,7 +23,7 @@ type masaClaimCreateCmd struct {
 	Product       string          `help:"Product line, where serial numbers are in several."`
 	Each          bool            `help:"One code for each device; else one for all, of up to 1000 devices."`
 	Resale        bool            `help:"Redeeming ends the ownership on record."`
-	For           config.Duration `default:"365d" help:"How long the code can be redeemed, such as 90d."`
+	Expires       config.Duration `default:"365d" help:"How long the code can be redeemed, such as 90d."`
 	output
 }
 
@@ -47,7 +47,7 @@ func (c *masaClaimCreateCmd) Run(ctx context.Context, s streams) error {
 	err = c.operate(ctx, s, func(op masaadmin.Operator) error {
 		return chunks(devices, masa.MaxClaim, func(part []masa.DeviceRef) error {
 			codes, err := op.CreateClaims(ctx, &masa.ClaimRequest{
-				Devices: part, Each: c.Each, Resale: c.Resale, Lifetime: time.Duration(c.For), By: actor(),
+				Devices: part, Each: c.Each, Resale: c.Resale, Lifetime: time.Duration(c.Expires), By: actor(),
 			})
 			for _, code := range codes {
 				out = append(out, claimRow{strings.Join(code.SerialNumbers, " "), code.Code, code.ExpiresAt})

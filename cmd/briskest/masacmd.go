@@ -20,6 +20,11 @@ type masaCmd struct {
 	Unblock masaUnblockCmd `cmd:"" help:"Vouchers for a blocked device again."`
 }
 
+// Help says how the server is run, which is the command without a subcommand.
+func (masaCmd) Help() string {
+	return "briskest masa --config masa.yaml runs the server. With --check it loads the configuration and all it names, signs with each voucher key, says what is wrong, and exits."
+}
+
 type masaServeCmd struct {
 	Config string `required:"" type:"existingfile" help:"masa.yaml."`
 	Check  bool   `help:"Load the configuration and all it names, sign with each voucher key, say what is wrong, and exit."`
@@ -59,7 +64,7 @@ func (d *masaData) operate(ctx context.Context, s streams, do func(masaadmin.Ope
 func masaFailure(err error) error {
 	switch {
 	case errors.Is(err, masa.ErrNotFound):
-		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest masa device list shows what is on record"}
+		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest masa device list shows the devices on record, briskest masa device show one with its owners and claims"}
 	case errors.Is(err, masa.ErrInvalid):
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	default:

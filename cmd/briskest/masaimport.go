@@ -85,7 +85,7 @@ func certificateText(text string) ([]byte, error) {
 func hexText(text string) ([]byte, error) {
 	data, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
 	if err != nil {
-		return nil, errors.New("not hexadecimal")
+		return nil, errors.New("not hexadecimal; base64, as lists print hashes, is to be written in hex")
 	}
 	return data, nil
 }

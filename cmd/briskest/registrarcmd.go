@@ -65,7 +65,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 func registrarFailure(err error) error {
 	switch {
 	case errors.Is(err, registrar.ErrNotFound):
-		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "the list command shows what is on record"}
+		return &cli.Error{Code: cli.ExitNotFound, Err: err, Hint: "briskest device list, request list and ca list show what is on record"}
 	case errors.Is(err, registrar.ErrInvalid):
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	default:

@@ -33,7 +33,7 @@ type voucherDevices struct {
 	registrarData
 	Device []string           `help:"Serial number or ID of a device in the inventory; may be repeated." placeholder:"SERIAL"`
 	IDevID []string           `name:"idevid" type:"existingfile" help:"PEM file of a device's IDevID, and after it CAs that its manufacturer's anchors lack; may be repeated." placeholder:"FILE"`
-	Speaks voucherformat.Name `name:"encoding" enum:"cms,jws,cose" default:"cms" help:"What the devices speak: cms, jws or cose."`
+	Speaks voucherformat.Name `name:"format" enum:"cms,jws,cose" default:"cms" help:"Encoding that the devices speak: cms (JSON in CMS), jws (JSON in JWS) or cose (CBOR in COSE)."`
 	output
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 type voucherIssueCmd struct {
-	MASA string   `name:"masa" required:"" type:"existingfile" help:"masa.yaml; its server is asked when it runs, else its store is opened." placeholder:"FILE"`
+	masaData
 	File []string `arg:"" type:"existingfile" help:"Registrars' voucher-requests that were carried here."`
 	Out  string   `required:"" help:"Folder for the vouchers and audit-logs; made when it is not there." placeholder:"DIR"`
 	output
@@ -35,8 +35,7 @@ func (c *voucherIssueCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	var rows []issuedRow
-	data := &masaData{Config: c.MASA}
-	err := data.operate(ctx, s, func(op masaadmin.Operator) error {
+	err := c.operate(ctx, s, func(op masaadmin.Operator) error {
 		for _, file := range c.File {
 			row, err := c.issue(ctx, s, op, file)
 			if err != nil {

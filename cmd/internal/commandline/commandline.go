@@ -35,7 +35,7 @@ type Output struct {
 }
 
 // exitCodes ends every program's help.
-const exitCodes = "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 refused by the peer, 4 pending, 5 not found, 6 the EST server cannot be reached."
+const exitCodes = "\n\nExit codes: 0 done, 1 failed, 2 usage, 3 refused by the peer, 4 pending, 5 not found, 6 the EST server cannot be reached (briskest est)."
 
 // Main runs a program until it ends or is told to by SIGINT or SIGTERM, reports
 // its error and exits with the error's code. What the program makes is readable
