@@ -70,7 +70,7 @@ func TestChallengesBeyondTheBoundsAreLeftOut(t *testing.T) {
 	}
 }
 
-// spec/est-clients.md, item 4: libest and Bouncy Castle 1.72.
+// libest and Bouncy Castle 1.72.
 func TestChallengesAreWrittenAsOldClientsReadThem(t *testing.T) {
 	for want, c := range map[string]*httpauth.Challenge{
 		`Basic realm="a \"b\" \\?"`:                           httpauth.BasicChallenge("a \"b\" \\\n"),
@@ -128,7 +128,7 @@ func TestTheExamplesOfRFC7616AreRight(t *testing.T) {
 	}
 }
 
-// spec/est-clients.md, item 4: Bouncy Castle 1.72 quotes nc and algorithm and
+// Bouncy Castle 1.72 quotes nc and algorithm and
 // sends an opaque that it made up.
 func TestDigestsAreReadAsOldClientsWriteThem(t *testing.T) {
 	const rest = `response="0123456789abcdef0123456789ABCDEF", cnonce="c", `

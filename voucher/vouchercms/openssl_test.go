@@ -144,7 +144,7 @@ func TestASignerOnSecp256k1IsOpenedWithAFindingAndNotWhenChangedOrNotAskedFor(t 
 	}
 }
 
-// The artifacts that other implementations sent each other (spec/brski-pitfalls.md).
+// The artifacts that other implementations sent each other.
 func TestCapturedArtifactsOpen(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(vectors.Dir(t), "captures", "*", "*brski_requestvoucher*.der"))
 	if err != nil || len(files) == 0 {
