@@ -76,8 +76,8 @@ type Owners interface {
 // Vouchers reads issuances. A missing row is ErrNotFound.
 type Vouchers interface {
 	VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*VoucherRecord, error)
-	// VoucherByRequest returns the newest issuance for those bytes.
-	VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*VoucherRecord, error)
+	// NoncelessByRequest returns the newest issuance without a nonce for those bytes.
+	NoncelessByRequest(ctx context.Context, domain string, requestHash [32]byte) (*VoucherRecord, error)
 	// DeviceVouchers returns the issued vouchers of a device, newest first, up
 	// to limit (0 for all), without Request and Voucher.
 	DeviceVouchers(ctx context.Context, domain, deviceID string, limit int) ([]*VoucherRecord, error)

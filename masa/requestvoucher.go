@@ -110,7 +110,7 @@ func (s *Service) earlier(ctx context.Context, x *exchange) (*VoucherRecord, err
 	if x.request.Nonce != "" {
 		v, err = s.store.VoucherByNonce(ctx, x.settings.Domain, x.device.ID, x.request.Nonce)
 	} else {
-		v, err = s.store.VoucherByRequest(ctx, x.settings.Domain, x.hash)
+		v, err = s.store.NoncelessByRequest(ctx, x.settings.Domain, x.hash)
 	}
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil //nolint:nilnil // no earlier record is no error

@@ -28,7 +28,7 @@ type onDisk struct {
 	db   *store.Store
 }
 
-func newOnDisk(t *testing.T, change func(*masa.Settings, *masa.Product)) *onDisk {
+func newOnDisk(t testing.TB, change func(*masa.Settings, *masa.Product)) *onDisk {
 	t.Helper()
 	w := &onDisk{world: unstarted(t, change), path: filepath.Join(t.TempDir(), "masa.db"), key: testpki.NewKey(t)}
 	w.open()

@@ -25,7 +25,7 @@ const serial = "JADA123456789"
 
 // world is a vendor with one product, and two domains that want its devices.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	vendor   *testpki.Identity // IDevID root
 	idevidCA *testpki.Identity // below vendor
 	idevid   *testpki.Identity
@@ -45,7 +45,7 @@ type domain struct {
 	registrar *testpki.Identity
 }
 
-func newDomain(t *testing.T, name string) *domain {
+func newDomain(t testing.TB, name string) *domain {
 	t.Helper()
 	d := &domain{root: testpki.NewRoot(t, name+" root")}
 	d.ca = d.root.NewIntermediate(t, name+" CA")
@@ -54,7 +54,7 @@ func newDomain(t *testing.T, name string) *domain {
 }
 
 // newWorld starts a MASA that knows the device. Change may alter its settings.
-func newWorld(t *testing.T, change func(*masa.Settings, *masa.Product)) *world {
+func newWorld(t testing.TB, change func(*masa.Settings, *masa.Product)) *world {
 	t.Helper()
 	w := unstarted(t, change)
 	w.memory = storetest.NewMemory()
@@ -64,7 +64,7 @@ func newWorld(t *testing.T, change func(*masa.Settings, *masa.Product)) *world {
 	return w
 }
 
-func unstarted(t *testing.T, change func(*masa.Settings, *masa.Product)) *world {
+func unstarted(t testing.TB, change func(*masa.Settings, *masa.Product)) *world {
 	t.Helper()
 	w := &world{t: t, vendor: testpki.NewRoot(t, "vendor"), signer: testpki.NewRoot(t, "vouchers"), at: time.Now().UTC().Truncate(time.Second)}
 	w.idevidCA = w.vendor.NewIntermediate(t, "vendor devices")
@@ -138,7 +138,7 @@ func sign(t testing.TB, r *voucher.Request, by *testpki.Identity, chain []*x509.
 	return raw
 }
 
-func (a *ask) bytes(t *testing.T) []byte {
+func (a *ask) bytes(t testing.TB) []byte {
 	t.Helper()
 	r := *a.registrar
 	if a.idevid != nil && r.PriorSignedVoucherRequest == nil {
@@ -238,7 +238,7 @@ func (w *world) refused(raw []byte, status int, reason string) {
 	wantRefusal(w.t, got != nil, err, status, reason)
 }
 
-func wantRefusal(t *testing.T, answered bool, err error, status int, reason string) {
+func wantRefusal(t testing.TB, answered bool, err error, status int, reason string) {
 	t.Helper()
 	var e *est.Error
 	switch {
@@ -254,7 +254,7 @@ func wantRefusal(t *testing.T, answered bool, err error, status int, reason stri
 }
 
 // checkText holds refusals to what the peer can show a person.
-func checkText(t *testing.T, e *est.Error) {
+func checkText(t testing.TB, e *est.Error) {
 	t.Helper()
 	if e.Message == "" || len(e.Message) > 400 || e.Section == "" {
 		t.Errorf("refusal %s: message %q of %d bytes, section %q", e.Reason, e.Message, len(e.Message), e.Section)

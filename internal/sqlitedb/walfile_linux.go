@@ -11,10 +11,9 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-const (
-	maxGathered  = 1 << 20 // the most of a transaction that is kept before it is written
-	keepGathered = 1 << 18 // and of memory for it between transactions
-)
+// maxGathered is the most of a transaction, in bytes, that is kept before it is
+// written. The memory stays for the next one.
+const maxGathered = 1 << 20
 
 // walFile is how the writer's write-ahead log reaches the disk. SQLite writes a
 // page of the log in two calls and a transaction in dozens; walFile gathers
@@ -143,9 +142,7 @@ func (w *walFile) flush() int32 {
 		return sqlite3.SQLITE_OK
 	}
 	_, err := w.file.WriteAt(w.gathered, w.at)
-	if w.gathered = w.gathered[:0]; cap(w.gathered) > keepGathered {
-		w.gathered = nil
-	}
+	w.gathered = w.gathered[:0]
 	switch {
 	case err == nil:
 		return sqlite3.SQLITE_OK

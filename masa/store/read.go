@@ -145,9 +145,9 @@ func (s *Store) VoucherByNonce(ctx context.Context, domain, deviceID, nonce stri
 		domain, deviceID, nonce))
 }
 
-// VoucherByRequest implements masa.Vouchers.
-func (s *Store) VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
-	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND request_hash = ? ORDER BY id DESC LIMIT 1",
+// NoncelessByRequest implements masa.Vouchers.
+func (s *Store) NoncelessByRequest(ctx context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
+	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND request_hash = ? AND nonce = '' ORDER BY id DESC LIMIT 1",
 		domain, requestHash))
 }
 

@@ -258,11 +258,11 @@ func testNonce(t *testing.T, s masa.Store) {
 }
 
 func testByRequest(t *testing.T, s masa.Store) {
-	old, newer := record(1, 9, ""), record(2, 9, "")
-	newer.RequestHash = old.RequestHash
-	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{newer, old}})
-	got, err := s.VoucherByRequest(t.Context(), old.Domain, old.RequestHash)
-	want(t, "VoucherByRequest", got, err, newer)
+	old, newer, other := record(1, 9, ""), record(2, 9, ""), record(3, 9, "nonce-1")
+	newer.RequestHash, other.RequestHash = old.RequestHash, old.RequestHash
+	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{newer, old, other}})
+	got, err := s.NoncelessByRequest(t.Context(), old.Domain, old.RequestHash)
+	want(t, "NoncelessByRequest", got, err, newer)
 }
 
 func testDeviceVouchers(t *testing.T, s masa.Store) {
@@ -368,7 +368,7 @@ func testDomains(t *testing.T, s masa.Store) {
 	one(gotDevice != nil, err)
 	gotVoucher, err := s.VoucherByNonce(ctx, "other", v.DeviceID, v.Nonce)
 	one(gotVoucher != nil, err)
-	gotVoucher, err = s.VoucherByRequest(ctx, "other", v.RequestHash)
+	gotVoucher, err = s.NoncelessByRequest(ctx, "other", v.RequestHash)
 	one(gotVoucher != nil, err)
 	devices, err := s.FindDevices(ctx, "other", d.SerialNumber)
 	count(len(devices), err)
@@ -388,7 +388,7 @@ func testMissing(t *testing.T, s masa.Store) {
 	_, err2 := s.DeviceBySerialNumber(ctx, masa.DefaultDomain, "widget", "SN-1")
 	_, err3 := s.VoucherByNonce(ctx, masa.DefaultDomain, id(1), "nonce")
 	_, err4 := s.VoucherByNonce(ctx, masa.DefaultDomain, id(1), "")
-	_, err5 := s.VoucherByRequest(ctx, masa.DefaultDomain, hash("x"))
+	_, err5 := s.NoncelessByRequest(ctx, masa.DefaultDomain, hash("x"))
 	for i, err := range []error{err1, err2, err3, err4, err5} {
 		if !errors.Is(err, masa.ErrNotFound) {
 			t.Errorf("read %d of a missing row: error %v, want ErrNotFound", i+1, err)

@@ -237,9 +237,11 @@ func (m *Memory) VoucherByNonce(_ context.Context, domain, deviceID, nonce strin
 	}))
 }
 
-// VoucherByRequest implements masa.Vouchers.
-func (m *Memory) VoucherByRequest(_ context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
-	found := rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool { return v.RequestHash == requestHash })
+// NoncelessByRequest implements masa.Vouchers.
+func (m *Memory) NoncelessByRequest(_ context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
+	found := rows(m, vouchers, domain, func(_ string, v *masa.VoucherRecord) bool {
+		return v.Nonce == "" && v.RequestHash == requestHash
+	})
 	slices.Reverse(found)
 	return one(found)
 }

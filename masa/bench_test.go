@@ -1,0 +1,49 @@
+package masa_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/briskest/briskest/masa"
+)
+
+// A registrar gets a voucher, on disk, and reads the audit-log.
+func BenchmarkVoucherWithAuditLog(b *testing.B) {
+	w := newOnDisk(b, func(s *masa.Settings, _ *masa.Product) {
+		s.RequestsPerMinute, s.RegistrarRequestsPerMinute = 1<<30, 1<<30
+	})
+	requests := make([][]byte, b.N)
+	in := &masa.Import{Product: "widget", By: "test"}
+	for i := range requests {
+		name := fmt.Sprintf("bench-%07d", i)
+		a := w.ask(w.mine, "0123456789abcdef")
+		a.idevid = w.idevidCA.IDevID(b, name, "masa.example.com")
+		a.pledge.SerialNumber, a.registrar.SerialNumber = name, name
+		requests[i] = a.bytes(b)
+		in.Devices = append(in.Devices, masa.ImportDevice{SerialNumber: name, IDevID: a.idevid.Certificate.Raw})
+		if len(in.Devices) == masa.MaxImport || i == len(requests)-1 {
+			if _, err := w.service.ImportDevices(b.Context(), in); err != nil {
+				b.Fatal(err)
+			}
+			in.Devices = nil
+		}
+	}
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.SetParallelism(16)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := w.request(requests[next.Add(1)-1])
+			if _, err := w.service.RequestVoucher(b.Context(), r); err != nil {
+				b.Error(err)
+				return
+			}
+			if _, err := w.service.RequestAuditLog(b.Context(), r); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
