@@ -109,6 +109,10 @@ func (s *Service) mayAudit(ctx context.Context, x *exchange, d *Device) (few []*
 		return few, may, err
 	}
 	owners, err := s.store.Owners(ctx, d.Domain, d.ID)
+	if x.cloud && err == nil {
+		o, _ := x.sentTo(owners)
+		return few, o != nil, nil
+	}
 	return few, ownedBy(x.chains, owners) != nil, err
 }
 

@@ -24,6 +24,7 @@ func (x *exchange) checkRegistrar(m *memory) error {
 		// 8995, Section 5.5.2).
 		roots, reason = topmost(x.artifact), ReasonRegistrarChain
 	}
+	roots = x.settings.withClouds(roots)
 	key := x.registrarKey()
 	if known, ok := m.registrars.Get(key); ok && known.settings == x.settings && fresh(known.at, x.at) {
 		x.chains = known.chains

@@ -25,6 +25,9 @@ func (x *exchange) voucher(r *VoucherRecord) (*voucher.Voucher, error) {
 		SerialNumber: r.SerialNumber, Nonce: r.Nonce, Extensions: product.extensionLeaves(),
 		AllowNonceWithExpiresOn: product.Profile == RFC8366bis,
 	}
+	if x.cloud {
+		v.ESTDomain = x.request.ESTDomain
+	}
 	if r.Nonce == "" {
 		v.LastRenewalDate = x.lastRenewal()
 	}

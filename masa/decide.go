@@ -178,6 +178,9 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 		return fmt.Errorf("owners of device %s: %w", x.device.ID, err)
 	}
 	owners = slices.DeleteFunc(owners, func(o *Owner) bool { return !o.Until.IsZero() })
+	if x.cloud {
+		return x.decideCloud(owners)
+	}
 	ca := ownedBy(x.chains, owners)
 	x.owner, x.owned = ca, ca != nil
 	if x.owned {
@@ -204,7 +207,7 @@ func (s *Service) decideOwner(ctx context.Context, x *exchange) error {
 // pledge that pins a registrar compares with the one it is connected to.
 func (x *exchange) choosePin() {
 	x.pinned = x.domain
-	if x.settings.Products[x.product].Pin == PinDomainCA {
+	if x.cloud || x.settings.Products[x.product].Pin == PinDomainCA {
 		return
 	}
 	x.pinned = x.artifact.Signer

@@ -64,6 +64,7 @@ type checked struct {
 	// check
 	chains    [][]*x509.Certificate // of the registrar, each leaf first
 	proximity bool                  // shown by the pledge's signature
+	cloud     bool                  // asked by a cloud registrar on behalf of the owner
 	conflict  bool                  // the pledge's leaves about the registrar name several keys
 	// companions are certificates that travelled along and have the key that
 	// the pledge saw, where it is not the signer's.

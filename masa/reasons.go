@@ -39,6 +39,7 @@ const (
 	ReasonDeviceBlocked   = "device-blocked"      // stolen or recalled
 	ReasonNotOwner        = "not-owner"           // another domain is the owner on record
 	ReasonNoOwner         = "no-owner"            // an owner on record is required and there is none
+	ReasonCloud           = "cloud-registrar"     // est-domain in the request of who is no cloud registrar
 	ReasonNoAuditLog      = "audit-log-not-yours" // the requester never owned the device
 	ReasonNotRenewable    = "not-renewable"       // not this domain's voucher, or the time of renewals is over
 	ReasonSignerRevoked   = "signer-revoked"      // the voucher on record was signed with a key revoked since

@@ -11,7 +11,7 @@ import (
 )
 
 // KnownRegistrar is a domain that has a budget of its own, such as a customer
-// with many devices. It is given nothing else.
+// with many devices.
 type KnownRegistrar struct {
 	Name string // for people; each has another
 	// Certificates are its domain CA's, or its registrars' own. A registrar is
@@ -21,6 +21,11 @@ type KnownRegistrar struct {
 	// make within a minute. Over TLS connections with a certificate of its own
 	// that is in place of the budget of the address. At least 1.
 	RequestsPerMinute int
+	// Cloud lets it ask on behalf of a device's owner, which needs est-domain on
+	// record, for a voucher that pins the owner (draft-ietf-anima-brski-cloud-20,
+	// Section 3.2.3), and read the device's audit-log with that request. Its
+	// certificates are anchors beside RegistrarAnchors then.
+	Cloud bool
 
 	pool *x509.CertPool
 }
@@ -35,6 +40,7 @@ func (s *Settings) checkRegistrars() error {
 		return fmt.Errorf("the limit of requests of a registrar is %d a minute, want at least 1", s.RegistrarRequestsPerMinute)
 	}
 	s.Registrars = slices.Clone(s.Registrars)
+	s.clouds = nil
 	s.registrarKeys = make(map[[32]byte]*KnownRegistrar)
 	names := make(map[string]bool)
 	for i := range s.Registrars {
@@ -55,6 +61,9 @@ func (s *Settings) checkRegistrars() error {
 			}
 			k.pool.AddCert(c)
 			s.registrarKeys[keyHash(c)] = k
+			if k.Cloud {
+				s.clouds = append(s.clouds, c)
+			}
 		}
 	}
 	return nil

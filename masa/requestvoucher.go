@@ -55,6 +55,9 @@ func (x *exchange) check(m *memory) error {
 	if err := x.checkRegistrar(m); err != nil {
 		return err
 	}
+	if err := x.checkCloud(); err != nil {
+		return err
+	}
 	if x.settings.ClientCertificate == ClientCertificateAlways {
 		if err := x.checkClient(); err != nil {
 			return err
@@ -206,5 +209,8 @@ func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
 		"registrar": x.registrarName(), "address": v.Address, "settings": v.Version,
 	}
 	x.noteConflict(b)
+	if x.cloud {
+		b["est_domain"] = x.request.ESTDomain
+	}
 	return &trail.Entry{At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski", Body: b.json()}
 }

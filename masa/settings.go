@@ -47,6 +47,7 @@ type Settings struct {
 	Registrars []KnownRegistrar
 
 	registrarKeys map[[32]byte]*KnownRegistrar // by the keys of their certificates
+	clouds        []*x509.Certificate          // of those with Cloud
 }
 
 // ClientCertificate says for which requests a registrar needs a TLS client

@@ -22,6 +22,9 @@ type knownRegistrarConfig struct {
 	Certificate string `yaml:"certificate"`
 	// RequestsPerMinute is how many requests all its registrars together may send.
 	RequestsPerMinute int `yaml:"requests_per_minute"`
+	// Cloud says that it is a cloud registrar, which asks on behalf of owners for
+	// vouchers with est-domain. Their record decides what is pinned.
+	Cloud bool `yaml:"cloud"`
 }
 
 // registrars fills in what the file says about registrars.
@@ -34,7 +37,7 @@ func (c *masaConfig) registrars(s *masa.Settings) error {
 			return fmt.Errorf("registrar %s: %w", k.Name, err)
 		}
 		s.Registrars = append(s.Registrars, masa.KnownRegistrar{
-			Name: k.Name, Certificates: certificates, RequestsPerMinute: k.RequestsPerMinute,
+			Name: k.Name, Certificates: certificates, RequestsPerMinute: k.RequestsPerMinute, Cloud: k.Cloud,
 		})
 	}
 	checker, err := c.RegistrarRevocation.checker(c.read, c.fetcher)
