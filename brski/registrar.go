@@ -37,7 +37,7 @@ func (h *RegistrarHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := newExchange(w, r, clock(h.Now))
 	x.realm, x.log, x.backend, x.maxBody = h.Realm, logger(h.Log), h.Backend, limit(h.MaxBody, defaultMaxBody)
 	ctx := r.Context()
-	if err := h.serve(ctx, x); err != nil {
+	if err := h.serve(ctx, x); err != nil && !x.redirect(ctx, err) {
 		x.refuse(ctx, err)
 	}
 }

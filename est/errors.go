@@ -85,6 +85,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, realm string, e *Error) 
 		}
 	case http.StatusUnauthorized:
 		h["WWW-Authenticate"] = e.challenges(realm)
+		if e.RetryAfter > 0 {
+			setRetryAfter(h, e.RetryAfter)
+		}
 	}
 	if e.CMC != nil {
 		writeCMC(w, status, e.CMC)

@@ -105,7 +105,7 @@ type Error struct {
 	// Challenges are what a 401 asks for, each the value of one WWW-Authenticate line, the one that old clients are
 	// to answer first: libest reads no other. Empty: Basic for the handler's realm.
 	Challenges []string
-	// RetryAfter is sent in whole seconds, rounded up, with 202 and 503.
+	// RetryAfter is sent in whole seconds, rounded up, with 202, 401, 429 and 503.
 	RetryAfter time.Duration
 	Err        error // the cause, for the log only
 	// CMC is the DER of a Full PKI Response that says the same (RFC 7030, Section 4.3.2). It is sent in place of text, with

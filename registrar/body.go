@@ -26,10 +26,12 @@ const (
 	KindVoucherStatus      = "voucher-status"
 	KindEnrollStatus       = "enroll-status"
 	KindRefused            = "refused"
+	KindRedirected         = "device-redirected" // to its owner's registrar
 	KindRequestWaiting     = "request-waiting"
 	KindRequestApproved    = "request-approved"
 	KindRequestDenied      = "request-denied"
 	KindDevicesImported    = "devices-imported"
+	KindDeviceOwner        = "device-owner" // at a cloud registrar
 	KindDeviceState        = "device-state"
 	KindCredentialAdded    = "credential-added"
 	KindCredentialDisabled = "credential-disabled"

@@ -44,10 +44,14 @@ func (b *Bootstrap) RequestVoucher(ctx context.Context, r *brski.VoucherRequest)
 	v := b.s.current.Load()
 	c := callCase(v, &r.Call)
 	out, d := b.s.requestVoucher(ctx, v, c, r)
-	if d != nil {
-		return nil, b.s.refuse(ctx, c, d)
+	if d == nil {
+		return out, nil
 	}
-	return out, nil
+	err := b.s.refuse(ctx, c, d)
+	if c.redirected(d) {
+		return nil, &brski.Redirect{URL: c.owner.RegistrarURL}
+	}
+	return nil, err
 }
 
 // VoucherStatus implements brski.RegistrarBackend (RFC 8995, Section 5.7).

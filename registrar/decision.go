@@ -142,6 +142,7 @@ type Case struct {
 	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
 
+	owner    *Owner            // of the device, at a cloud registrar; nil for none
 	answer   *Decision         // of Ask; nil until it was asked
 	server   *x509.Certificate // of ours that a voucher-request says the pledge saw; nil for none
 	shown    []byte            // the TLS client certificate, verified or not; nil for none

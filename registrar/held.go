@@ -17,8 +17,8 @@ func (s *Service) handOut(ctx context.Context, v *version, c *Case, row *Voucher
 			return nil, d
 		}
 	}
-	if row.State == voucherIssued && c.server == nil {
-		if d := v.pinnedOnFile(c.Manufacturer, row); d != nil {
+	if row.State == voucherIssued && (c.server == nil || v.Cloud != nil) {
+		if d := v.pinnedOnFile(c.Manufacturer, c.owner, row); d != nil {
 			return nil, d
 		}
 	}

@@ -26,12 +26,15 @@ type ImportRequest struct {
 type ImportDevice struct {
 	SerialNumber string // RFC 8995, Section 2.3.1
 	IDevID       []byte // DER; nil for none
+	// Owner is whose it is, by name in Cloud.Owners; "" for nobody's. Nil leaves that as it is.
+	Owner *string
 }
 
 // ImportResult says what an import did.
 type ImportResult struct {
 	Added    int
 	Known    int // on record before
+	Given    int // that have another owner now
 	Problems []ImportProblem
 }
 
@@ -65,7 +68,7 @@ func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportR
 		return nil, invalid("%d devices in one call; send at most %d", len(r.Devices), maxImport)
 	}
 	out := &ImportResult{}
-	serials := m.checkImport(r, s.now(), out)
+	serials := v.checkImport(m, r, s.now(), out)
 	if len(out.Problems) > 0 {
 		return out, invalid("%d of %d devices cannot be imported; nothing was", len(out.Problems), len(r.Devices))
 	}
@@ -80,7 +83,7 @@ func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportR
 }
 
 // checkImport returns the serial numbers, and notes each problem.
-func (m *Manufacturer) checkImport(r *ImportRequest, at time.Time, out *ImportResult) []string {
+func (v *version) checkImport(m *Manufacturer, r *ImportRequest, at time.Time, out *ImportResult) []string {
 	serials := make([]string, len(r.Devices))
 	seen := make(map[string]bool, len(r.Devices))
 	for i, d := range r.Devices {
@@ -89,6 +92,9 @@ func (m *Manufacturer) checkImport(r *ImportRequest, at time.Time, out *ImportRe
 			err = errors.New("is there twice")
 		}
 		if err != nil {
+			out.Problems = append(out.Problems, ImportProblem{Index: i, SerialNumber: d.SerialNumber, Text: err.Error()})
+		}
+		if err := v.checkOwner(&d); err != nil {
 			out.Problems = append(out.Problems, ImportProblem{Index: i, SerialNumber: d.SerialNumber, Text: err.Error()})
 		}
 		seen[serial], serials[i] = true, serial
@@ -133,30 +139,37 @@ func (s *Service) importBatch(ctx context.Context, v *version, r *ImportRequest,
 			return err
 		case device == nil:
 			added++
-			change.PutDevices = append(change.PutDevices, &Device{
+			device = &Device{
 				ID: NewID(at), Domain: v.Domain, Manufacturer: r.Manufacturer, SerialNumber: serial, State: Expected,
 				IDevID: devices[i].IDevID, Source: "import", CreatedAt: at,
-			})
+			}
+			change.PutDevices = append(change.PutDevices, device)
 		default:
 			known++
 			if r.DryRun {
-				continue
+				break
 			}
 			if err := s.replaceIDevID(ctx, v, r.Actor, device, devices[i].IDevID); err != nil {
 				return err
 			}
 		}
+		if err := s.give(ctx, v, r.Actor, change, device, devices[i].Owner); err != nil {
+			return err
+		}
 	}
-	if added > 0 && !r.DryRun {
+	if added > 0 {
 		b := newBody().str("manufacturer", r.Manufacturer).num("added", added).num("known", known).
 			str("first", change.PutDevices[0].SerialNumber).str("last", change.PutDevices[added-1].SerialNumber)
-		change.Trail = []*trail.Entry{s.act(v, r.Actor, KindDevicesImported, "", b)}
+		change.Trail = append(change.Trail, s.act(v, r.Actor, KindDevicesImported, "", b))
+	}
+	if len(change.Trail) > 0 && !r.DryRun {
 		if err := s.store.Commit(ctx, change); err != nil {
 			return fmt.Errorf("import after %d devices: %w", out.Added, err)
 		}
 	}
 	out.Added += added
 	out.Known += known
+	out.Given += len(change.PutOwners)
 	return nil
 }
 

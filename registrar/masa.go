@@ -23,6 +23,7 @@ type exchange struct {
 	idevid *x509.Certificate
 	accept []string          // media types of the voucher
 	server *x509.Certificate // that the pledge saw, by its request; nil where that is not known
+	owner  *Owner            // whose EST server the voucher is to name, at a cloud registrar; of the goroutine that runs it
 	ahead  string            // ID of the AheadVoucher that answered it; empty for none; of the goroutine that runs it
 	log    *brski.AuditLog   // what the latest answer has as audit-log; nil for none; of the goroutine that runs it
 
@@ -167,6 +168,11 @@ func (s *Service) askOnline(ctx context.Context, v *version, m *Manufacturer, x 
 	}
 	if answer == nil || len(answer.Raw) == 0 { // nqminds answers 200 with nothing
 		return denyErr(ReasonMASAFailed, "masa", errors.New("an empty answer"))
+	}
+	if v.Cloud != nil {
+		if x.owner, err = s.ownerOf(ctx, v, out.DeviceID); err != nil && !errors.Is(err, errOwnerGone) {
+			return denyErr(ReasonMASA, "owner", err) // of the store; tried again
+		}
 	}
 	out.Voucher = answer.Raw
 	if d := v.checkVoucher(m, x, answer, s.now()); d != nil {

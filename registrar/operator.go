@@ -54,6 +54,7 @@ func (s *Service) ListDevices(ctx context.Context, domain, after string, limit i
 // DeviceView is a device with all that is on record about it.
 type DeviceView struct {
 	Device       *Device
+	Owner        string // name, at a cloud registrar
 	Certificates []*Certificate
 	Vouchers     []*VoucherRecord
 	Reports      []*Report // telemetry, as in Evidence
@@ -77,6 +78,13 @@ func (s *Service) Device(ctx context.Context, domain, ref string) (*DeviceView, 
 			len(devices), ref, devices[0].ID, devices[1].ID, ErrConflict)
 	}
 	view := &DeviceView{Device: devices[0]}
+	owner, err := found(s.store.DeviceOwner(ctx, v.Domain, view.Device.ID))
+	if err != nil {
+		return nil, err
+	}
+	if owner != nil {
+		view.Owner = owner.Owner
+	}
 	view.Certificates, err = s.store.ListCertificates(ctx, &CertificateQuery{Domain: v.Domain, DeviceID: view.Device.ID, Limit: maxHeld})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"slices"
 
 	"github.com/briskest/briskest/voucher"
 )
@@ -50,30 +51,33 @@ var (
 // registrar shows it (RFC 8995, Section 5.6.2): server, or where that is nil one
 // of those there are.
 func (v *version) pinned(rule PinRule, server *x509.Certificate, got *voucher.Voucher) error {
-	pins := 0
-	for _, pin := range []struct {
-		value []byte
-		of    func(cert *x509.Certificate) []byte
-	}{
+	pins := pinsOf(got)
+	for _, p := range pins {
+		if err := v.pins(rule, server, func(cert *x509.Certificate) bool { return bytes.Equal(p.of(cert), p.value) }); err != nil {
+			return err
+		}
+	}
+	if len(pins) == 0 {
+		return errPinsNothing
+	}
+	return nil
+}
+
+// pin is one of a voucher's, and what it is of a certificate.
+type pin struct {
+	value []byte
+	of    func(cert *x509.Certificate) []byte
+}
+
+func pinsOf(got *voucher.Voucher) []pin {
+	return slices.DeleteFunc([]pin{
 		{got.PinnedDomainCert, func(cert *x509.Certificate) []byte { return cert.Raw }},
 		{got.PinnedDomainPubk, func(cert *x509.Certificate) []byte { return cert.RawSubjectPublicKeyInfo }},
 		{got.PinnedDomainPubkSHA256, func(cert *x509.Certificate) []byte {
 			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 			return sum[:]
 		}},
-	} {
-		if len(pin.value) == 0 {
-			continue
-		}
-		pins++
-		if err := v.pins(rule, server, func(cert *x509.Certificate) bool { return bytes.Equal(pin.of(cert), pin.value) }); err != nil {
-			return err
-		}
-	}
-	if pins == 0 {
-		return errPinsNothing
-	}
-	return nil
+	}, func(p pin) bool { return len(p.value) == 0 })
 }
 
 // pins is pinned for one pin.
@@ -129,8 +133,8 @@ func (v *version) climb(cert *x509.Certificate, reached map[string]bool, depth i
 	}
 }
 
-// pinnedOnFile is pinned for a voucher on record.
-func (v *version) pinnedOnFile(m *Manufacturer, row *VoucherRecord) *Decision {
+// pinnedOnFile is pinsRight for a voucher on record.
+func (v *version) pinnedOnFile(m *Manufacturer, owner *Owner, row *VoucherRecord) *Decision {
 	const rule = "voucher"
 	format := v.format(row.MediaType)
 	if format == nil {
@@ -140,7 +144,7 @@ func (v *version) pinnedOnFile(m *Manufacturer, row *VoucherRecord) *Decision {
 	if err != nil {
 		return denyErr(ReasonVoucherMalformed, rule, err)
 	}
-	if err := v.pinned(m.Pin, nil, got); err != nil {
+	if err := v.pinsRight(m, nil, owner, got); err != nil {
 		return denyErr(ReasonVoucherPin, rule, err)
 	}
 	return nil

@@ -93,6 +93,9 @@ const (
 	ReasonProximity         = "proximity-mismatch"
 	ReasonDeviceUnlisted    = "device-unlisted"
 	ReasonDeviceKind        = "device-kind"
+	ReasonOwnerUnknown      = "owner-unknown"   // of a cloud registrar, as are the next two
+	ReasonOwnerElsewhere    = "owner-elsewhere" // the device is sent there
+	ReasonOwnerBlocked      = "owner-blocked"
 	ReasonNotPending        = "no-voucher-exchange"
 	ReasonMASAURL           = "masa-url"
 	ReasonMASA              = "waiting-for-masa"
@@ -220,6 +223,7 @@ func decisionReasons() []ReasonText {
 
 func voucherReasons() []ReasonText {
 	const request, answer = "RFC 8995, Section 5.2", "RFC 8995, Section 5.6"
+	const cloud = "draft-ietf-anima-brski-cloud-20, Section 3.2"
 	return []ReasonText{
 		{ReasonRequestRefused, http.StatusBadRequest, request, "the voucher-request has content that is not taken"},
 		{ReasonSignerMismatch, http.StatusForbidden, request, "the voucher-request is not signed by the certificate of the TLS connection"},
@@ -230,6 +234,9 @@ func voucherReasons() []ReasonText {
 		{ReasonProximity, http.StatusUnauthorized, request, "proximity-registrar-cert is not the certificate of this registrar"},
 		{ReasonDeviceUnlisted, http.StatusNotFound, "RFC 8995, Section 5.3", "this device is not expected in this network; ask its operator to import the serial number"},
 		{ReasonDeviceKind, http.StatusForbidden, "RFC 8995, Section 5.3", "devices of this kind do not join this network"},
+		{ReasonOwnerUnknown, http.StatusUnauthorized, cloud, "the owner of this device is not known yet; ask whoever sold it"},
+		{ReasonOwnerElsewhere, http.StatusTemporaryRedirect, cloud, "the device is sent to its owner's registrar"},
+		{ReasonOwnerBlocked, http.StatusForbidden, cloud, "the owner's devices are not served; ask whoever sold the device"},
 		{ReasonNotPending, http.StatusNotFound, "RFC 8995, Section 5.7", "no voucher was requested by this device"},
 		{ReasonMASAURL, http.StatusBadGateway, "RFC 8995, Section 5.4", "the device's certificate names no usable MASA and none is configured"},
 		{ReasonMASA, http.StatusAccepted, answer, "waiting for the manufacturer's service"},

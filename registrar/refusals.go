@@ -39,7 +39,12 @@ func (s *Service) refuse(ctx context.Context, c *Case, d *Decision) error {
 	if left > 0 {
 		b.num("left_out", left)
 	}
-	if err := s.commit(ctx, &Change{Trail: []*trail.Entry{c.entry(KindRefused, e.Reason, b)}}); err != nil {
+	kind := KindRefused
+	if c.redirected(d) {
+		kind = KindRedirected
+		b.str("owner", c.owner.Name).str("registrar_url", c.owner.RegistrarURL)
+	}
+	if err := s.commit(ctx, &Change{Trail: []*trail.Entry{c.entry(kind, e.Reason, b)}}); err != nil {
 		s.repeats.forget(key)
 		s.log.ErrorContext(ctx, "refusal not on the trail", slog.String("reason", e.Reason), slog.Any("error", err))
 	}

@@ -60,6 +60,9 @@ func (s *Service) identifyPledge(ctx context.Context, v *version, c *Case, p *es
 	}
 	d := s.identifyCertificate(ctx, v, c, p)
 	switch {
+	case d != nil && d.Reason == ReasonUntrusted && v.Cloud != nil:
+		// Any device in the world finds it, so that nobody is to be told of one.
+		return denyErr(ReasonDeviceUnlisted, "manufacturer", d.Err)
 	case d != nil && d.Reason == ReasonUntrusted:
 		if err := s.sighting(ctx, v, c, p.Certificates[0]); err != nil {
 			s.log.ErrorContext(ctx, "sighting not recorded", slog.Any("error", err))
@@ -132,8 +135,9 @@ func (v *version) checkRequest(c *Case, r *brski.VoucherRequest) *Decision {
 	}
 	if q.Assertion != voucher.Proximity {
 		// What an agent vouches for needs the agent's certificate in our request
-		// (rfc8366bis, Section 9.2), and no agent comes here.
-		if c.Manufacturer.AllowNoProximity && q.Assertion != voucher.AgentProximity {
+		// (rfc8366bis, Section 9.2), and no agent comes here. A cloud registrar is
+		// not near.
+		if (c.Manufacturer.AllowNoProximity || v.Cloud != nil) && q.Assertion != voucher.AgentProximity {
 			return nil
 		}
 		return deny(ReasonAssertion, rule)
@@ -208,6 +212,11 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 	}
 	if d.Verdict != Allow {
 		return nil, nil, d
+	}
+	if v.Cloud != nil {
+		if d := s.sendToOwner(ctx, v, c); d != nil {
+			return nil, nil, d
+		}
 	}
 	hash := sha256.Sum256(r.Artifact.Raw)
 	if c.Device.met() {
@@ -345,10 +354,15 @@ func (v *version) signRequest(ctx context.Context, c *Case, r *brski.VoucherRequ
 	if err != nil {
 		return nil, err
 	}
-	return r.Format.SignRequest(ctx, &voucher.Request{
+	request := &voucher.Request{
 		Assertion: r.Request.Assertion, CreatedOn: c.At.UTC(), SerialNumber: c.SerialNumber, IDevIDIssuer: issuer,
 		Nonce: r.Request.Nonce, PriorSignedVoucherRequest: r.Artifact.Raw,
-	}, v.signerFor(c.Manufacturer, r))
+	}
+	signer := v.signerFor(c.Manufacturer, r)
+	if c.owner != nil {
+		request.ESTDomain, signer = c.owner.ESTDomain, c.owner.cloudSigner(signer)
+	}
+	return r.Format.SignRequest(ctx, request, signer)
 }
 
 // signerFor is the registrar's signer with the certificates that may be pinned:

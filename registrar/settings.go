@@ -30,6 +30,9 @@ type Settings struct {
 	// Manufacturers whose devices may join, by name.
 	Manufacturers map[string]*Manufacturer
 
+	// Cloud makes it a cloud registrar, without labels and issuer. Nil: it is none.
+	Cloud *Cloud
+
 	// Issuer replaces Config.Issuer when not nil, so that profiles and labels
 	// change together.
 	Issuer ca.Issuer

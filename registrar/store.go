@@ -39,6 +39,8 @@ type Change struct {
 	// PutDevices inserts or replaces by ID. Inserting a second device of the
 	// same domain, manufacturer and serial number is ErrConflict.
 	PutDevices []*Device
+	// PutOwners inserts or replaces by domain and device.
+	PutOwners []*DeviceOwner
 	// Intents inserts certificates in status Intended; a serial already on
 	// record is ErrConflict, and so is a key of which a certificate of the domain
 	// was revoked with keyCompromise, cACompromise or aACompromise (RFC 5280,
@@ -184,6 +186,11 @@ type Trail interface {
 	TrailEntries(ctx context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error)
 }
 
+// Owners reads whose devices are. A missing row is ErrNotFound.
+type Owners interface {
+	DeviceOwner(ctx context.Context, domain, deviceID string) (*DeviceOwner, error)
+}
+
 // Store is all of a registrar's record keeping.
 type Store interface {
 	Committer
@@ -194,5 +201,6 @@ type Store interface {
 	Requests
 	Credentials
 	Codes
+	Owners
 	Trail
 }

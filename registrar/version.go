@@ -43,15 +43,8 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	if s.Issuer != nil {
 		v.issuer = s.Issuer
 	}
-	if v.issuer == nil {
-		return nil, errors.New("there is no issuer")
-	}
-	var err error
-	if v.chain, err = v.issuer.Chain(ctx); err != nil {
-		return nil, fmt.Errorf("the issuer's chain: %w", err)
-	}
-	if len(v.chain) == 0 {
-		return nil, errors.New("the issuer's chain is empty")
+	if err := v.checkIssuer(ctx); err != nil {
+		return nil, err
 	}
 	if v.anchors = s.DeviceAnchors; v.anchors == nil {
 		v.anchors = x509.NewCertPool()
@@ -62,6 +55,7 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	if v.Realm == "" {
 		v.Realm = DefaultRealm
 	}
+	var err error
 	if v.Limits, err = s.Limits.checked(); err != nil {
 		return nil, err
 	}
@@ -76,6 +70,24 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 		return nil, err
 	}
 	return v, v.checkManufacturers()
+}
+
+// checkIssuer wants an issuer and its chain; a cloud registrar has none.
+func (v *version) checkIssuer(ctx context.Context) error {
+	if v.Cloud != nil {
+		return v.checkCloud()
+	}
+	if v.issuer == nil {
+		return errors.New("there is no issuer")
+	}
+	var err error
+	if v.chain, err = v.issuer.Chain(ctx); err != nil {
+		return fmt.Errorf("the issuer's chain: %w", err)
+	}
+	if len(v.chain) == 0 {
+		return errors.New("the issuer's chain is empty")
+	}
+	return nil
 }
 
 func (v *version) checkLabels() error {
@@ -133,10 +145,17 @@ func (v *version) checkManufacturers() error {
 
 // checkIdentity checks what voucher-requests need.
 func (v *version) checkIdentity() error {
-	if v.PinnedDomainCert == nil {
+	if v.PinnedDomainCert == nil && len(v.chain) > 0 {
 		v.PinnedDomainCert = v.chain[len(v.chain)-1]
 	}
-	v.ours = append(v.ours, v.PinnedDomainCert)
+	if v.PinnedDomainCert != nil {
+		v.ours = append(v.ours, v.PinnedDomainCert)
+	}
+	if v.Cloud != nil {
+		for _, o := range v.Cloud.Owners {
+			v.ours = append(v.ours, o.Certificates...)
+		}
+	}
 	if v.Signer != nil && v.Signer.Certificate != nil {
 		v.ours = append(append(v.ours, v.Signer.Certificate), v.Signer.Chain...)
 		if len(v.TLSCertificates) == 0 {
@@ -152,7 +171,7 @@ func (v *version) checkIdentity() error {
 	switch {
 	case v.Signer == nil || v.Signer.Key == nil || v.Signer.Certificate == nil:
 		return errors.New("there are manufacturers and no key to sign voucher-requests with")
-	case !isRA(v.Signer.Certificate) || !slices.ContainsFunc(v.TLSCertificates, isRA):
+	case !isRA(v.Signer.Certificate) || v.Cloud == nil && !slices.ContainsFunc(v.TLSCertificates, isRA):
 		return errors.New("the registrar's certificate lacks the extended key usage id-kp-cmcRA, by which MASAs and devices tell a registrar (RFC 8995, Section 5.5.4); issue it with the profile registrar")
 	case len(v.Formats) == 0:
 		return errors.New("there are manufacturers and no voucher format")

@@ -56,7 +56,7 @@ func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Vouch
 	case !m.accepts(got.Assertion):
 		return denyErr(ReasonVoucherAssertion, rule, fmt.Errorf("assertion %q", got.Assertion))
 	}
-	if err := v.pinned(m.Pin, x.server, got); err != nil {
+	if err := v.pinsRight(m, x.server, x.owner, got); err != nil {
 		return denyErr(ReasonVoucherPin, rule, err)
 	}
 	return nil

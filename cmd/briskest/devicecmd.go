@@ -25,14 +25,30 @@ type deviceImportCmd struct {
 	registrarData
 	Manufacturer string `required:"" help:"Manufacturer, as in the configuration."`
 	File         string `arg:"" help:"Serial numbers, one a line (or the first CSV field), or PEM IDevIDs; - for standard input."`
+	Owner        string `help:"Whose the devices are, at a cloud registrar, as in the configuration." xor:"owner"`
+	Unowned      bool   `help:"Nobody owns the devices any more, or yet, at a cloud registrar." xor:"owner"`
+	Owners       bool   `help:"The second CSV field says whose each device is; empty for nobody's." xor:"owner"`
 	DryRun       bool   `help:"Report, and change nothing."`
 	output
+}
+
+// owner is whose a row's device is; nil leaves that as it is.
+func (c *deviceImportCmd) owner(row *importRow) *string {
+	switch {
+	case c.Owners:
+		return &row.second
+	case c.Unowned, c.Owner != "":
+		return &c.Owner
+	default:
+		return nil
+	}
 }
 
 // deviceImportRow is what an import prints.
 type deviceImportRow struct {
 	Added int `json:"added"`
 	Known int `json:"known"`
+	Given int `json:"given"` // that have another owner now
 }
 
 // Run imports, in parts of 10,000; each part is all or nothing.
@@ -41,9 +57,12 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if c.Owners && rows[0].idevid != nil {
+		return cli.Usage("%s has certificates; give all of them to one owner with --owner", c.File)
+	}
 	devices := make([]registraradmin.ImportDevice, len(rows))
 	for i, row := range rows {
-		devices[i] = registraradmin.ImportDevice{SerialNumber: row.serialNumber, IDevID: row.idevid}
+		devices[i] = registraradmin.ImportDevice{SerialNumber: row.serialNumber, IDevID: row.idevid, Owner: c.owner(&row)}
 	}
 	var total deviceImportRow
 	err = c.operate(ctx, s, func(client *registraradmin.Client) error {
@@ -60,6 +79,7 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 			}
 			total.Added += done.Added
 			total.Known += done.Known
+			total.Given += done.Given
 			return nil
 		})
 	})
@@ -118,6 +138,9 @@ func (c *deviceShowCmd) Run(ctx context.Context, s streams) error {
 		}
 		if err := cli.PrintOne(s.Out, c.Format, view.Device); err != nil {
 			return err
+		}
+		if view.Owner != "" {
+			s.Printf("owner  %s\n", view.Owner)
 		}
 		s.Printf("\ncertificates\n")
 		if err := cli.PrintList(s.Out, c.Format, certificateRows(view.Certificates)); err != nil {

@@ -48,6 +48,8 @@ type registrarConfig struct {
 	CMC cmcConfig `yaml:"cmc"`
 	// Manufacturers whose devices may join.
 	Manufacturers []manufacturerConfig `yaml:"manufacturers"`
+	// Cloud makes it a cloud registrar, which sends devices to their owners.
+	Cloud *cloudConfig `yaml:"cloud"`
 	// KeyEncryptionKeys are shared with devices, for serverkeygen.
 	KeyEncryptionKeys []keyConfig `yaml:"key_encryption_keys"`
 	// Limits bound what one peer can make the server hold.
@@ -171,14 +173,22 @@ func (c *registrarConfig) check() error {
 	if c.Version != 1 {
 		return fmt.Errorf("version is %d; this program reads version 1", c.Version)
 	}
-	err := requireKeys(map[string]string{
+	keys := map[string]string{
 		"listen.devices": c.Listen.Devices, "listen.admin": c.Listen.Admin, "store": c.Store, "trail_key": c.TrailKey,
-		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key, "ca.certificate": c.CA.Certificate, "ca.key": c.CA.Key,
-	})
-	if err != nil {
+		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key,
+	}
+	if c.Cloud != nil {
+		if err := c.checkCloud(); err != nil {
+			return err
+		}
+		keys["cloud.signer.certificate"], keys["cloud.signer.key"] = c.Cloud.Signer.Certificate, c.Cloud.Signer.Key
+	} else {
+		keys["ca.certificate"], keys["ca.key"] = c.CA.Certificate, c.CA.Key
+	}
+	if err := requireKeys(keys); err != nil {
 		return err
 	}
-	if len(c.Labels) == 0 {
+	if len(c.Labels) == 0 && c.Cloud == nil {
 		return fmt.Errorf("the key labels is empty: no device could enroll; add one named \"\"")
 	}
 	for _, n := range []int{c.Limits.Connections, c.Limits.InFlight, c.Limits.ConnectionsPerAddress, c.Limits.InFlightPerAddress} {

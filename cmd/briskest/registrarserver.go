@@ -101,6 +101,9 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 		operators: registraradmin.Handler(role.service),
 	}
+	if c.Cloud != nil {
+		s.routes[est.PathPrefix] = http.HandlerFunc(noEST)
+	}
 	s.certificates.Store(&role.servers)
 	reloader := &reloader[*registrar.Settings]{
 		service: s, record: role.record, apply: role.service.Reload,
@@ -149,6 +152,9 @@ func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tl
 }
 
 func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*registrar.Settings, error) {
+	if c.Cloud != nil {
+		return c.cloudSettings(ctx)
+	}
 	profiles, err := c.profiles()
 	if err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	}
 	// The root travels along, so that the MASA can pin it (RFC 8995, Section 5.5.2).
 	signer := &voucher.Signer{Key: key, Certificate: id.Leaf, Chain: chain}
-	proxies, err := c.Limits.relays()
+	limits, err := c.Limits.registrar()
 	if err != nil {
 		return nil, err
 	}
@@ -173,13 +179,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
 		Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
 		CRLLifetime: time.Duration(c.CA.CRLLifetime),
-		Limits: registrar.Limits{
-			EnrollmentsPerDevice: c.Limits.EnrollmentsPerDevice, EnrollmentsPerAddress: c.Limits.EnrollmentsPerAddress,
-			Proxies:          proxies,
-			PendingPerDevice: c.Limits.PendingPerDevice, Pending: c.Limits.Pending,
-			MASARetry: time.Duration(c.Limits.MASARetry), MASAGiveUp: time.Duration(c.Limits.MASAGiveUp),
-			EnrollmentsAtOnce: c.Limits.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(c.Limits.ApprovalLifetime),
-		},
+		Limits:      limits,
 	}
 	if err := c.addLabels(s, profiles); err != nil {
 		return nil, err
@@ -191,6 +191,18 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		return nil, err
 	}
 	return s, c.addManufacturers(s)
+}
+
+// registrar are those that the service looks after.
+func (l *limitsConfig) registrar() (registrar.Limits, error) {
+	proxies, err := l.relays()
+	return registrar.Limits{
+		EnrollmentsPerDevice: l.EnrollmentsPerDevice, EnrollmentsPerAddress: l.EnrollmentsPerAddress,
+		Proxies:          proxies,
+		PendingPerDevice: l.PendingPerDevice, Pending: l.Pending,
+		MASARetry: time.Duration(l.MASARetry), MASAGiveUp: time.Duration(l.MASAGiveUp),
+		EnrollmentsAtOnce: l.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(l.ApprovalLifetime),
+	}, err
 }
 
 // profiles reads and checks each profile file.

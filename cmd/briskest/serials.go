@@ -14,6 +14,7 @@ import (
 type importRow struct {
 	serialNumber string
 	idevid       []byte // DER; nil when the file names serial numbers
+	second       string // the second field of the line
 }
 
 // maxImportFile bounds an import file, in bytes.
@@ -35,12 +36,13 @@ func readImport(s streams, file string) ([]importRow, error) {
 	var rows []importRow
 	lines := bufio.NewScanner(buffered)
 	for n := 1; lines.Scan(); n++ {
-		field, _, _ := strings.Cut(lines.Text(), ",")
-		field = strings.Trim(strings.TrimSpace(field), `"`)
+		field, rest, _ := strings.Cut(lines.Text(), ",")
+		second, _, _ := strings.Cut(rest, ",")
+		field, second = strings.Trim(strings.TrimSpace(field), `"`), strings.Trim(strings.TrimSpace(second), `"`)
 		if field == "" || field[0] == '#' || n == 1 && strings.EqualFold(field, "serial_number") {
 			continue
 		}
-		rows = append(rows, importRow{serialNumber: field})
+		rows = append(rows, importRow{serialNumber: field, second: second})
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)

@@ -40,12 +40,15 @@ type ImportDevices struct {
 type ImportDevice struct {
 	SerialNumber string `json:"serial_number,omitempty"`
 	IDevID       []byte `json:"idevid,omitempty"` // DER
+	// Owner is whose it is, at a cloud registrar; "" for nobody's. Absent: as it was.
+	Owner *string `json:"owner,omitempty"`
 }
 
 // Imported says what an import did. With problems nothing was imported.
 type Imported struct {
 	Added    int       `json:"added"`
 	Known    int       `json:"known"`
+	Given    int       `json:"given,omitempty"` // that have another owner now, at a cloud registrar
 	Problems []Problem `json:"problems,omitempty"`
 }
 
@@ -59,13 +62,13 @@ type Problem struct {
 func (a *api) importDevices(ctx context.Context, in *ImportDevices) (*Imported, error) {
 	r := &registrar.ImportRequest{Domain: in.Domain, Actor: in.Actor, Manufacturer: in.Manufacturer, DryRun: in.DryRun}
 	for _, d := range in.Devices {
-		r.Devices = append(r.Devices, registrar.ImportDevice{SerialNumber: d.SerialNumber, IDevID: d.IDevID})
+		r.Devices = append(r.Devices, registrar.ImportDevice{SerialNumber: d.SerialNumber, IDevID: d.IDevID, Owner: d.Owner})
 	}
 	result, err := a.s.ImportDevices(ctx, r)
 	if err != nil && (result == nil || len(result.Problems) == 0) {
 		return nil, err
 	}
-	out := &Imported{Added: result.Added, Known: result.Known}
+	out := &Imported{Added: result.Added, Known: result.Known, Given: result.Given}
 	for _, p := range result.Problems {
 		out.Problems = append(out.Problems, Problem{p.Index, p.SerialNumber, p.Text})
 	}
@@ -91,6 +94,7 @@ type Ref struct {
 // DeviceView is a device with all that is on record about it.
 type DeviceView struct {
 	Device       Device        `json:"device"`
+	Owner        string        `json:"owner,omitempty"` // at a cloud registrar
 	Certificates []Certificate `json:"certificates"`
 	Vouchers     []Voucher     `json:"vouchers"`
 	Reports      []Report      `json:"telemetry"`
@@ -102,7 +106,7 @@ func (a *api) showDevice(ctx context.Context, in *Ref) (*DeviceView, error) {
 		return nil, err
 	}
 	return &DeviceView{
-		deviceOut(view.Device, true),
+		deviceOut(view.Device, true), view.Owner,
 		each(view.Certificates, func(c *registrar.Certificate) Certificate { return certificateOut(c, true) }),
 		each(view.Vouchers, voucherOut), each(view.Reports, reportOut),
 	}, nil

@@ -48,6 +48,11 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "device", d.SerialNumber)
 		}
 	}
+	for _, o := range c.PutOwners {
+		if err := w.owner(o); err != nil {
+			return conflict(err, "owner of device", o.DeviceID)
+		}
+	}
 	if err := w.certificates(c); err != nil {
 		return err
 	}

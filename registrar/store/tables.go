@@ -15,6 +15,7 @@ type tables struct {
 	credentials *sqlitedb.Table
 	digests     *sqlitedb.Table
 	codes       *sqlitedb.Table
+	owners      *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -48,6 +49,7 @@ func newTables() *tables {
 			"scheme", "salt", "digest", "grouped", "disabled", "created_at",
 		}),
 		digests: sqlitedb.NewTable("credential_digests", []string{"domain", "user"}, []string{"realm", "ha1", "ha1_md5"}),
+		owners:  sqlitedb.NewTable("device_owners", []string{"domain", "device_id"}, []string{"owner"}),
 		codes: sqlitedb.NewTable("codes", []string{"domain", "serial_number"}, []string{
 			"digest", "created_at", "expires_at", "revoked", "spent_at", "spent_key", "spent_names",
 		}),
@@ -55,5 +57,5 @@ func newTables() *tables {
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.ahead, t.pending, t.credentials, t.digests, t.codes}
+	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.ahead, t.pending, t.credentials, t.digests, t.codes, t.owners}
 }

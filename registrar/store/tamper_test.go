@@ -38,6 +38,7 @@ func filled(t *testing.T) string {
 		default: // stays open
 		}
 		changes = append(changes, &registrar.Change{
+			PutOwners:      []*registrar.DeviceOwner{{Domain: domain, DeviceID: id, Owner: "hotel"}},
 			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
 			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
 			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}, Realm: "est", HA1: "x", HA1MD5: "y"}},
@@ -114,7 +115,7 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 
 var tampered = []struct{ table, key string }{
 	{"devices", "id"}, {"intents", "serial"}, {"certificates", "serial"}, {"crls", "number"}, {"vouchers", "id"},
-	{"pending", "id"}, {"credentials", "user"},
+	{"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
 
@@ -206,7 +207,7 @@ func TestRowInsertedByHandIsFound(t *testing.T) {
 			values[i] = name
 			if types[i] == "BLOB" && (name == "serial" || name == "request_hash") {
 				values[i] = "x'7f' || " + name
-			} else if name == "id" || name == "user" || name == "key" || name == "serial_number" {
+			} else if name == "id" || name == "device_id" && tt.table == "device_owners" || name == "user" || name == "key" || name == "serial_number" {
 				values[i] = "'f' || " + name
 			} else if name == "number" || name == "seq" {
 				values[i] = name + " + 100"

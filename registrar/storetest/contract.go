@@ -25,6 +25,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 	}{
 		{"DeviceIsReadBackAsWritten", testDevice},
 		{"ANameIsThatOfTheDeviceThatHasItNow", testDeviceName},
+		{"OwnerOfADeviceIsTheLastOneWritten", testDeviceOwner},
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
 		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
 		{"NameOfADeviceWithIDevIDIsFoundInAnyLetterCase", testIDevIDNames},

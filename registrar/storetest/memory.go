@@ -90,7 +90,8 @@ type state struct {
 	pending      map[name]*registrar.Pending
 	credentials  map[name]*registrar.Credential // by user
 	codes        map[name]*registrar.Code       // by serial number
-	crls         map[string]*registrar.CRL      // the latest, by domain
+	owners       map[name]*registrar.DeviceOwner
+	crls         map[string]*registrar.CRL // the latest, by domain
 	trail        []*trail.Entry
 }
 
@@ -103,6 +104,7 @@ func newState() *state {
 		pending:      map[name]*registrar.Pending{},
 		credentials:  map[name]*registrar.Credential{},
 		codes:        map[name]*registrar.Code{},
+		owners:       map[name]*registrar.DeviceOwner{},
 		crls:         map[string]*registrar.CRL{},
 	}
 }
@@ -116,6 +118,7 @@ func (s *state) clone() *state {
 		pending:      maps.Clone(s.pending),
 		credentials:  maps.Clone(s.credentials),
 		codes:        maps.Clone(s.codes),
+		owners:       maps.Clone(s.owners),
 		crls:         maps.Clone(s.crls),
 		trail:        slices.Clone(s.trail),
 	}
@@ -144,6 +147,9 @@ func (s *state) apply(c *registrar.Change) error {
 		if err := s.putDevice(d); err != nil {
 			return err
 		}
+	}
+	for _, o := range c.PutOwners {
+		s.putOwner(o)
 	}
 	if err := s.applyCertificates(c); err != nil {
 		return err
