@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 1
 SHELL   := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: run build test test-only requirements tools check lint fuzz soak sizes clean
+.PHONY: run build build-pkcs11 test test-only requirements tools check lint fuzz soak sizes clean
 
 run:
 	$(GO) run ./cmd/briskest quickstart --once
@@ -15,9 +15,13 @@ run:
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/briskest ./cmd/briskest-pledge
 
-# Debian packages the tests speak to: a C compiler for the race detector, and
-# other people's EST clients and CMS readers.
-PACKAGES := gcc libc6-dev openssl curl strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
+# The build with keys in PKCS#11 tokens: the same programs, with cgo.
+build-pkcs11:
+	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/pkcs11/ ./cmd/briskest ./cmd/briskest-pledge
+
+# Debian packages the tests speak to: a C compiler for the race detector and
+# the build for tokens, a token, and other people's EST clients and CMS readers.
+PACKAGES := gcc libc6-dev openssl curl softhsm2 strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
 	default-jre-headless libbcpkix-java libbctls-java
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -30,6 +34,9 @@ tools:
 # BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
 # testreport every other skip but those for vectors.
 TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
+
+# What only the build for tokens has: its tests run in that build too.
+TOKENS := ./internal/keystore ./internal/cryptoki
 
 # What internal/testreport saw, for internal/requirements.
 RESULTS      := $(CURDIR)/$(BIN)/results.txt
@@ -44,6 +51,7 @@ test-only: tools check
 	$(GO) build -o $(BIN)/testreport ./internal/testreport
 	@rm -f $(RESULTS)
 	$(TEST) | $(REPORT)
+	BRISKEST_REQUIRE=1 CGO_ENABLED=1 $(GO) test -race -tags pkcs11 -timeout 14m -json $(TOKENS) | $(REPORT)
 	cd internal/cms/peers && $(TEST) | $(REPORT)
 	cd voucher/voucherjws/peers && $(TEST) | $(REPORT)
 
@@ -57,6 +65,7 @@ requirements: test-only
 check:
 	@fmt=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$fmt" ]; then echo "gofmt would change: $$fmt"; exit 1; fi
 	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) vet -tags pkcs11 $(TOKENS)
 
 # The linters of .golangci.yml, at pinned versions, into bin/.
 lint:

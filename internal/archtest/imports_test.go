@@ -82,6 +82,8 @@ func violations() []violation {
 		{"ca/estca/bad.go", []string{"./ca/localca"}, []string{"estca-imports-ca-and-est"}},
 		{"ca/vaultca/bad.go", []string{"./ca/localca"}, []string{"delegating-issuers-import-ca"}},
 		{"registrar/bad.go", []string{"./masa"}, []string{"registrar-never-imports-masa"}},
+		{"internal/keystore/bad.go", []string{"github.com/miekg/pkcs11"}, []string{"pkcs11-is-for-cryptoki"}},
+		{"registrar/store/bad.go", []string{"./internal/cryptoki"}, []string{"cryptoki-is-for-keystore"}},
 		{"est/bad.go", []string{"github.com/lestrrat-go/jwx/v3/jws"}, []string{"jwx-is-for-tokens"}},
 		{"voucher/vouchercose/bad.go", []string{"github.com/veraison/go-cose"}, []string{"cbor-is-behind-cose"}},
 		{"registrar/bad.go", []string{"github.com/fxamacker/cbor/v2"}, []string{"cbor-is-behind-cose"}},

@@ -217,6 +217,18 @@ func thirdPartyRules() []Rule {
 			Deny: []string{"github.com/goccy/go-yaml/..."},
 		},
 		{
+			ID:   "pkcs11-is-for-cryptoki",
+			Why:  "internal/cryptoki is the one door to PKCS#11 libraries, in builds with the tag pkcs11 (docs/decisions/0014-pkcs11.md)",
+			From: []string{"./..."}, Except: []string{"./internal/cryptoki"},
+			Deny: []string{"github.com/miekg/pkcs11/..."}, Files: AllFiles,
+		},
+		{
+			ID:   "cryptoki-is-for-keystore",
+			Why:  "whoever signs has a crypto.Signer: internal/keystore alone loads libraries of tokens",
+			From: []string{"./..."}, Except: []string{"./internal/keystore", "./internal/cryptoki"},
+			Deny: []string{"./internal/cryptoki/..."},
+		},
+		{
 			ID:   "jwx-is-for-tokens",
 			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0008-http-authentication.md)",
 			From: []string{"./..."}, Except: []string{"./registrar/bearer"},

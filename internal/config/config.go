@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/briskest/briskest/internal/pkcs11uri"
 )
 
 // maxFile bounds a configuration file, in bytes.
@@ -108,9 +110,13 @@ func Relative(file, path string) string {
 	return filepath.Join(filepath.Dir(file), path)
 }
 
-// RelativeURI resolves the path of a "file:" key URI as Relative does, and
-// leaves every other URI alone.
+// RelativeURI resolves the path of a "file:" key URI as Relative does, and that
+// of a pkcs11: URI's PIN, and leaves every other URI alone.
 func RelativeURI(file, uri string) string {
+	if u, err := pkcs11uri.Parse(uri); err == nil && u.PINSource != "" {
+		u.PINSource = Relative(file, u.PINSource)
+		return u.String()
+	}
 	path, ok := strings.CutPrefix(uri, "file:")
 	if !ok {
 		return uri

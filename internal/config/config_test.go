@@ -73,6 +73,9 @@ func TestPathsAreRelativeToTheFile(t *testing.T) {
 	if got := config.RelativeURI("/etc/b/r.yaml", "pkcs11:object=k"); got != "pkcs11:object=k" {
 		t.Errorf("RelativeURI = %q", got)
 	}
+	if got := config.RelativeURI("/etc/b/r.yaml", "pkcs11:object=k?pin-source=file:pin"); got != "pkcs11:object=k?pin-source=file:/etc/b/pin" {
+		t.Errorf("RelativeURI = %q", got)
+	}
 }
 
 func TestNegativeAndNonsenseDurationsAreRefused(t *testing.T) {

@@ -4,7 +4,8 @@
 //
 // Built in is "file:PATH". The path is taken as it stands, without percent
 // decoding, relative to the working directory; "file:///PATH" is read as RFC
-// 8089, Section 2, says.
+// 8089, Section 2, says. A build with the tag pkcs11 also has "pkcs11:", for
+// keys in tokens (RFC 7512), see internal/pkcs11uri and internal/token.
 package keystore
 
 import (
@@ -27,6 +28,8 @@ var (
 	ErrPermissions = errors.New("keystore: the key file is open to others")
 	// ErrFormat says that a file holds no private key that can be read.
 	ErrFormat = errors.New("keystore: not a private key")
+	// ErrAlgorithm says that the token cannot make or use keys of this kind.
+	ErrAlgorithm = errors.New("keystore: the token has no such algorithm")
 )
 
 // Algorithm is the kind of key that Create makes.
@@ -45,10 +48,14 @@ const (
 
 // Open returns the key that uri names. A file that is not there gives an error
 // that wraps fs.ErrNotExist, one that others can read [ErrPermissions], one
-// that holds something else [ErrFormat], an unknown scheme [ErrScheme].
+// that holds something else [ErrFormat], an unknown scheme [ErrScheme]. A key
+// that is not in its token gives fs.ErrNotExist too.
 func Open(ctx context.Context, uri string) (crypto.Signer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if inToken(uri) {
+		return openToken(ctx, uri)
 	}
 	path, err := filePath(uri)
 	if err != nil {
@@ -59,10 +66,14 @@ func Open(ctx context.Context, uri string) (crypto.Signer, error) {
 
 // Create makes a key where uri says and returns it once it is durable. The
 // empty algorithm is [P256]. A key that is there already is never replaced:
-// the error then wraps fs.ErrExist.
+// the error then wraps fs.ErrExist. A token that has no such algorithm gives
+// [ErrAlgorithm].
 func Create(ctx context.Context, uri string, alg Algorithm) (crypto.Signer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if inToken(uri) {
+		return createToken(ctx, uri, alg)
 	}
 	path, err := filePath(uri)
 	if err != nil {
@@ -78,6 +89,9 @@ func Create(ctx context.Context, uri string, alg Algorithm) (crypto.Signer, erro
 	return key, createFile(path, key)
 }
 
+// inToken reports whether a key is in a PKCS#11 token.
+func inToken(uri string) bool { return strings.HasPrefix(uri, "pkcs11:") }
+
 // filePath returns the path of a file: URI and refuses every other scheme.
 func filePath(uri string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, ":")
@@ -87,13 +101,11 @@ func filePath(uri string) (string, error) {
 	switch scheme {
 	case "file":
 		return authorityless(rest)
-	case "pkcs11":
-		return "", fmt.Errorf("%w: pkcs11: needs a build with the tag pkcs11; this one has file: alone", ErrScheme)
 	case "tpm":
-		return "", fmt.Errorf("%w: tpm: needs a build with TPM keys; this one has file: alone", ErrScheme)
+		return "", fmt.Errorf("%w: tpm: needs a build with TPM keys; this one has %s", ErrScheme, schemes)
 	default:
 		// The rest of the URI may hold a secret and stays out of the error.
-		return "", fmt.Errorf("%w: %q; this build has file: alone", ErrScheme, scheme)
+		return "", fmt.Errorf("%w: %q; this build has %s", ErrScheme, scheme, schemes)
 	}
 }
 

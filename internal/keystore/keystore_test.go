@@ -125,13 +125,12 @@ func TestKeyFilesAreForTheirOwnerAlone(t *testing.T) {
 
 func TestSchemesNotBuiltInAreRefusedByName(t *testing.T) {
 	for uri, want := range map[string]string{
-		"pkcs11:token=x?pin-value=1234": "pkcs11: needs",
-		"tpm:0x81000001":                "tpm: needs",
-		"https://secret@host/key":       "this build has file:",
-		"key.pem":                       "file:key.pem",
-		"file:":                         "file:PATH",
-		"file://elsewhere/key.pem":      "another machine",
-		"file:a\x00b":                   "usable path",
+		"tpm:0x81000001":           "tpm: needs",
+		"https://secret@host/key":  "this build has file:",
+		"key.pem":                  "file:key.pem",
+		"file:":                    "file:PATH",
+		"file://elsewhere/key.pem": "another machine",
+		"file:a\x00b":              "usable path",
 	} {
 		for name, call := range map[string]func() error{
 			"Open":   func() error { _, err := keystore.Open(t.Context(), uri); return err },
@@ -141,7 +140,7 @@ func TestSchemesNotBuiltInAreRefusedByName(t *testing.T) {
 			if !errors.Is(err, keystore.ErrScheme) || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s(%q) = %v, want ErrScheme with %q", name, uri, err, want)
 			}
-			if err != nil && (strings.Contains(err.Error(), "1234") || strings.Contains(err.Error(), "secret")) {
+			if err != nil && strings.Contains(err.Error(), "secret") {
 				t.Errorf("%s(%q) gives the secret away: %v", name, uri, err)
 			}
 		}
