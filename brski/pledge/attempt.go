@@ -162,8 +162,12 @@ func (r *run) takeVoucher(ctx context.Context, a *answer) error {
 	}
 	r.step(StepVoucher, "", proven)
 	r.voucherRaw = a.body
-	if r.verified && r.voucher.ESTDomain != "" {
+	switch {
+	case r.verified && r.voucher.ESTDomain != "":
 		return r.moveToEST(ctx, r.voucher.ESTDomain)
+	case r.via == viaCloud:
+		return untrusted(ReasonESTDomain, "draft-ietf-anima-brski-cloud-20, Section 3.2.3",
+			"the cloud registrar's voucher has no est-domain, and a cloud registrar is no EST server", nil)
 	}
 	if e := r.link.authenticate(r.trustPin(ctx)); e != nil {
 		return e

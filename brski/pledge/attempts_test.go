@@ -179,20 +179,48 @@ func TestRefusalIsOnRecord(t *testing.T) {
 // BRSKI-8995-4.1-05: after all have failed the pledge listens on, and takes up
 // who announces itself later.
 func TestJoinListensOnAfterAllHaveFailed(t *testing.T) {
-	good := brskitest.New(t)
-	bad := good.AnotherDomain(t, "Bad")
-	announced := make(found, 2)
-	announced <- bad.URL
-	answerVoucher(bad, func(rw http.ResponseWriter, _ *http.Request) {
-		http.Error(rw, "No.", http.StatusForbidden)
-		announced <- good.URL
-	})
-	d := newDevice(t, good, func(c *pledge.Config) { c.RegistrarURL, c.Discoverer = "", announced })
-	result, err := d.pledge().Join(t.Context())
-	if err != nil {
-		t.Fatalf("Join: %v", err)
+	for name, pauses := range map[string]int{"listening": 0, "after it had listened in vain": 3} {
+		t.Run(name, func(t *testing.T) {
+			good := brskitest.New(t)
+			bad := good.AnotherDomain(t, "Bad")
+			announced := make(found, 2)
+			announced <- bad.URL
+			failed := make(chan struct{})
+			answerVoucher(bad, func(rw http.ResponseWriter, _ *http.Request) {
+				http.Error(rw, "No.", http.StatusForbidden)
+				if len(announced) == 0 {
+					announced <- good.URL
+					close(failed)
+				}
+			})
+			discoverer := &pausing{found: announced, pauses: pauses, after: failed}
+			d := newDevice(t, good, func(c *pledge.Config) { c.RegistrarURL, c.Discoverer = "", discoverer })
+			result, err := d.pledge().Join(t.Context())
+			if err != nil {
+				t.Fatalf("Join: %v", err)
+			}
+			d.checkWhole(result)
+		})
 	}
-	d.checkWhole(result)
+}
+
+// pausing is a Discoverer that, once it has returned something and after is
+// closed, says a few times that there is nothing.
+type pausing struct {
+	found
+	pauses int
+	after  <-chan struct{}
+	begun  bool
+}
+
+func (p *pausing) Next(ctx context.Context) (pledge.Candidate, error) {
+	if p.begun && p.pauses > 0 {
+		<-p.after
+		p.pauses--
+		return pledge.Candidate{}, io.EOF
+	}
+	p.begun = true
+	return p.found.Next(ctx)
 }
 
 // What anybody announces is bounded, and does not keep the device from the one that helps.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,11 +83,18 @@ func TestCloudRegistrarThatIsNotAuthenticatedGetsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSky(t)
-			cloud := brskitest.NewCloud(t, s.world, identity(t, s), cloudName)
+			var shown atomic.Bool // the device's certificate, which only a handshake that goes on shows
+			cloud := brskitest.NewCloud(t, s.world, identity(t, s), cloudName, func(c *tls.Config) {
+				c.MaxVersion = tls.VersionTLS12 // the server has ended the handshake when the client has
+				c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { shown.Store(true); return nil }
+			})
 			s.config.CloudURL = cloud.URL
 			s.onboardFails(pledge.ReasonCloud, pledge.ErrUntrusted)
 			checkUntouched(t, cloud)
 			s.checkNothingTrusted()
+			if shown.Load() {
+				t.Errorf("the server got to know who the device is")
+			}
 		})
 	}
 	t.Run("no client certificate wanted", func(t *testing.T) {
@@ -123,6 +131,26 @@ func TestCloudRegistrarLeadsToTheOwnersRegistrar(t *testing.T) {
 	}
 	if _, err := s.pledge().Renew(t.Context()); err != nil {
 		t.Errorf("Renew at the owner's registrar: %v", err)
+	}
+}
+
+// BRSKI-CLOUD-2.2-01: a cloud registrar whose voucher names no EST server does
+// not become one, whatever it pins.
+func TestCloudRegistrarIsNoESTServer(t *testing.T) {
+	for _, pinsItself := range []bool{true, false} {
+		s := newSky(t)
+		id, pin := named(t, s.web, cloudName), s.web.Certificate
+		if pinsItself {
+			pin = id.Certificate
+		}
+		cloud := brskitest.NewCloud(t, s.world, id, cloudName)
+		cloud.Answer(cloud.Voucher(pin, ""))
+		s.config.CloudURL = cloud.URL
+		s.onboardFails(pledge.ReasonESTDomain, pledge.ErrUntrusted)
+		if paths := cloud.Paths(); !slices.Equal(paths, []string{requestVoucher, "/.well-known/brski/voucher_status"}) {
+			t.Errorf("requests to the cloud: %v, want the voucher-request and the verdict", paths)
+		}
+		s.checkNothingTrusted()
 	}
 }
 
@@ -200,14 +228,31 @@ func TestCloudRedirectsAreFollowedUpToALimitAndNeverInCircles(t *testing.T) {
 	t.Run("circle", func(t *testing.T) {
 		s := newSky(t)
 		clouds := s.chain(t, 2)
-		clouds[2].Answer(clouds[2].Redirect(strings.ToUpper(s.cloud.URL[:20]) + s.cloud.URL[20:]))
-		s.cloud.Answer(s.cloud.Redirect(clouds[1].URL))
-		clouds[2].Answer(clouds[2].Redirect(s.cloud.URL + "/"))
-		s.onboardFails(pledge.ReasonRedirect, pledge.ErrUntrusted)
-		for i, c := range clouds {
-			if n := len(c.Requests()); n != 1 {
-				t.Errorf("cloud registrar %d got %d requests, want 1", i, n)
+		for _, spelling := range []string{
+			s.cloud.URL, s.cloud.URL + "/", s.cloud.URL + requestVoucher, strings.Replace(s.cloud.URL, cloudName, strings.ToUpper(cloudName), 1),
+		} {
+			clouds[2].Answer(clouds[2].Redirect(spelling))
+			before := len(s.cloud.Requests())
+			s.memory = newMemory()
+			s.config.State = s.memory
+			s.onboardFails(pledge.ReasonRedirect, pledge.ErrUntrusted)
+			for i, c := range clouds {
+				if n := len(c.Requests()) - before; n != 1 {
+					t.Errorf("back to %q: cloud registrar %d got %d requests, want 1", spelling, i, n)
+				}
 			}
+		}
+	})
+	t.Run("limit of who set none", func(t *testing.T) {
+		s := newSky(t)
+		clouds := s.chain(t, 60)
+		s.onboardFails(pledge.ReasonRedirect, pledge.ErrUntrusted)
+		asked := 0
+		for _, c := range clouds {
+			asked += len(c.Requests())
+		}
+		if asked < 41 || asked > 50 {
+			t.Errorf("%d cloud registrars were asked in one attempt, want some dozens", asked)
 		}
 	})
 }

@@ -35,8 +35,8 @@ func (r *run) enroll(ctx context.Context) error {
 	r.reportVoucher(ctx)
 	err := r.certify(ctx)
 	var e *Error
-	if errors.As(err, &e) && (e.class == ErrRefused || e.class == ErrUntrusted) {
-		// On the connection that the attempt was made on (RFC 8995, Section 5.9.4).
+	if errors.As(err, &e) && e.class != ErrPending && e.class != ErrUnavailable {
+		// Of the device's own failures too, and on the connection that the attempt was made on (RFC 8995, Section 5.9.4).
 		r.tell(ctx, r.link, brski.OpEnrollStatus, e.Reason)
 		r.step(StepFailed, "", e.Message)
 	}

@@ -56,7 +56,7 @@ const (
 	ReasonVoucherAssertion = "voucher-assertion"        // none of Config.Assertions
 	ReasonVoucherNoPin     = "voucher-no-pin"           // neither pinned-domain-cert nor a key
 	ReasonVoucherPin       = "voucher-pin"              // what is pinned is no certificate, no key or no hash
-	ReasonESTDomain        = "voucher-est-domain"       // est-domain is no https URL
+	ReasonESTDomain        = "voucher-est-domain"       // est-domain is no https URL, or is not there where a cloud registrar answered
 	// ErrUntrusted, about the registrar (RFC 8995, Section 5.6.2).
 	ReasonNotPinned          = "registrar-not-pinned"         // its certificate does not follow from what is pinned
 	ReasonRegistrarExpired   = "registrar-expired"            // it would, but is not valid now

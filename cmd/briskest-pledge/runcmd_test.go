@@ -99,7 +99,7 @@ func TestRunJoinsWhenFactoryNewAndIsQuietWhenConfigured(t *testing.T) {
 	})
 }
 
-// The same with mDNS: a configured device does not look for anybody.
+// BRSKI-8995-5-02: nor with mDNS: a configured device does not look for anybody.
 func TestRunLooksForRegistrarsOnlyWhenFactoryNew(t *testing.T) {
 	w := brskitest.New(t)
 	flags := newDeviceFiles(t, w)
