@@ -3,6 +3,7 @@ package sqlitedb
 import (
 	"crypto/sha256"
 	"database/sql/driver"
+	"slices"
 	"strings"
 )
 
@@ -24,8 +25,10 @@ type Table struct {
 	// of yet. Nil if such a row must not be.
 	Initial []any
 
-	upsert string // insert or replace by key
-	all    string // every row, in any order
+	upsert  string // insert or replace by key
+	all     string // every row, in any order
+	update  string // set what changes of a row that is the same otherwise; empty without Changing
+	updated []int  // the places of update's values among those of Put
 }
 
 // NewTable describes the SQL table of that name. Key and columns are column
@@ -52,6 +55,27 @@ func NewPart(name, label string, key, columns []string, initial []any) *Table {
 		t.upsert += "UPDATE SET " + strings.Join(sets, ", ")
 	}
 	t.all = "SELECT " + cols + " FROM " + name
+	return t
+}
+
+// Changing names the columns that a row's changes are about once it is there,
+// for [Tx.Replace], and returns t. The indexes of others are then left alone.
+func (t *Table) Changing(columns ...string) *Table {
+	var sets, wheres []string
+	var changing, same []int
+	for i, c := range t.Key {
+		wheres, same = append(wheres, c+" = ?"), append(same, i)
+	}
+	for i, c := range t.Columns {
+		if slices.Contains(columns, c) {
+			sets, changing = append(sets, c+" = ?"), append(changing, len(t.Key)+i)
+			continue
+		}
+		// The sign keeps SQLite from looking for the row by another index than the key's.
+		wheres, same = append(wheres, "+"+c+" IS ?"), append(same, len(t.Key)+i)
+	}
+	t.update = "UPDATE " + t.Name + " SET " + strings.Join(sets, ", ") + " WHERE " + strings.Join(wheres, " AND ")
+	t.updated = append(changing, same...)
 	return t
 }
 

@@ -54,6 +54,27 @@ func (tx *Tx) Put(t *Table, values ...any) error {
 	return tx.Cover(t, values...)
 }
 
+// Replace is [Tx.Put] for a row that is most likely there and differs in no more
+// than the columns of [Table.Changing]; it costs less then, and more where it is not so.
+func (tx *Tx) Replace(t *Table, values ...any) error {
+	if t.update == "" || len(values) != len(t.updated) {
+		return tx.Put(t, values...)
+	}
+	args := make([]any, len(values))
+	for i, place := range t.updated {
+		args[i] = values[place]
+	}
+	n, err := tx.Exec(t.update, args...)
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return tx.Put(t, values...)
+	default:
+		return tx.Cover(t, values...)
+	}
+}
+
 // Cover has the trail vouch for a row that [Tx.Exec] wrote: its values now, as
 // for [Tx.Put].
 func (tx *Tx) Cover(t *Table, values ...any) error {

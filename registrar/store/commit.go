@@ -95,11 +95,19 @@ func conflict(err error, what, which string) error {
 }
 
 func (w writer) device(d *registrar.Device) error {
-	return w.tx.Put(w.t.devices, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, string(d.State), d.Source,
+	put := w.tx.Put
+	if d.Manufacturer != "" && !d.SeenAt.IsZero() { // imported before, most likely
+		put = w.tx.Replace
+	}
+	return put(w.t.devices, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, string(d.State), d.Source,
 		d.CreatedAt, d.SeenAt, d.IDevID)
 }
 
 func (w writer) voucher(v *registrar.VoucherRecord) error {
+	put := w.tx.Replace
+	if v.State == "asked" {
+		put = w.tx.Put // new, most likely
+	}
 	if v.State == "asked" && v.Nonce != "" {
 		var other string
 		err := w.tx.QueryRow("SELECT id FROM vouchers "+whereNonce+" AND id <> ? LIMIT 1", v.Domain, v.DeviceID, v.Nonce, v.ID).Scan(&other)
@@ -110,7 +118,7 @@ func (w writer) voucher(v *registrar.VoucherRecord) error {
 			return err
 		}
 	}
-	return w.tx.Put(w.t.vouchers, v.Domain, v.ID, v.DeviceID, v.Manufacturer, v.SerialNumber, v.Nonce, v.MediaType,
+	return put(w.t.vouchers, v.Domain, v.ID, v.DeviceID, v.Manufacturer, v.SerialNumber, v.Nonce, v.MediaType,
 		v.RequestHash, v.State, v.Reason, v.At, v.PledgeRequest, v.RegistrarReq, v.Voucher, v.AuditLog,
 		v.PledgeStatus, v.EnrollmentState)
 }

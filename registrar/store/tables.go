@@ -24,7 +24,7 @@ func newTables() *tables {
 	return &tables{
 		devices: sqlitedb.NewTable("devices", id, []string{
 			"manufacturer", "serial_number", "state", "source", "created_at", "seen_at", "idevid",
-		}),
+		}).Changing("state", "seen_at", "idevid"),
 		intents: sqlitedb.NewPart("issuances", "certificates", serial, []string{
 			"device_id", "profile", "version", "operation", "subject", "tbs_hash", "key_hash", "names_hash",
 			"credential", "not_before", "not_after", "intended_at",
@@ -36,7 +36,7 @@ func newTables() *tables {
 		vouchers: sqlitedb.NewTable("vouchers", id, []string{
 			"device_id", "manufacturer", "serial_number", "nonce", "media_type", "request_hash", "state", "reason",
 			"at", "pledge_request", "registrar_req", "voucher", "audit_log", "pledge_status", "enrollment_state",
-		}),
+		}).Changing("media_type", "state", "reason", "voucher", "audit_log", "pledge_status", "enrollment_state"),
 		ahead: sqlitedb.NewTable("vouchers_ahead", id, []string{
 			"device_id", "manufacturer", "serial_number", "state", "reason", "media_type", "renews",
 			"at", "ready_at", "expires_on", "renew_at", "request", "voucher", "audit_log",
