@@ -11,14 +11,19 @@ import (
 
 // Commit implements masa.Committer.
 func (s *Store) Commit(ctx context.Context, c *masa.Change) error {
-	return s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
+	err := s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
 		w := writer{tx: tx, t: s.t}
 		if err := w.change(c); err != nil {
 			return err
 		}
 		tx.Record(c.Trail...)
+		tx.OnCommit(func() { s.caches.forget(c) })
 		return nil
 	})
+	if err != nil { // which may leave open what is on record
+		s.caches.forget(c)
+	}
+	return err
 }
 
 // writer applies one Change.

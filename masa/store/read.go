@@ -65,7 +65,7 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, seria
 // FindDevices implements masa.Devices. The plus keeps SQLite from walking all of
 // the domain's devices by id, which would save it sorting the few that it wants.
 func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
-	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY +id", domain, serialNumber)
+	return kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY +id")
 }
 
 // ListDevices implements masa.Devices.
@@ -75,8 +75,8 @@ func (s *Store) ListDevices(ctx context.Context, domain, after string, limit int
 
 // Owners implements masa.Owners.
 func (s *Store) Owners(ctx context.Context, domain, deviceID string) ([]*masa.Owner, error) {
-	return list(ctx, s, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint, domain_id, since, until,
-		source, registrar_url, est_domain FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`, domain, deviceID)
+	return kept(ctx, s, s.caches.owners, domain, deviceID, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint,
+		domain_id, since, until, source, registrar_url, est_domain FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`)
 }
 
 func scanOwner(row scanner) (*masa.Owner, error) {

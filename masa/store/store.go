@@ -34,6 +34,8 @@ type Options struct {
 type Store struct {
 	db *sqlitedb.DB
 	t  *tables
+
+	caches *caches
 }
 
 var _ masa.Store = (*Store)(nil)
@@ -54,7 +56,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, t: t}, nil
+	return &Store{db: db, t: t, caches: newCaches()}, nil
 }
 
 // Close waits for the changes under way and closes the database.

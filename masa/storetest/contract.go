@@ -36,6 +36,7 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"OutcomeIsOfTheIntentThatIsThere", testReplaced},
 		{"NonceIsUniqueToADevice", testNonce},
 		{"NewestVoucherOfARequestIsFound", testByRequest},
+		{"WhatChangedIsReadAsItIsNow", testChanged},
 		{"IssuedVouchersAreListedNewestFirst", testDeviceVouchers},
 		{"NewestVouchersAreThoseOfEachDomain", testNewest},
 		{"ChangeIsWholeOrNothing", testAtomic},

@@ -156,7 +156,7 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 
 // Certificate implements registrar.Certificates.
 func (s *Store) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
-	return pointed(s.caches.certificates.read(domain, string(serial), func() (registrar.Certificate, error) {
+	return pointed(s.caches.certificates.Read(domain, string(serial), func() (registrar.Certificate, error) {
 		return valued(scanCertificate(s.db.QueryRow(ctx, "SELECT "+certificateColumns+
 			" FROM issuances WHERE domain = ? AND serial = ?", domain, serial)))
 	}))

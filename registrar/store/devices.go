@@ -25,7 +25,7 @@ func scanDevice(row scanner) (*registrar.Device, error) {
 
 // Device implements registrar.Devices.
 func (s *Store) Device(ctx context.Context, domain, id string) (*registrar.Device, error) {
-	return pointed(s.caches.devices.read(domain, id, func() (registrar.Device, error) {
+	return pointed(s.caches.devices.Read(domain, id, func() (registrar.Device, error) {
 		return valued(scanDevice(s.db.QueryRow(ctx, selectDevice+"WHERE domain = ? AND id = ?", domain, id)))
 	}))
 }
@@ -42,7 +42,7 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, manufacturer, 
 		}
 		return row.ID, nil
 	}
-	id, err := s.caches.ids.read(domain, deviceName(manufacturer, serialNumber), fetch)
+	id, err := s.caches.ids.Read(domain, deviceName(manufacturer, serialNumber), fetch)
 	if err != nil || row != nil {
 		return row, err
 	}

@@ -63,7 +63,7 @@ func scanCredential(row scanner) (*registrar.Credential, error) {
 
 // Credential implements registrar.Credentials.
 func (s *Store) Credential(ctx context.Context, domain, user string) (*registrar.Credential, error) {
-	return pointed(s.caches.credentials.read(domain, user, func() (registrar.Credential, error) {
+	return pointed(s.caches.credentials.Read(domain, user, func() (registrar.Credential, error) {
 		return valued(scanCredential(s.db.QueryRow(ctx, selectCredential+"WHERE domain = ? AND user = ?", domain, user)))
 	}))
 }

@@ -1,4 +1,4 @@
-package store
+package sqlitedb
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestARowThatChangedWhileItWasReadIsNotKept(t *testing.T) {
-	c := newCache[int]()
+	c := NewCache[int]()
 	fetch := func(value int, meanwhile func()) func() (int, error) {
 		return func() (int, error) {
 			meanwhile()
@@ -15,25 +15,25 @@ func TestARowThatChangedWhileItWasReadIsNotKept(t *testing.T) {
 	}
 	read := func(want int, f func() (int, error)) {
 		t.Helper()
-		if got, err := c.read("d", "k", f); err != nil || got != want {
+		if got, err := c.Read("d", "k", f); err != nil || got != want {
 			t.Errorf("read = %d, %v; want %d", got, err, want)
 		}
 	}
-	read(1, fetch(1, func() { c.forget("d", "k") }))
+	read(1, fetch(1, func() { c.Forget("d", "k") }))
 	read(2, fetch(2, func() {})) // the 1 was not kept
 	read(2, fetch(3, func() {})) // the 2 was
-	c.forget("d", "k")
+	c.Forget("d", "k")
 	read(4, fetch(4, func() {}))
-	if _, err := c.read("d", "missing", func() (int, error) { return 0, errors.New("none") }); err == nil {
+	if _, err := c.Read("d", "missing", func() (int, error) { return 0, errors.New("none") }); err == nil {
 		t.Error("read of a missing row gave no error")
 	}
 	read(4, fetch(5, func() {}))
 }
 
 func TestAFullCacheStartsAnew(t *testing.T) {
-	c := newCache[int]()
+	c := NewCache[int]()
 	for i := range maxCached + 1 {
-		if _, err := c.read("d", string(rune(i)), func() (int, error) { return i, nil }); err != nil {
+		if _, err := c.Read("d", string(rune(i)), func() (int, error) { return i, nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
