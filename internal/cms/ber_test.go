@@ -149,6 +149,7 @@ func entries() map[string]func([]byte) error {
 		"ToDER":           func(b []byte) error { _, err := cms.ToDER(b); return err },
 		"ParseSignedData": func(b []byte) error { _, err := cms.ParseSignedData(b); return err },
 		"ParseCertsOnly":  func(b []byte) error { _, err := cms.ParseCertsOnly(b); return err },
+		"ParseCRLsOnly":   func(b []byte) error { _, err := cms.ParseCRLsOnly(b); return err },
 		"ParseEnveloped":  func(b []byte) error { _, err := cms.ParseEnveloped(b); return err },
 		"Decrypt":         func(b []byte) error { _, err := cms.Decrypt(b, &cms.RecipientKey{}); return err },
 	}

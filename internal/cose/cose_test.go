@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/briskest/briskest/internal/cose"
@@ -144,6 +145,33 @@ func FuzzParse(f *testing.F) {
 		}
 		if signer, err := m.Signer(nil); err == nil && m.Verify(signer) != nil {
 			t.Error("the signer did not sign")
+		}
+	})
+}
+
+// FuzzHeaders puts headers around a payload: what is taken has bounds, and a
+// signature that nobody made does not hold.
+func FuzzHeaders(f *testing.F) {
+	id := testpki.NewRoot(f, "root").Client(f, "signer")
+	for _, protected := range []string{"a10126", "a1013a0000", "a20126020281182a", "bf0126ff", "a10126a0", "a201260126", ""} {
+		f.Add(fromHex(f, protected), fromHex(f, "a0"), []byte{0xa0}, make([]byte, 64))
+		f.Add(fromHex(f, protected), fromHex(f, "a118218140"), []byte{0xa0}, make([]byte, 64))
+	}
+	f.Fuzz(func(t *testing.T, protected, unprotected, payload, signature []byte) {
+		text := func(b []byte) []byte {
+			out, err := cose.Encode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		data := slices.Concat([]byte{0xd2, 0x84}, text(protected), unprotected, text(payload), text(signature))
+		m, err := cose.Parse(data, 1<<16)
+		if err != nil {
+			return
+		}
+		if len(m.Certificates()) > cose.MaxCertificates || m.Verify(id.Certificate) == nil {
+			t.Errorf("Parse(%x) = %d certificates, or a signature that holds", data, len(m.Certificates()))
 		}
 	})
 }

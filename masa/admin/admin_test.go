@@ -18,7 +18,7 @@ import (
 	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
-func newService(t *testing.T) *masa.Service {
+func newService(t testing.TB) *masa.Service {
 	t.Helper()
 	signer := testpki.NewRoot(t, "vouchers")
 	s, err := masa.New(t.Context(), masa.Config{Store: storetest.NewMemory(), Settings: &masa.Settings{

@@ -412,3 +412,25 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// FuzzKeys reads JWK sets (RFC 7517, Section 5): none makes a token good that
+// nobody signed.
+func FuzzKeys(f *testing.F) {
+	token := b64([]byte(`{"alg":"EdDSA","kid":"a"}`)) + "." + b64([]byte(claims("x"))) + "." + b64(make([]byte, 64))
+	for _, set := range []string{
+		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
+		`{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA"}]}`, `{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB","use":"enc"}]}`,
+		`{"keys":[{"kty":"oct","k":"AA"},[],7,null]}`, `{"keys":{}}`, `[[[[`, "\x1f\x80",
+	} {
+		f.Add([]byte(set))
+	}
+	f.Fuzz(func(t *testing.T, set []byte) {
+		v, err := bearer.New(bearer.Config{Issuer: issuer, Audience: "registrar", Keys: set})
+		if err != nil {
+			return
+		}
+		if got, err := v.Verify(t.Context(), est.Secret(token), now); err == nil {
+			t.Fatalf("with the keys %q a token that nobody signed is good: %+v", set, got)
+		}
+	})
+}
