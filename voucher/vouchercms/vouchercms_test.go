@@ -318,7 +318,7 @@ func withoutAttributes(t *testing.T) func(*contentInfo) {
 	}
 }
 
-// Regressions R6 and the nested inputs of dependencies.md.
+// R6, and nested inputs.
 func TestHostileBytesAreErrors(t *testing.T) {
 	inputs := [][]byte{bytes.Repeat([]byte{0x30, 0x80}, 128<<10), bytes.Repeat([]byte{0xa0, 0x80}, 64<<10)}
 	for _, text := range []string{"1f80", "1f05", "3081", "308401", "308206", "5f4d"} {
