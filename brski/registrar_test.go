@@ -1,10 +1,12 @@
 package brski_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -417,22 +419,40 @@ func TestPendingHasARetryAfterOfAtMost60Seconds(t *testing.T) {
 // BRSKI-8995-5.2-07: the handler's part.
 func TestUnauthorizedClosesTheConnection(t *testing.T) {
 	s := newSite(t)
-	s.backend.err = &est.Error{Status: 401, Reason: "proximity", Message: "Not ours."}
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+requestVoucher, bytes.NewReader(request(t, s.device)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", cmsType)
-	response, err := s.client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != 401 || !response.Close {
-		t.Errorf("status %d, closing %v; want 401 and true", response.StatusCode, response.Close)
-	}
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		t.Errorf("the end of the connection: %v", err)
+	own := s.device.TLS()
+	for status, closed := range map[int]bool{401: true, 403: false} {
+		s.backend.err = &est.Error{Status: status, Reason: "proximity", Message: "Not ours."}
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), &tls.Config{
+			InsecureSkipVerify: true, Certificates: []tls.Certificate{own}, //nolint:gosec // a pledge in the provisional state
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequestWithContext(t.Context(), "POST", s.url+requestVoucher, bytes.NewReader(request(t, s.device)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", cmsType)
+		if err := r.Write(conn); err != nil {
+			t.Fatal(err)
+		}
+		reader := bufio.NewReader(conn)
+		response, err := http.ReadResponse(reader, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+		if response.StatusCode != status || response.Close != closed {
+			t.Errorf("status %d, closing %v; want %d and %v", response.StatusCode, response.Close, status, closed)
+		}
+		if closed {
+			if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("after the %d: %v, want the end of the connection", status, err)
+			}
+		}
+		conn.Close()
 	}
 }
 

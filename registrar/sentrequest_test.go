@@ -153,3 +153,16 @@ func TestAVoucherOfVersion1IsAskedForAndHandedOnByteForByte(t *testing.T) {
 		}
 	}
 }
+
+// BRSKI-8366BIS-9.2-02: agent-proximity is asked of no MASA, as there is no agent-sign-cert to send with it, whatever is allowed.
+func TestAnAgentsProximityIsNotAskedFor(t *testing.T) {
+	h := newHouse(t, func(h *house) { h.settings.Manufacturers["acme"].AllowNoProximity = true })
+	h.importSerials("SN-1")
+	h.pledge(h.idevidCA.IDevID(t, "SN-1", ""), func(q *voucher.Request) {
+		q.Assertion, q.ProximityRegistrarCert = voucher.AgentProximity, nil
+		q.AgentProvidedProximityRegistrarCert, q.AgentSignedData = h.registrar.Certificate.Raw, []byte("signed")
+	}).refusedAs(registrar.ReasonAssertion, 401)
+	if n := h.masa.count(); n != 0 {
+		t.Errorf("the MASA was asked %d times", n)
+	}
+}

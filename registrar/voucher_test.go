@@ -152,7 +152,6 @@ func TestAVouchedDeviceEnrollsUnderItsOwnSerialNumber(t *testing.T) {
 
 // BRSKI-8995-5.1-07: a certificate of an unknown CA.
 // BRSKI-8995-5.5-07: another serial number. BRSKI-8995-2.3.1-03, BRSKI-8995-5.5-08: which reaches no request of the registrar's.
-// BRSKI-8366BIS-9.2-02: agent-proximity, which would need agent-sign-cert.
 // BRSKI-8995-5.2-07: 401 for proximity that does not hold, and the MASA is not asked.
 func TestVoucherRequestsAreRefused(t *testing.T) {
 	h := newHouse(t, nil)
