@@ -447,7 +447,7 @@ func TestUnauthorizedClosesTheConnection(t *testing.T) {
 		if response.StatusCode != status || response.Close != closed {
 			t.Errorf("status %d, closing %v; want %d and %v", response.StatusCode, response.Close, status, closed)
 		}
-		if closed {
+		if closed && response.Close {
 			if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
 				t.Errorf("after the %d: %v, want the end of the connection", status, err)
 			}
