@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,7 @@ import (
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/voucher"
 	"github.com/briskest/briskest/voucher/vouchercms"
@@ -195,6 +197,9 @@ func TestVoucherRequestsAreRefused(t *testing.T) {
 	}
 	if n := h.masa.count(); n != 0 {
 		t.Errorf("the MASA was asked %d times for refused requests", n)
+	}
+	if !slices.ContainsFunc(h.entries(registrar.KindRefused), func(e *trail.Entry) bool { return e.Reason == registrar.ReasonSerialMismatch }) {
+		t.Error("the trail does not tell of the serial number that differs")
 	}
 	sightings, err := h.service.ListPending(t.Context(), "", registrar.StateWaiting, 0)
 	if err != nil || len(sightings) != 1 || sightings[0].Kind != registrar.PendingSighting || sightings[0].SerialNumber != "SN-1" {
