@@ -123,9 +123,12 @@ func signPayload(t testing.TB, payload string, by *testpki.Identity) []byte {
 	return raw
 }
 
+// BRSKI-8995-5.5-12, BRSKI-8995-5.5.3-01: the signature has to hold, and to be of this content.
 func TestBadArtifactsAreRefused(t *testing.T) {
 	w := newWorld(t, nil)
 	good := w.ask(w.mine, "0123456789abcdef").bytes(t)
+	signature := bytes.Clone(good)
+	signature[len(good)-1] ^= 1 // it is what comes last
 	content := func(leaves string) []byte {
 		return signPayload(t, `{"ietf-voucher-request:voucher":{"serial-number":"`+serial+`",`+leaves+`}}`, w.mine.registrar)
 	}
@@ -147,6 +150,7 @@ func TestBadArtifactsAreRefused(t *testing.T) {
 		{"NonceOf33Bytes", content(`"nonce":"` + base64.StdEncoding.EncodeToString(make([]byte, 33)) + `"`), 400, masa.ReasonRequestForm},
 		{"ShortNonceWithoutPadding", content(`"nonce":"abcd1234"`), 400, masa.ReasonRequestLeaf},
 		{"NonceAsNumber", content(`"nonce":12345678`), 400, masa.ReasonRequestForm},
+		{"SignatureChanged", signature, 403, masa.ReasonRequestSigned},
 		{"ContentChanged", bytes.Replace(good, []byte(serial), []byte("JADA123456780"), 1), 403, masa.ReasonRequestSigned},
 	} {
 		t.Run(c.name, func(t *testing.T) { w.refused(c.raw, c.status, c.reason) })

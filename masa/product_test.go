@@ -220,7 +220,7 @@ func TestNoncelessVoucherOfARevokedKeyIsMadeAnew(t *testing.T) {
 	}
 }
 
-// BRSKI-8366BIS-8.6-02: an extension is named as its YANG module is, and is in
+// BRSKI-8366BIS-8.6-01, BRSKI-8366BIS-8.6-02: an extension is named as its YANG module is, and is in
 // the list of extensions.
 func TestExtensionsAreNamedLikeYANGModules(t *testing.T) {
 	w := newWorld(t, func(_ *masa.Settings, p *masa.Product) {
@@ -250,6 +250,7 @@ func withExtension(p masa.Product, name string) masa.Product {
 	return p
 }
 
+// BRSKI-8366-5.3-02: nor does a product's lifetime have a voucher expire beside its nonce under RFC 8366.
 func TestProductsThatCouldNotWorkAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*masa.Product){
 		"PubkUnderRFC8366":      func(p *masa.Product) { p.Pin = masa.PinPubk },

@@ -437,6 +437,12 @@ func TestProximityIsShownByTheKey(t *testing.T) {
 	if v, _ := w.voucher(a.bytes(t)); v.Assertion != voucher.Proximity {
 		t.Errorf("same key, other certificate: assertion %q", v.Assertion)
 	}
+	rekeyed := w.mine.ca.Issue(t, &x509.Certificate{Subject: w.mine.registrar.Certificate.Subject, DNSNames: []string{"localhost"}}, testpki.NewKey(t))
+	b := w.ask(w.mine, "0123456789abcde2")
+	b.pledge.ProximityRegistrarCert = rekeyed.Certificate.Raw
+	w.refused(b.bytes(t), 403, masa.ReasonProximity)
+	b.chain = append(b.chain, rekeyed.Certificate) // that it is in the chain is not enough: anybody can put it there
+	w.refused(b.bytes(t), 403, masa.ReasonProximity)
 }
 
 // RFC 8995, Section 5.5.5: any CA can certify any key, so that a certificate
@@ -481,6 +487,7 @@ func TestProximityByATLSCertificateSentAlongIsForKnownDomainsAlone(t *testing.T)
 
 // rfc8366bis, Section 6.2: the issuer is named where the serial number is not
 // unique, and found by the pledge's signature.
+// BRSKI-8366BIS-6.3-02: in each of the three encodings of it.
 // BRSKI-8366BIS-6.2-01, BRSKI-8366BIS-6.2-04: the leaf is there, and with the serial number names the device.
 func TestSerialNumberSharedByProductsIsToldApart(t *testing.T) {
 	w := unstarted(t, nil)
@@ -517,6 +524,14 @@ func TestSerialNumberSharedByProductsIsToldApart(t *testing.T) {
 		b.registrar.IDevIDIssuer = issuer
 		if v, _ := w.voucher(b.bytes(t)); !bytes.Equal(v.IDevIDIssuer, issuer) {
 			t.Errorf("by the leaf alone: idevid-issuer = %x, want %x", v.IDevIDIssuer, issuer)
+		}
+		// What older registrars send (rfc8366bis, Section 6.3): without the OCTET STRING around it, or the identifier alone.
+		for n, old := range [][]byte{issuer[2:], pledge.Certificate.AuthorityKeyId} {
+			c := w.ask(w.mine, "0123456789abc"+string(rune('0'+n))+"f"+string(rune('0'+i)))
+			c.idevid, c.registrar.IDevIDIssuer = nil, old
+			if v, _ := w.voucher(c.bytes(t)); !bytes.Equal(v.IDevIDIssuer, issuer) {
+				t.Errorf("by idevid-issuer %x: %x in the voucher, want %x", old, v.IDevIDIssuer, issuer)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/briskest/briskest/voucher/voucherjws"
 )
 
-// BRSKI-8995-9.1.1-01: the service answers under the URL that its IDevIDs name,
+// BRSKI-8995-9.1.1-01: the service answers under the URL that its IDevIDs name, in any form of it,
 // and signs there.
 func TestMASAAnswersUnderTheURLOfItsIDevIDs(t *testing.T) {
 	for _, form := range []string{"%s", "https://%s", "https://%s/.well-known/brski"} {

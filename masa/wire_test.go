@@ -159,4 +159,47 @@ func TestBadRequestsOnTheWireIssueNothing(t *testing.T) {
 	}
 }
 
+// BRSKI-8995-5.6-02: so are the MASA's own failures, and "not so often".
+func TestFailuresOnTheWireAreToldInText(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil  func(*masa.Settings, *masa.Product)
+		store  bool // fails
+		status int
+		retry  bool
+	}{
+		"the store fails": {func(*masa.Settings, *masa.Product) {}, true, 500, false},
+		"the key fails": {func(_ *masa.Settings, p *masa.Product) {
+			signer := *p.Signer
+			signer.Key = brokenKey{signer.Key}
+			p.Signer = &signer
+		}, false, 500, false},
+		"too often": {func(s *masa.Settings, _ *masa.Product) { s.RequestsPerMinute = 1 }, false, 429, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, c.spoil)
+			client := w.serve()
+			if c.store {
+				w.memory.FailBefore(func(*masa.Change) error { return errors.New("disk full") })
+			}
+			raw := w.ask(w.mine, "0123456789abcdef").bytes(t)
+			var res *http.Response
+			for range 3 { // one is within any budget
+				var err error
+				if res, err = client.HTTP.Post(client.URL+"/requestvoucher", vouchercms.MediaType, bytes.NewReader(raw)); err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+			}
+			text, err := io.ReadAll(res.Body)
+			kind, retry := res.Header.Get("Content-Type"), res.Header.Get("Retry-After")
+			if err != nil || res.StatusCode != c.status || len(text) == 0 || !utf8.Valid(text) || kind != "text/plain; charset=utf-8" || (retry != "") != c.retry {
+				t.Errorf("%d %s %q, Retry-After %q, %v; want %d with a text, and when to come back: %t", res.StatusCode, kind, text, retry, err, c.status, c.retry)
+			}
+			if bytes.Contains(text, []byte("disk")) || bytes.Contains(text, []byte("token")) {
+				t.Errorf("the text %q tells a stranger what is inside", text)
+			}
+		})
+	}
+}
+
 var _ est.Observer = (*masa.Service)(nil)

@@ -24,6 +24,7 @@ type idevidLintCmd struct {
 	Key           string   `default:"idevid.key" help:"Its key, in each folder. A device that keeps it elsewhere has no such file."`
 	VoucherAnchor string   `default:"anchor.pem" help:"The CAs that the device trusts vouchers with, in each folder, or one absolute path."`
 	IDevIDAnchors string   `name:"idevid-anchors" type:"existingfile" help:"PEM file of the CAs that registrars verify IDevIDs with: each IDevID is verified."`
+	MASAAnchors   string   `name:"masa-anchors" type:"existingfile" help:"PEM file of the CAs that registrars verify the MASA's server with: the MASA at the URL in each IDevID has to answer."`
 	output
 }
 
@@ -36,10 +37,16 @@ type lintProblem struct {
 // Run looks at each image (RFC 8995, Section 9.1.3) and ends with 3 when there is
 // something wrong.
 func (c *idevidLintCmd) Run(ctx context.Context, s streams) error {
-	l := &imageLint{idevidLintCmd: c, now: time.Now(), serials: map[string]string{}, keys: map[[sha256.Size]byte]string{}}
+	l := &imageLint{idevidLintCmd: c, now: time.Now(), serials: map[string]string{}, keys: map[[sha256.Size]byte]string{}, masas: map[string]error{}}
 	if c.IDevIDAnchors != "" {
 		var err error
 		if l.anchors, err = pemfile.Pool(c.IDevIDAnchors); err != nil {
+			return err
+		}
+	}
+	if c.MASAAnchors != "" {
+		var err error
+		if l.masaAnchors, err = pemfile.Pool(c.MASAAnchors); err != nil {
 			return err
 		}
 	}
@@ -64,6 +71,9 @@ type imageLint struct {
 	serials  map[string]string
 	keys     map[[sha256.Size]byte]string
 	problems []lintProblem
+
+	masaAnchors *x509.CertPool   // nil: no MASA is asked
+	masas       map[string]error // what came of asking, by URL
 }
 
 func (l *imageLint) image(ctx context.Context, dir string) {
@@ -75,6 +85,7 @@ func (l *imageLint) image(ctx context.Context, dir string) {
 	} else {
 		l.idevid(chain, report)
 		l.unique(dir, chain[0], report)
+		l.masa(ctx, chain[0], report)
 		l.key(ctx, dir, report)
 	}
 	l.voucherAnchor(dir, report)

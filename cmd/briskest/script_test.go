@@ -14,6 +14,9 @@ func TestMain(m *testing.M) {
 
 // The scripts of testdata/script tell what each command does; testbed says
 // which words they have.
+//
+// BRSKI-8995-9-01: offline.txt, where a device joins by a voucher that was
+// exported before, when neither its registrar asks a MASA nor one is there.
 func TestScriptsOfTheProgramDoWhatTheySay(t *testing.T) {
 	testbed.RunScripts(t, "briskest-pledge")
 }
