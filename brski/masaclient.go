@@ -47,7 +47,9 @@ type MASAClient struct {
 	Timeout time.Duration // of one operation; zero for 30 s
 
 	once   sync.Once
-	client *http.Client // made by once
+	client *http.Client // made by once, as are the others
+	root   *url.URL     // of URL
+	bad    error        // what is wrong with URL
 }
 
 var _ MASA = (*MASAClient)(nil)
@@ -114,10 +116,11 @@ type masaAnswer struct {
 }
 
 func (c *MASAClient) do(ctx context.Context, call *masaCall) (*masaAnswer, error) {
-	base, err := c.base()
-	if err != nil {
-		return nil, &MASAError{Operation: call.op, Err: err}
+	client := c.http()
+	if c.bad != nil {
+		return nil, &MASAError{Operation: call.op, Err: c.bad}
 	}
+	base := c.root
 	target := call.url
 	if target == "" {
 		target = base.String() + "/" + string(call.op)
@@ -136,7 +139,7 @@ func (c *MASAClient) do(ctx context.Context, call *masaCall) (*masaAnswer, error
 	if call.contentType != "" {
 		request.Header.Set("Content-Type", call.contentType)
 	}
-	response, err := c.http().Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, transportError(ctx, call.op, err)
 	}
@@ -164,6 +167,7 @@ func (c *MASAClient) base() (*url.URL, error) {
 
 func (c *MASAClient) http() *http.Client {
 	c.once.Do(func() {
+		c.root, c.bad = c.base()
 		if c.HTTP != nil {
 			own := *c.HTTP
 			c.client = &own

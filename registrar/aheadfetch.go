@@ -53,7 +53,7 @@ func (s *Service) fetchFrom(ctx context.Context, v *version, device *Device, row
 	idevid, err := device.certificate()
 	url := m.MASAURL
 	if err == nil && idevid != nil {
-		url, err = masaURL(m, idevid)
+		url, err = v.masaURL(m, idevid)
 	}
 	if err != nil {
 		return denyErr(ReasonMASAURL, "masa", err)

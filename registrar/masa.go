@@ -153,7 +153,7 @@ func (s *Service) askMASA(ctx context.Context, v *version, x *exchange, out *Vou
 
 // askOnline asks the MASA over the wire.
 func (s *Service) askOnline(ctx context.Context, v *version, m *Manufacturer, x *exchange, out *VoucherRecord) *Decision {
-	url, err := masaURL(m, x.idevid)
+	url, err := v.masaURL(m, x.idevid)
 	if err != nil {
 		return denyErr(ReasonMASAURL, "masa", err)
 	}

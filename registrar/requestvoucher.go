@@ -301,7 +301,7 @@ const (
 // puts the exchange on record and sets it going.
 func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest, hash [32]byte) (*exchange, *Decision) {
 	const rule = "voucher-request"
-	if _, err := masaURL(c.Manufacturer, c.Identity.Certificate); err != nil && !c.Manufacturer.Offline {
+	if _, err := v.masaURL(c.Manufacturer, c.Identity.Certificate); err != nil && !c.Manufacturer.Offline {
 		return nil, denyErr(ReasonMASAURL, rule, err)
 	}
 	if !s.exchanges.reserve(v, c.Manufacturer.Name, c.SerialNumber) {
@@ -382,12 +382,25 @@ func (v *version) signerFor(m *Manufacturer, r *brski.VoucherRequest) *voucher.S
 	return &signer
 }
 
-// masaURL is where the MASA of a device is (RFC 8995, Section 5.4).
-func masaURL(m *Manufacturer, idevid *x509.Certificate) (string, error) {
+// masaURL is where the MASA of a device is (RFC 8995, Section 5.4). Devices of
+// a kind name the same one: what was read once is not read again.
+func (v *version) masaURL(m *Manufacturer, idevid *x509.Certificate) (string, error) {
 	if m.MASAURL != "" {
 		return m.MASAURL, nil
 	}
-	return voucher.MASAURL(idevid)
+	i := slices.IndexFunc(idevid.Extensions, isMASAURL)
+	if i < 0 {
+		return voucher.MASAURL(idevid)
+	}
+	named := string(idevid.Extensions[i].Value)
+	if url, known := v.masas.Get(named); known {
+		return url, nil
+	}
+	url, err := voucher.MASAURL(idevid)
+	if err == nil {
+		v.masas.Put(named, url)
+	}
+	return url, err
 }
 
 // answerFromRecord answers with the outcome of an exchange.

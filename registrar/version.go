@@ -11,6 +11,7 @@ import (
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/est"
+	"github.com/briskest/briskest/internal/recent"
 	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/voucher"
 )
@@ -25,10 +26,11 @@ type version struct {
 	cmc           *cmcSide            // of CMC; nil where no label offers it
 	ours          []*x509.Certificate // that a voucher may pin, if the manufacturer's rule takes them
 
-	above        map[string]map[string]bool // which of ours each of TLSCertificates chains to, by DER
-	domainIDs    map[string]bool            // of ours, as audit-logs name a domain
-	registrarIDs map[string]bool            // of the registrar's own, as minerva's highway names them
-	signers      *signers                   // of vouchers
+	above        map[string]map[string]bool  // which of ours each of TLSCertificates chains to, by DER
+	domainIDs    map[string]bool             // of ours, as audit-logs name a domain
+	registrarIDs map[string]bool             // of the registrar's own, as minerva's highway names them
+	signers      *signers                    // of vouchers
+	masas        *recent.Map[string, string] // URLs by the extension that names them
 }
 
 // check fills in defaults and says what is wrong.
@@ -36,7 +38,7 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	if s == nil {
 		return nil, errors.New("there are none")
 	}
-	v := &version{Settings: *s, issuer: issuer, signers: newSigners()}
+	v := &version{Settings: *s, issuer: issuer, signers: newSigners(), masas: recent.New[string, string](256)}
 	if v.Domain == "" {
 		v.Domain = DefaultDomain
 	}

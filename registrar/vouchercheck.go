@@ -71,7 +71,6 @@ func isDevice(signer, idevid *x509.Certificate) bool {
 	if signer == nil || idevid != nil && bytes.Equal(signer.Raw, idevid.Raw) {
 		return true
 	}
-	isMASAURL := func(e pkix.Extension) bool { return e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 32}) }
 	if slices.ContainsFunc(signer.Extensions, isMASAURL) {
 		return true
 	}
@@ -79,6 +78,11 @@ func isDevice(signer, idevid *x509.Certificate) bool {
 		return a.Type.Equal(asn1.ObjectIdentifier{2, 5, 4, 5})
 	})
 	return numbered && (signer.Subject.CommonName == "" || idevid != nil && bytes.Equal(signer.RawIssuer, idevid.RawIssuer))
+}
+
+// isMASAURL tells whether it is id-pe-masa-url (RFC 8995, Section 2.3.2).
+func isMASAURL(e pkix.Extension) bool {
+	return e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 32})
 }
 
 // sameIssuer tells whether idevid-issuer, where the voucher has one we can
