@@ -140,6 +140,8 @@ func (v *version) audited(m *Manufacturer, e *brski.AuditEvent, nonces map[strin
 		if v.registrarIDs[domainKey(e.RegistrarID)] {
 			out.Whose = DomainOwn
 		}
+	case v.Cloud != nil && e.Nonce != nil && nonces[*e.Nonce]:
+		out.Whose = DomainOwn // asked for here, for who owned the device then
 	case v.domainIDs[id]:
 		out.Whose = DomainOwn
 	case known:
