@@ -57,25 +57,38 @@ func (v *version) checkCloud() error {
 	if v.issuer != nil || len(v.Labels) > 0 {
 		return errors.New("a cloud registrar issues nothing: it has neither a CA nor labels")
 	}
-	if v.Cloud.AskAgain < 0 {
-		return fmt.Errorf("devices without an owner are to ask again after %s", v.Cloud.AskAgain)
-	}
 	for name, m := range v.Manufacturers {
 		if m != nil && (m.Offline || m.AllowNonceless) {
 			return fmt.Errorf("manufacturer %q: a cloud registrar asks the MASA while the device waits: no vouchers are offline or without a nonce", name)
 		}
 	}
-	cloud := *v.Cloud
-	cloud.Owners = make(map[string]*Owner, len(v.Cloud.Owners))
-	for _, name := range slices.Sorted(maps.Keys(v.Cloud.Owners)) {
-		o, err := v.Cloud.Owners[name].checked(name, v.URL)
-		if err != nil {
-			return fmt.Errorf("owner %q: %w", name, err)
-		}
-		cloud.Owners[name] = o
+	cloud, err := v.Cloud.checked(v.URL)
+	v.Cloud = cloud
+	return err
+}
+
+// Check says what is wrong with it, of a registrar that devices reach at own;
+// empty for anywhere.
+func (c *Cloud) Check(own string) error {
+	_, err := c.checked(own)
+	return err
+}
+
+// checked returns a copy whose owners have their names, or what is wrong.
+func (c *Cloud) checked(own string) (*Cloud, error) {
+	if c.AskAgain < 0 {
+		return nil, fmt.Errorf("devices without an owner are to ask again after %s", c.AskAgain)
 	}
-	v.Cloud = &cloud
-	return nil
+	out := *c
+	out.Owners = make(map[string]*Owner, len(c.Owners))
+	for _, name := range slices.Sorted(maps.Keys(c.Owners)) {
+		o, err := c.Owners[name].checked(name, own)
+		if err != nil {
+			return nil, fmt.Errorf("owner %q: %w", name, err)
+		}
+		out.Owners[name] = o
+	}
+	return &out, nil
 }
 
 // checked returns a copy with its name, or what is wrong.

@@ -121,6 +121,9 @@ func (c *registrarConfig) cloud() (*registrar.Cloud, error) {
 	if len(c.Manufacturers) == 0 {
 		return nil, errors.New("cloud: there are no manufacturers, so no device would be known")
 	}
+	if err := out.Check(c.URL); err != nil {
+		return nil, fmt.Errorf("cloud: %w", err)
+	}
 	return out, nil
 }
 
