@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/briskest/briskest/internal/cli"
 )
@@ -16,12 +17,20 @@ type initRegistrarCmd struct {
 	Name   string   `default:"Example Operator" help:"The operator, in the CAs' names."`
 	Host   []string `required:"" help:"DNS name or address that devices reach the registrar at; may be repeated."`
 	Listen string   `default:":8443" help:"Address to listen on for devices."`
+	keysFlag
 }
 
 // Run sets up a registrar.
 func (c *initRegistrarCmd) Run(ctx context.Context, s streams) error {
 	dir := folder(c.Dir)
-	err := makeRegistrar(ctx, dir, &registrarSetup{
+	if err := dir.useKeys(ctx, s, c.Keys); err != nil {
+		return err
+	}
+	rootKey, err := dir.keyURI("registrar/ca/root.key")
+	if err != nil {
+		return err
+	}
+	err = makeRegistrar(ctx, dir, &registrarSetup{
 		Name: c.Name, Hosts: c.Host, Listen: c.Listen, PerDevice: 24, PerAddress: 3600,
 	})
 	if err != nil {
@@ -31,7 +40,7 @@ func (c *initRegistrarCmd) Run(ctx context.Context, s streams) error {
   add manufacturers to  %s
   keep offline          %s (the root's key; the registrar does not need it)
   run                   briskest registrar --config %s
-`, c.Dir, dir.path("registrar.yaml"), dir.path("registrar/ca/root.key"), dir.path("registrar.yaml"))
+`, c.Dir, dir.path("registrar.yaml"), strings.TrimPrefix(rootKey, "file:"), dir.path("registrar.yaml"))
 	return nil
 }
 
@@ -41,6 +50,7 @@ type initMASACmd struct {
 	Host    []string `required:"" help:"DNS name or address that registrars reach the MASA at; may be repeated."`
 	Listen  string   `default:":9443" help:"Address to listen on for registrars."`
 	Product string   `required:"" help:"Name of the product line."`
+	keysFlag
 }
 
 // Run sets up a MASA.
@@ -49,6 +59,9 @@ func (c *initMASACmd) Run(ctx context.Context, s streams) error {
 		return cli.Usage("--product is empty")
 	}
 	dir := folder(c.Dir)
+	if err := dir.useKeys(ctx, s, c.Keys); err != nil {
+		return err
+	}
 	err := makeMASA(ctx, dir, &masaSetup{Name: c.Name, Hosts: c.Host, Listen: c.Listen, Product: c.Product})
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ type quickstartCmd struct {
 	Dir  string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
 	Port uint16 `help:"Port of the registrar; default a free one, and then the one in registrar.yaml."`
 	Add  string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
+	keysFlag
 	voucherformat.Flag
 }
 
@@ -103,6 +104,9 @@ func (q *quickstart) step(who, proven string, files ...string) {
 
 // run sets up, serves and onboards, and ends what it started.
 func (q *quickstart) run(ctx context.Context, c *quickstartCmd) error {
+	if err := q.useKeys(ctx, q.out, c.Keys); err != nil {
+		return err
+	}
 	if err := q.setUp(ctx, int(c.Port)); err != nil {
 		return err
 	}

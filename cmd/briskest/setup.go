@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"embed"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -58,9 +59,18 @@ func (f folder) make(names ...string) error {
 	return nil
 }
 
-// key opens the key in the named file, or makes one.
+// key opens the key of that name, or makes one. A token without Ed25519 makes
+// one for P-256 instead.
 func (f folder) key(ctx context.Context, name string, alg keystore.Algorithm) (crypto.Signer, error) {
-	return openOrCreate(ctx, "file:"+f.path(name), alg)
+	uri, err := f.keyURI(name)
+	if err != nil {
+		return nil, err
+	}
+	key, err := openOrCreate(ctx, uri, alg)
+	if errors.Is(err, keystore.ErrAlgorithm) && alg == keystore.Ed25519 {
+		return openOrCreate(ctx, uri, keystore.P256)
+	}
+	return key, err
 }
 
 // certificates reads the named PEM file, or makes its content.
@@ -84,7 +94,7 @@ func (f folder) fill(name, from string, values any) error {
 	if f.has(name) {
 		return nil
 	}
-	t, err := template.New(from).Funcs(template.FuncMap{"quote": strconv.Quote}).ParseFS(templates, "templates/"+from)
+	t, err := template.New(from).Funcs(template.FuncMap{"quote": strconv.Quote, "key": f.keyValue}).ParseFS(templates, "templates/"+from)
 	if err != nil {
 		return err
 	}

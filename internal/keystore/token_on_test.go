@@ -99,11 +99,12 @@ func TestWhatATokenMustNotSignIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() ([]byte, error){
-		"SHA-1":                  func() ([]byte, error) { return ec.Sign(nil, make([]byte, 20), crypto.SHA1) },
-		"no hash":                func() ([]byte, error) { return ec.Sign(nil, make([]byte, 32), crypto.Hash(0)) },
-		"a digest cut short":     func() ([]byte, error) { return ec.Sign(nil, make([]byte, 31), crypto.SHA256) },
-		"Ed25519 over a digest":  func() ([]byte, error) { return ed.Sign(nil, make([]byte, 64), crypto.SHA512) },
-		"Ed25519 with a context": func() ([]byte, error) { return ed.Sign(nil, nil, &ed25519.Options{Context: "x"}) },
+		"RSA-like without options": func() ([]byte, error) { return ed.Sign(nil, nil, nil) },
+		"SHA-1":                    func() ([]byte, error) { return ec.Sign(nil, make([]byte, 20), crypto.SHA1) },
+		"no hash":                  func() ([]byte, error) { return ec.Sign(nil, make([]byte, 32), crypto.Hash(0)) },
+		"a digest cut short":       func() ([]byte, error) { return ec.Sign(nil, make([]byte, 31), crypto.SHA256) },
+		"Ed25519 over a digest":    func() ([]byte, error) { return ed.Sign(nil, make([]byte, 64), crypto.SHA512) },
+		"Ed25519 with a context":   func() ([]byte, error) { return ed.Sign(nil, nil, &ed25519.Options{Context: "x"}) },
 	} {
 		if signature, err := call(); err == nil {
 			t.Errorf("%s: signed, %x", name, signature)

@@ -80,15 +80,28 @@ func Build(t testing.TB, command string) string {
 
 // BuildIn is Build for a package whose tests share the program: it writes to
 // the folder dir, which the caller removes.
-func BuildIn(dir, command string) (string, error) {
+func BuildIn(dir, command string) (string, error) { return build(dir, command, "CGO_ENABLED=0", "") }
+
+// BuildForTokens is Build with keys in PKCS#11 tokens. It skips without a C compiler.
+func BuildForTokens(t testing.TB, command string) string {
+	t.Helper()
+	Require(t, "gcc")
+	out, err := build(t.TempDir(), command, "CGO_ENABLED=1", "pkcs11")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func build(dir, command, cgo, tags string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
 	out := filepath.Join(dir, command)
-	cmd := exec.Command("go", "build", "-o", out, "./cmd/"+command)
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", out, "./cmd/"+command)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	cmd.Env = append(os.Environ(), cgo, "GOFLAGS=-buildvcs=false")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/%s: %w\n%s", command, err, text)
 	}

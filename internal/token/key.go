@@ -125,6 +125,13 @@ type planned struct {
 }
 
 func plan(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (*planned, error) {
+	if _, ok := public.(*ecdsa.PublicKey); ok && opts == nil {
+		// As crypto/ecdsa has it, and go-cose calls it: the digest says it all.
+		opts = map[int]crypto.Hash{32: crypto.SHA256, 48: crypto.SHA384, 64: crypto.SHA512}[len(digest)]
+	}
+	if opts == nil {
+		return nil, errors.New("pkcs11: no signature without options, which name the hash")
+	}
 	hash := opts.HashFunc()
 	if _, ok := public.(ed25519.PublicKey); !ok {
 		switch hash {
