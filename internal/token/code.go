@@ -61,7 +61,6 @@ type remedy int
 
 const (
 	nothing remedy = iota // the answer will be the same
-	fewer                 // a session less
 	session               // a new session
 	restart               // the library started again
 )
@@ -78,8 +77,6 @@ func against(err error) remedy {
 		return nothing
 	}
 	switch c {
-	case SessionCount:
-		return fewer
 	case SessionHandleInvalid, SessionClosed, KeyHandleInvalid, ObjectHandleInvalid, OperationActive, OperationNotInitialized, UserNotLoggedIn:
 		return session
 	case GeneralError, FunctionFailed, DeviceError, DeviceRemoved, TokenNotPresent, TokenNotRecognized, SlotIDInvalid, CryptokiNotInitialized:

@@ -55,8 +55,8 @@ func (t *Token) Health() Health {
 	t.breaker.mu.Unlock()
 	t.mu.Lock()
 	h.Sessions = len(t.idle)
+	h.Busy = len(t.places) - t.given
 	t.mu.Unlock()
-	h.Busy = len(t.places)
 	t.module.mu.Lock()
 	h.Hung = t.module.hung
 	t.module.mu.Unlock()
@@ -87,9 +87,9 @@ func tries[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T,
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return value, err
-		case help == fewer && t.shrink():
+		case errors.Is(err, errFewer):
 			continue
-		case help == nothing || help == fewer:
+		case help == nothing:
 			return value, err
 		}
 		t.forget()
@@ -111,8 +111,19 @@ func once[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T, 
 	case <-ctx.Done():
 		return none, fmt.Errorf("%w: its %d sessions are all in use", context.Cause(ctx), cap(t.places))
 	}
-	return call(ctx, t.module, func() { <-t.places }, func(generation uint64) (T, error) {
+	given := false // the place, for good
+	release := func() {
+		if !given {
+			<-t.places
+		}
+	}
+	return call(ctx, t.module, release, func(generation uint64) (T, error) {
 		s, err := t.take(generation)
+		if errors.Is(err, SessionCount) {
+			if given = t.shrink(); given {
+				return none, fmt.Errorf("%w: %w", errFewer, err)
+			}
+		}
 		if err != nil {
 			return none, err
 		}
@@ -126,21 +137,20 @@ func once[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T, 
 	})
 }
 
-// shrink gives up one of the places, since the token allows fewer sessions
-// than there are, unless it is the last.
+// errFewer says that the token allows fewer sessions than there are places, and
+// that there is one place less now.
+var errFewer = errors.New("pkcs11: the token allows no more sessions")
+
+// shrink has the caller give up its place for good, unless no other call is
+// under way: then somebody else has the sessions.
 func (t *Token) shrink() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.given >= cap(t.places)-1 {
+	if len(t.places)-t.given <= 1 {
 		return false
 	}
-	select {
-	case t.places <- struct{}{}: // for good
-		t.given++
-		return true
-	default:
-		return false
-	}
+	t.given++
+	return true
 }
 
 // take returns an idle session, or opens one.
