@@ -62,10 +62,13 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, seria
 		domain, serialNumber, product))
 }
 
-// FindDevices implements masa.Devices. The plus keeps SQLite from walking all of
-// the domain's devices by id, which would save it sorting the few that it wants.
+// The plus keeps SQLite from walking all of the domain's devices by id, which
+// would save it sorting the few that it wants.
+const devicesBySerial = selectDevice + "WHERE domain = ? AND serial_number = ? ORDER BY +id"
+
+// FindDevices implements masa.Devices.
 func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
-	return kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, selectDevice+"WHERE domain = ? AND serial_number = ? ORDER BY +id")
+	return kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, devicesBySerial)
 }
 
 // ListDevices implements masa.Devices.
@@ -139,16 +142,20 @@ func scanVoucher(row scanner, more ...any) (*masa.VoucherRecord, error) {
 	return &v, nil
 }
 
+const (
+	voucherByNonce     = selectWhole + "WHERE domain = ? AND device_id = ? AND nonce = ? AND nonce <> ''"
+	noncelessByRequest = selectWhole + "WHERE domain = ? AND request_hash = ? AND length(nonce) = 0 ORDER BY +id DESC LIMIT 1"
+	deviceVouchers     = selectListed + "WHERE domain = ? AND device_id = ? AND state = 'issued' ORDER BY id DESC LIMIT ?"
+)
+
 // VoucherByNonce implements masa.Vouchers.
 func (s *Store) VoucherByNonce(ctx context.Context, domain, deviceID, nonce string) (*masa.VoucherRecord, error) {
-	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND device_id = ? AND nonce = ? AND nonce <> ''",
-		domain, deviceID, nonce))
+	return scanWhole(s.db.QueryRow(ctx, voucherByNonce, domain, deviceID, nonce))
 }
 
 // NoncelessByRequest implements masa.Vouchers.
 func (s *Store) NoncelessByRequest(ctx context.Context, domain string, requestHash [32]byte) (*masa.VoucherRecord, error) {
-	return scanWhole(s.db.QueryRow(ctx, selectWhole+"WHERE domain = ? AND request_hash = ? AND nonce = '' ORDER BY id DESC LIMIT 1",
-		domain, requestHash))
+	return scanWhole(s.db.QueryRow(ctx, noncelessByRequest, domain, requestHash))
 }
 
 // DeviceVouchers implements masa.Vouchers.
@@ -156,8 +163,7 @@ func (s *Store) DeviceVouchers(ctx context.Context, domain, deviceID string, lim
 	if limit == 0 {
 		limit = -1 // SQLite: no limit
 	}
-	return list(ctx, s, scanListed, selectListed+
-		"WHERE domain = ? AND device_id = ? AND state = 'issued' ORDER BY id DESC LIMIT ?", domain, deviceID, limit)
+	return list(ctx, s, scanListed, deviceVouchers, domain, deviceID, limit)
 }
 
 // ListVouchers implements masa.Vouchers.
