@@ -7,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"runtime"
@@ -70,7 +69,7 @@ type benchBed struct {
 
 func newBenchBed(t testing.TB) *benchBed {
 	hsm := testbed.NewSoftHSM(t)
-	library, err := cryptoki.Load(hsm.Module)
+	library, err := cryptoki.Load(hsm.Module, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +185,7 @@ func (b *benchBed) bare(t testing.TB, kind string) func(digest []byte) {
 		}
 		switch public := b.keys[kind].Public().(type) {
 		case *ecdsa.PublicKey:
-			der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])})
-			if err != nil || !ecdsa.VerifyASN1(public, digest, der) {
+			if !ecdsa.Verify(public, digest, new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])) {
 				t.Error("a wrong signature")
 			}
 		case *rsa.PublicKey:

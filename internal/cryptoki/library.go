@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 
 	"github.com/miekg/pkcs11"
 
@@ -15,15 +16,17 @@ import (
 
 // Library is a loaded library.
 type Library struct {
-	path string
-	ctx  *pkcs11.Ctx
+	path     string
+	reserved string
+	ctx      *pkcs11.Ctx
 }
 
 var _ token.Library = (*Library)(nil)
 
 // Load loads the library at an absolute path. It stays loaded: code of it may
-// run in threads of its own.
-func Load(path string) (*Library, error) {
+// run in threads of its own. What is reserved in C_Initialize, a text for those
+// that want one, is mostly "".
+func Load(path, reserved string) (*Library, error) {
 	if path == "" {
 		return nil, errors.New("pkcs11: the URI names no library; add ?module-path= and its absolute path, such as /usr/lib/softhsm/libsofthsm2.so")
 	}
@@ -34,12 +37,17 @@ func Load(path string) (*Library, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("pkcs11: module-path: %s is no PKCS#11 library for this machine; ldd shows what it needs", path)
 	}
-	return &Library{path: path, ctx: ctx}, nil
+	return &Library{path: path, reserved: reserved, ctx: ctx}, nil
 }
 
 // Initialize is C_Initialize, with locks of the operating system.
 func (l *Library) Initialize() error {
-	err := code(l.ctx.Initialize())
+	var options []pkcs11.InitializeOption
+	if l.reserved != "" {
+		text := append([]byte(l.reserved), 0)                                              // C's, and read during the call only
+		options = append(options, pkcs11.InitializeWithReserved(unsafe.Pointer(&text[0]))) //nolint:gosec // there is no other way to pass it
+	}
+	err := code(l.ctx.Initialize(options...))
 	if errors.Is(err, token.CryptokiAlreadyInitialized) {
 		return nil
 	}

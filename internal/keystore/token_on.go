@@ -28,17 +28,19 @@ var modules struct {
 	loaded map[string]*token.Module // by path; guarded by mu
 }
 
-// module returns the library at a path. Two names of one file are one library.
-func module(path string) (*token.Module, error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil && path != "" {
-		path = real
+// module returns the library at a path, told reserved when it is started first.
+// Two names of one file are one library.
+func module(path, reserved string) (*token.Module, error) {
+	name := path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		name = real
 	}
 	modules.mu.Lock()
 	defer modules.mu.Unlock()
-	if m := modules.loaded[path]; m != nil {
+	if m := modules.loaded[name]; m != nil {
 		return m, nil
 	}
-	library, err := cryptoki.Load(path)
+	library, err := cryptoki.Load(path, reserved)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +48,7 @@ func module(path string) (*token.Module, error) {
 		modules.loaded = make(map[string]*token.Module)
 	}
 	m := token.NewModule(library, token.Limits{})
-	modules.loaded[path] = m
+	modules.loaded[name] = m
 	return m, nil
 }
 
@@ -90,7 +92,7 @@ func locate(uri string) (*token.Token, token.Object, error) {
 	if object == (token.Object{}) {
 		return nil, object, fmt.Errorf("%w: the pkcs11: URI names no key; add object= or id=", ErrScheme)
 	}
-	m, err := module(u.ModulePath)
+	m, err := module(u.ModulePath, u.InitReserved)
 	if err != nil {
 		return nil, object, err
 	}

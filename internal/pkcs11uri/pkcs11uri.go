@@ -30,6 +30,7 @@ type URI struct {
 	ID           string // of the key (CKA_ID): bytes
 	ModulePath   string // the library, an absolute path
 	PINSource    string // the file with the PIN: a path
+	InitReserved string // what C_Initialize is told besides (x-init-reserved, ours): NSS wants its configdir there
 }
 
 // Parse reads a URI. What the path of a URI says must hold for the key (RFC 7512,
@@ -136,6 +137,8 @@ func (u *URI) setQuery(name, value string) error {
 		}
 		path = filepath.Clean(path)
 		u.PINSource = path
+	case "x-init-reserved":
+		u.InitReserved = value
 	case "pin-value":
 		return fmt.Errorf("%w: pin-value would show the PIN to everybody who sees the URI; put it in a file of mode 0600 and write pin-source=file:PATH, and change the PIN", ErrURI)
 	}
@@ -192,6 +195,7 @@ func (u *URI) String() string {
 	if u.PINSource != "" {
 		query = append(query, "pin-source=file:"+encode(u.PINSource, "pin-source"))
 	}
+	add(&query, "x-init-reserved", u.InitReserved)
 	out := "pkcs11:" + strings.Join(path, ";")
 	if len(query) > 0 {
 		out += "?" + strings.Join(query, "&")

@@ -22,11 +22,12 @@ func TestAURIIsReadAsItIsWritten(t *testing.T) {
 		"pkcs11:id=%00%ff;serial=DE12;model=m;manufacturer=a%3Bb;slot-id=17;type=private": {
 			ID: "\x00\xff", Serial: "DE12", Model: "m", Manufacturer: "a;b", Slot: slot(17),
 		},
-		"pkcs11:object=k?pin-source=/etc/pin&x-vendor=1":         {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=k?pin-source=file:///etc/pin":             {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=k?pin-source=file:pin%20of%20mine.txt":    {Object: "k", PINSource: "pin of mine.txt"},
-		"pkcs11:object=k?pin-source=file://localhost/etc/pin":    {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=%C3%BC?module-path=%2Fusr%2Flib%2Fp11.so": {Object: "ü", ModulePath: "/usr/lib/p11.so"},
+		"pkcs11:object=k?x-init-reserved=configdir%3D%27sql:/n%27": {Object: "k", InitReserved: "configdir='sql:/n'"},
+		"pkcs11:object=k?pin-source=/etc/pin&x-vendor=1":           {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=k?pin-source=file:///etc/pin":               {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=k?pin-source=file:pin%20of%20mine.txt":      {Object: "k", PINSource: "pin of mine.txt"},
+		"pkcs11:object=k?pin-source=file://localhost/etc/pin":      {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=%C3%BC?module-path=%2Fusr%2Flib%2Fp11.so":   {Object: "ü", ModulePath: "/usr/lib/p11.so"},
 	} {
 		got, err := pkcs11uri.Parse(uri)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -50,4 +52,61 @@ func NewSoftHSM(t testing.TB) *SoftHSM {
 // ";object=ca", or "" for a URI of the token.
 func (s *SoftHSM) URI(path string) string {
 	return "pkcs11:token=briskest%20test" + path + "?module-path=" + s.Module + "&pin-source=file:" + s.PIN
+}
+
+// PrivateKeys counts the private keys in the token with pkcs11-tool, which must
+// say of each that it never comes out.
+func (s *SoftHSM) PrivateKeys(t testing.TB) int {
+	t.Helper()
+	out, errs, code := Run(t, Require(t, "pkcs11-tool"), "--module", s.Module, "--login", "--pin", "471147", "--list-objects", "--type", "privkey")
+	n := strings.Count(out, "Private Key Object")
+	if code != 0 || n != strings.Count(out, "never extractable") {
+		t.Errorf("pkcs11-tool: exit %d, or a key that can come out\n%s%s", code, out, errs)
+	}
+	return n
+}
+
+// NSS is a token of NSS's softokn, in a folder of the test.
+type NSS struct {
+	Module string // the library's path
+	dir    string // with the database, and the PIN in the file pin
+}
+
+// NewNSS makes a token. It skips without softokn and certutil.
+func NewNSS(t testing.TB) *NSS {
+	t.Helper()
+	certutil := Require(t, "certutil")
+	found, _ := filepath.Glob("/usr/lib/*/libsoftokn3.so")
+	if len(found) == 0 {
+		missing(t, "libsoftokn3.so")
+	}
+	n := &NSS{Module: found[0], dir: t.TempDir()}
+	if err := os.WriteFile(n.pin(), []byte("471147\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := Run(t, certutil, "-N", "-d", "sql:"+n.dir, "-f", n.pin()); code != 0 {
+		t.Fatalf("certutil: exit %d\n%s%s", code, out, errs)
+	}
+	return n
+}
+
+func (n *NSS) pin() string { return filepath.Join(n.dir, "pin") }
+
+// URI returns a pkcs11: URI, as SoftHSM's does.
+func (n *NSS) URI(path string) string {
+	return "pkcs11:token=NSS%20Certificate%20DB" + path + "?module-path=" + n.Module + "&pin-source=file:" + n.pin() +
+		"&x-init-reserved=configdir%3D'sql:" + n.dir + "'"
+}
+
+// nssKey is certutil's line for a private key.
+var nssKey = regexp.MustCompile(`(?m)^< *[0-9]+> `)
+
+// PrivateKeys counts the private keys in the token.
+func (n *NSS) PrivateKeys(t testing.TB) int {
+	t.Helper()
+	out, errs, code := Run(t, Require(t, "certutil"), "-K", "-d", "sql:"+n.dir, "-f", n.pin())
+	if code != 0 {
+		t.Errorf("certutil: exit %d\n%s%s", code, out, errs)
+	}
+	return len(nssKey.FindAllString(out, -1))
 }

@@ -31,7 +31,7 @@ func (t *Token) Open(ctx context.Context, o Object) (*Key, error) {
 			return nil, err
 		}
 		return s.Public(h)
-	})
+	}, taken)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (t *Token) Create(ctx context.Context, o Object, a Algorithm) (*Key, error)
 			return nil, err
 		}
 		return s.Public(h)
-	})
+	}, taken)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,9 @@ func (t *Token) Create(ctx context.Context, o Object, a Algorithm) (*Key, error)
 	}
 	return key, nil
 }
+
+// taken takes a public key as it is.
+func taken(public crypto.PublicKey) (crypto.PublicKey, error) { return public, nil }
 
 // find finds a key, or remembers where it was.
 func (s *pooled) find(o Object) (Handle, error) {
@@ -105,23 +108,24 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 		if err != nil {
 			return nil, err
 		}
-		raw, err := s.Sign(h, p.mechanism, p.input)
-		if err != nil {
-			return nil, err
-		}
-		signature, ok := p.finish(raw)
-		if !ok {
-			return nil, ErrWrongSignature
-		}
-		return signature, nil
-	})
+		return s.Sign(h, p.mechanism, p.input)
+	}, p.finish)
 }
 
 // planned is a signature to be made.
 type planned struct {
 	mechanism Mechanism
 	input     []byte                          // what the token signs
-	finish    func(raw []byte) ([]byte, bool) // the signature, if it verifies
+	verified  func(raw []byte) ([]byte, bool) // the signature, if it verifies
+}
+
+// finish makes of what the token returned a signature that verifies.
+func (p *planned) finish(raw []byte) ([]byte, error) {
+	signature, ok := p.verified(raw)
+	if !ok {
+		return nil, ErrWrongSignature
+	}
+	return signature, nil
 }
 
 func plan(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (*planned, error) {
@@ -150,7 +154,7 @@ func plan(public crypto.PublicKey, digest []byte, opts crypto.SignerOpts) (*plan
 		if o, ok := opts.(*ed25519.Options); hash != 0 || ok && o.Context != "" {
 			return nil, errors.New("pkcs11: Ed25519 signs messages, without a hash and without a context")
 		}
-		return &planned{mechanism: Mechanism{Kind: EdDSA}, input: digest, finish: func(raw []byte) ([]byte, bool) {
+		return &planned{mechanism: Mechanism{Kind: EdDSA}, input: digest, verified: func(raw []byte) ([]byte, bool) {
 			return raw, ed25519.Verify(public, digest, raw)
 		}}, nil
 	case *rsa.PublicKey:

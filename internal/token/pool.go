@@ -63,14 +63,15 @@ func (t *Token) Health() Health {
 	return h
 }
 
-// run runs f with a session. Where a new session or a new start of the library
-// may help, it tries again with that: f is run up to three times.
-func run[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T, error) {
+// run runs f with a session, and hands what came out to finish, which needs
+// none. Where a new session or a new start of the library may help, it tries
+// again with that: f is run up to three times.
+func run[T any](ctx context.Context, t *Token, f func(*pooled) (T, error), finish func(T) (T, error)) (T, error) {
 	var none T
 	if err := t.breaker.enter(); err != nil {
 		return none, err
 	}
-	value, err := tries(ctx, t, f)
+	value, err := tries(ctx, t, f, finish)
 	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrHung) {
 		t.breaker.abandon() // whoever asked went away
 		return none, err
@@ -79,10 +80,13 @@ func run[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T, e
 	return value, err
 }
 
-func tries[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T, error) {
+func tries[T any](ctx context.Context, t *Token, f func(*pooled) (T, error), finish func(T) (T, error)) (T, error) {
 	for again := false; ; {
 		generation := t.module.started()
 		value, err := once(ctx, t, f)
+		if err == nil {
+			value, err = finish(value)
+		}
 		help := against(err)
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -97,7 +101,10 @@ func tries[T any](ctx context.Context, t *Token, f func(*pooled) (T, error)) (T,
 			if failed := t.module.start(ctx, generation); failed != nil {
 				return value, fmt.Errorf("%w; and starting the library again: %w", err, failed)
 			}
-			return once(ctx, t, f)
+			if value, err = once(ctx, t, f); err == nil {
+				value, err = finish(value)
+			}
+			return value, err
 		}
 		again = true
 	}

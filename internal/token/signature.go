@@ -4,10 +4,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"encoding/asn1"
 	"errors"
 	"math/big"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // planECDSA has the token sign the leftmost bits of the digest (FIPS 186-5,
@@ -17,12 +19,17 @@ func planECDSA(public *ecdsa.PublicKey, digest []byte) *planned {
 	size := (public.Curve.Params().N.BitLen() + 7) / 8
 	return &planned{
 		mechanism: Mechanism{Kind: ECDSA}, input: digest[:min(len(digest), size)],
-		finish: func(raw []byte) ([]byte, bool) {
+		verified: func(raw []byte) ([]byte, bool) {
 			if len(raw) == 0 || len(raw)%2 != 0 || len(raw) > 2*size {
 				return nil, false
 			}
 			half := len(raw) / 2
-			der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})
+			var b cryptobyte.Builder
+			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1BigInt(new(big.Int).SetBytes(raw[:half]))
+				b.AddASN1BigInt(new(big.Int).SetBytes(raw[half:]))
+			})
+			der, err := b.Bytes()
 			return der, err == nil && ecdsa.VerifyASN1(public, digest, der)
 		},
 	}
@@ -42,7 +49,7 @@ func planPSS(public *rsa.PublicKey, digest []byte, hash crypto.Hash, opts *rsa.P
 	}
 	return &planned{
 		mechanism: Mechanism{Kind: RSAPSS, Hash: hash, Salt: salt}, input: digest,
-		finish: func(raw []byte) ([]byte, bool) {
+		verified: func(raw []byte) ([]byte, bool) {
 			return raw, rsa.VerifyPSS(public, hash, digest, raw, &rsa.PSSOptions{SaltLength: salt}) == nil
 		},
 	}, nil
@@ -53,7 +60,7 @@ func planPSS(public *rsa.PublicKey, digest []byte, hash crypto.Hash, opts *rsa.P
 func planPKCS1(public *rsa.PublicKey, digest []byte, hash crypto.Hash) *planned {
 	return &planned{
 		mechanism: Mechanism{Kind: RSAPKCS1}, input: slices.Concat(digestInfo(hash), digest),
-		finish: func(raw []byte) ([]byte, bool) {
+		verified: func(raw []byte) ([]byte, bool) {
 			return raw, rsa.VerifyPKCS1v15(public, hash, digest, raw) == nil
 		},
 	}
