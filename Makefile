@@ -21,7 +21,7 @@ build-pkcs11:
 
 # Debian packages the tests speak to: a C compiler for the race detector and
 # the build for tokens, a token, and other people's EST clients and CMS readers.
-PACKAGES := gcc libc6-dev openssl curl softhsm2 opensc libnss3 libnss3-tools strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
+PACKAGES := gcc libc6-dev openssl curl softhsm2 opensc libnss3 libnss3-tools p11-kit p11-kit-modules strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
 	default-jre-headless libbcpkix-java libbctls-java
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
