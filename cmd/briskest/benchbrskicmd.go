@@ -357,7 +357,7 @@ func (c *benchBRSKIFloorCmd) Run(ctx context.Context, s streams) error {
 	}
 	pool := func(name string) (*x509.CertPool, error) { return pemfile.Pool(filepath.Join(c.Dir, name)) }
 	f := &bench.BRSKIFloor{}
-	var errs [5]error
+	var errs [6]error
 	f.Format, errs[0] = c.Voucher.Format()
 	if c.MASA == "" {
 		f.TLS, errs[1] = identity("masa/tls")
@@ -367,6 +367,7 @@ func (c *benchBRSKIFloorCmd) Run(ctx context.Context, s streams) error {
 		f.Signer, f.MASA = f.TLS, c.MASA
 		f.Clients, errs[2] = pool("masa/idevid-ca.pem")
 		f.Roots, errs[3] = pool("masa/anchor.pem")
+		f.Chain, errs[4] = pemfile.Certificates(dir.path("ca.pem"))
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return err

@@ -28,7 +28,8 @@ const (
 // BRSKIFloor is the least that a registrar or a MASA can do.
 type BRSKIFloor struct {
 	TLS    tls.Certificate
-	Signer tls.Certificate // of requests or vouchers
+	Signer tls.Certificate     // of requests or vouchers
+	Chain  []*x509.Certificate // that a registrar's requests carry (RFC 8995, Section 5.5.2)
 	Format voucher.Format
 	// Clients are the CAs of IDevIDs; MASA and Roots are where the next floor
 	// answers. All three for a registrar only.
@@ -85,7 +86,7 @@ func (f *BRSKIFloor) Serve(ctx context.Context, out io.Writer) error {
 }
 
 func (f *BRSKIFloor) signer() *voucher.Signer {
-	return &voucher.Signer{Key: f.Signer.PrivateKey.(crypto.Signer), Certificate: f.Signer.Leaf}
+	return &voucher.Signer{Key: f.Signer.PrivateKey.(crypto.Signer), Certificate: f.Signer.Leaf, Chain: f.Chain}
 }
 
 // relay is the registrar's part.
