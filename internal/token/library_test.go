@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -31,6 +32,7 @@ type library struct {
 	calls    int
 	logins   int
 	pin      string
+	refuse   token.Code         // a wrong PIN is refused so; default PINIncorrect
 	hang     chan struct{}      // signing waits for it
 	lies     int                // wrong signatures to come
 	faults   []token.Code       // of the next signatures
@@ -103,7 +105,7 @@ func (l *library) Open(slot uint, pin func() (string, error)) (token.Session, er
 		}
 		l.logins++
 		if text != l.pin {
-			return nil, token.PINIncorrect
+			return nil, cmp.Or(l.refuse, token.PINIncorrect)
 		}
 		l.login = true
 	}

@@ -211,6 +211,9 @@ func (t *Token) login(slot uint) (Session, error) {
 		return pin, nil
 	})
 	var c Code
+	if errors.As(err, &c) && (c == PINLocked || c == PINExpired) {
+		return nil, fmt.Errorf("%w (%w); the token's security officer sets a new one", ErrPIN, c)
+	}
 	if errors.As(err, &c) && (c == PINIncorrect || c == PINLenRange) {
 		t.mu.Lock()
 		defer t.mu.Unlock()

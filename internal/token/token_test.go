@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -204,6 +205,16 @@ func TestARefusedPINIsSentOnce(t *testing.T) {
 	text = "4711"
 	if _, err := tok.Create(t.Context(), token.Object{Label: "k"}, "p256"); err != nil {
 		t.Errorf("with the right PIN: %v", err)
+	}
+}
+
+func TestALockedPINSaysWhoUnlocksIt(t *testing.T) {
+	l := newLibrary(t)
+	l.refuse = token.PINLocked
+	tok := token.NewModule(l, token.Limits{}).Token(token.Selector{}, "", pin("0815"))
+	_, err := tok.Open(t.Context(), token.Object{Label: "k"})
+	if !errors.Is(err, token.ErrPIN) || !errors.Is(err, token.PINLocked) || !strings.Contains(err.Error(), "security officer") || l.starts != 1 {
+		t.Errorf("Open with a locked PIN: %v after %d starts, want who unlocks it and one start", err, l.starts)
 	}
 }
 
