@@ -45,7 +45,7 @@ SPEC         := $(BRISKEST_VECTORS)/../spec
 requirements  = $(GO) run ./internal/requirements -list $(1) -results $(RESULTS) $(if $(wildcard $(SPEC)/$(1)-requirements.csv),-csv $(SPEC)/$(1)-requirements.csv) $(2)
 
 test: test-only
-	@if [ -n "$(BRISKEST_VECTORS)" ]; then $(call requirements,est,-check); fi
+	@if [ -n "$(BRISKEST_VECTORS)" ]; then $(call requirements,est,-check) && $(call requirements,brski,-check); fi
 
 test-only: tools check
 	$(GO) build -o $(BIN)/testreport ./internal/testreport
