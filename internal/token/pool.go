@@ -68,6 +68,9 @@ func (t *Token) Health() Health {
 // again with that: f is run up to three times.
 func run[T any](ctx context.Context, t *Token, f func(*pooled) (T, error), finish func(T) (T, error)) (T, error) {
 	var none T
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
 	if err := t.breaker.enter(); err != nil {
 		return none, err
 	}
