@@ -23,6 +23,7 @@ import (
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/internal/vectors"
 	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/voucher"
 )
 
 // replayed is one message of a capture and what becomes of it at our registrar.
@@ -138,12 +139,14 @@ func newReplay(t *testing.T, root string, c *capture) *replay {
 	r.house = newHouse(t, func(h *house) {
 		acme := h.settings.Manufacturers["acme"]
 		acme.IDevIDAnchors, acme.Unlisted = devices, registrar.UnlistedAdmit
-		h.settings.TLSCertificates = theirs[:1]
+		h.settings.TLSCertificates = []*x509.Certificate{theirs[0], h.registrar.Certificate}
 		h.settings.Signer.Chain = slices.Concat(h.settings.Signer.Chain, theirs)
 		if c.masa != "" {
 			h.clock.Store(time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC).UnixNano()) // the vouchers of the day
 			acme.VoucherAnchors = vouchers
 			h.masa = r.capturedMASA(t)
+		} else {
+			h.masa = &pinningMASA{honestMASA{h}, theirs[1]}
 		}
 	})
 	mux := http.NewServeMux()
@@ -152,6 +155,16 @@ func newReplay(t *testing.T, root string, c *capture) *replay {
 	mux.Handle("/.well-known/est/", &est.Handler{Backend: &observingEST{Service: r.service, saw: func(e *est.Error) { r.reason = e.Reason }}, Now: r.now})
 	r.handler = mux
 	return r
+}
+
+// pinningMASA is one of ours that pins the CA of the capture's domain.
+type pinningMASA struct {
+	honestMASA
+	pin *x509.Certificate
+}
+
+func (m *pinningMASA) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*brski.Voucher, error) {
+	return m.h.vouch(ctx, r, func(v *voucher.Voucher) { v.PinnedDomainCert = m.pin.Raw })
 }
 
 // observing sees what the registrar refuses.
