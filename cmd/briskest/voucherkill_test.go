@@ -79,7 +79,9 @@ func newKillBed(t *testing.T, devices int) *killBed {
 	t.Setenv("BRISKEST_REGISTRAR_LIMITS_ENROLLMENTS_PER_DEVICE", "0")
 	t.Setenv("BRISKEST_REGISTRAR_LIMITS_ENROLLMENTS_PER_ADDRESS", "0")
 	t.Setenv("BRISKEST_REGISTRAR_LIMITS_MASA_RETRY", "20ms")
-	t.Setenv("BRISKEST_MASA_REQUESTS_PER_MINUTE", "1000000")
+	for _, budget := range []string{"REQUESTS", "REGISTRAR_REQUESTS", "VOUCHERS"} {
+		t.Setenv("BRISKEST_MASA_"+budget+"_PER_MINUTE", "1000000")
+	}
 	b := &killBed{Bed: testbed.Once(t), answers: answered{vouchers: map[string][][]byte{}}}
 	ca, err := pemfile.Certificates(filepath.Join(b.Dir, "masa", "idevid-ca.pem"))
 	if err != nil {
