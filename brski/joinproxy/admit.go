@@ -79,6 +79,13 @@ func (p *Proxy) speaks(c *circuit) bool {
 	return there
 }
 
+// looped counts a circuit that would have led to this proxy itself.
+func (p *Proxy) looped() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Looped++
+}
+
 // outgoing notes the local end of a connection to a registrar, and forgets it
 // with the returned function.
 func (p *Proxy) outgoing(conn net.Conn) (forget func()) {
@@ -89,6 +96,13 @@ func (p *Proxy) outgoing(conn net.Conn) (forget func()) {
 		p.own = make(map[netip.AddrPort]bool)
 	}
 	p.own[local] = true
+	for c := range p.circuits { // accepted before its other end could be noted
+		if endpoint(c.pledge.RemoteAddr()) == local {
+			p.stats.Looped++
+			p.drop(c)
+			reset(c.pledge)
+		}
+	}
 	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

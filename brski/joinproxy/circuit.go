@@ -95,6 +95,10 @@ func (c *circuit) dial(ctx context.Context) (net.Conn, string) {
 	}
 	registrars := p.order(p.Registrars())
 	for _, r := range registrars {
+		if at, err := netip.ParseAddrPort(r); err == nil && p.listens[netip.AddrPortFrom(at.Addr().Unmap(), at.Port())] {
+			p.looped() // somebody announces this proxy as a registrar
+			continue
+		}
 		tried, cancel := context.WithTimeout(ctx, p.Limits.Dial)
 		conn, err := dial(tried, r)
 		cancel()

@@ -33,6 +33,7 @@ type Proxy struct {
 	circuits map[*circuit]struct{}   // guarded by mu
 	held     map[netip.Prefix]int    // circuits by whose they are; guarded by mu
 	own      map[netip.AddrPort]bool // local ends towards registrars; guarded by mu
+	listens  map[netip.AddrPort]bool // where pledges reach the proxy; not changed while it serves
 	failed   map[string]time.Time    // registrars, and when they did not answer; guarded by mu
 	stats    Stats                   // guarded by mu
 }
@@ -102,6 +103,10 @@ func (p *Proxy) Serve(ctx context.Context, listeners ...net.Listener) error {
 	p.Limits = p.Limits.withDefaults()
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
+	}
+	p.listens = make(map[netip.AddrPort]bool)
+	for _, l := range listeners {
+		p.listens[endpoint(l.Addr())] = true
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -155,8 +155,23 @@ func TestAProxyThatFindsItselfDoesNotGoInCircles(t *testing.T) {
 		t.Error("a circle ends well, want a reset")
 	}
 	stop()
-	if got := p.Stats(); got.Accepted != 2 || got.Looped != 1 {
-		t.Errorf("stats = %+v, want the pledge and one circle", got)
+	if got := p.Stats(); got.Accepted != 1 || got.Looped != 1 {
+		t.Errorf("stats = %+v, want the pledge alone, and a circle that was not begun", got)
+	}
+}
+
+// As above, at an address by which the proxy does not know itself.
+func TestACircleThatHasBegunIsEnded(t *testing.T) {
+	l := listen(t)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	p := &joinproxy.Proxy{Registrars: to(net.JoinHostPort("localhost", port))}
+	stop := serve(t, p, l)
+	if got, _ := said(dial(t, l.Addr().String()), "hello"); got != "" {
+		t.Errorf("a circle answers %q", got)
+	}
+	stop()
+	if got := p.Stats(); got.Looped == 0 || got.Open != 0 {
+		t.Errorf("stats = %+v, want a circle and nothing open", got)
 	}
 }
 

@@ -238,6 +238,7 @@ type broken struct{ net.Listener }
 
 func (broken) Accept() (net.Conn, error) { return nil, errors.New("no files left") }
 func (broken) Close() error              { return nil }
+func (broken) Addr() net.Addr            { return &net.TCPAddr{} }
 
 func TestAListenerThatStaysBrokenIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
