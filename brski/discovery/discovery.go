@@ -1,14 +1,14 @@
 // Package discovery finds join proxies and registrars on the links of a machine,
-// and announces them there, by DNS-SD (RFC 6763) over mDNS (RFC 6762) as
-// RFC 8995, Appendix B has it:
+// and announces them there, by DNS-SD (RFC 6763, Section 4) over mDNS (RFC 6762, Section 3)
+// as RFC 8995, Appendix B has it:
 //
 //   - [Querier] browses a service type for as long as it runs and knows its
 //     [Candidate]s
 //   - [Responder] announces services and answers for them
 //   - [Multicast] opens the [Link]s both work on; a test gives them others
 //
-// Nothing here is authenticated: mDNS tells where to try, and RFC 8995 whom to
-// believe. What comes from beyond the link is dropped, and so are announced
+// Nothing here is authenticated: mDNS tells where to try, and RFC 8995, Section 5.6.2
+// whom to believe. What comes from beyond the link is dropped, and so are announced
 // addresses that lie beyond it, so that nobody far away can say where devices
 // connect to. GRASP is not offered (docs/divergences.md, RFC 8995, Section 4).
 package discovery

@@ -1,7 +1,6 @@
 package discovery_test
 
 import (
-	"context"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -14,22 +13,6 @@ import (
 	"github.com/briskest/briskest/brski/discovery"
 	"github.com/briskest/briskest/brski/discoverytest"
 )
-
-// runs runs a querier or responder until the test, or the returned function, ends it.
-func runs(t *testing.T, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
 
 // after lets time pass in a synctest bubble.
 func after(d time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski/discovery"
+	"github.com/briskest/briskest/brski/discoverytest"
 )
 
 // Real sockets, on the loopback interface alone.
@@ -18,9 +19,9 @@ func TestMulticastOnARealInterface(t *testing.T) {
 	}
 	links := open()
 	q := &discovery.Querier{Service: discovery.ServiceRegistrar, Links: links}
-	runs(t, q.Run)
+	discoverytest.Run(t, q.Run)
 	changed := q.Changed()
-	runs(t, (&discovery.Responder{
+	discoverytest.Run(t, (&discovery.Responder{
 		Instance: "registrar", Links: open(), Services: []discovery.Service{{Type: discovery.ServiceRegistrar, Port: 8443}},
 	}).Run)
 	select {

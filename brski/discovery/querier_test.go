@@ -17,9 +17,9 @@ func TestAQuerierFindsWhoAnnouncesAndForgetsWhoSaysGoodbye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		q := browser(n.Link("fe80::2/64"))
-		runs(t, q.Run)
+		discoverytest.Run(t, q.Run)
 		changed := q.Changed()
-		stop := runs(t, proxyOn(n.Link("fe80::1/64", "192.0.2.1/24", "fd00::1/64")).Run)
+		stop := discoverytest.Run(t, proxyOn(n.Link("fe80::1/64", "192.0.2.1/24", "fd00::1/64")).Run)
 		after(10 * time.Second)
 		select {
 		case <-changed:
@@ -51,8 +51,8 @@ func TestACandidateLastsAsLongAsItIsAnsweredFor(t *testing.T) {
 		var n discoverytest.Network
 		link := n.Link("fe80::1/64")
 		q := browser(n.Link("fe80::2/64"))
-		runs(t, q.Run)
-		runs(t, proxyOn(link).Run)
+		discoverytest.Run(t, q.Run)
+		discoverytest.Run(t, proxyOn(link).Run)
 		for range 100 { // a lifetime is two minutes
 			after(time.Minute)
 			if got := q.Candidates(); len(got) != 1 {
@@ -73,7 +73,7 @@ func TestQuestionsAreSpacedTwiceAsFarEachTime(t *testing.T) {
 		var n discoverytest.Network
 		seen := watch(t, &n)
 		begin := time.Now()
-		runs(t, browser(n.Link("fe80::2/64")).Run)
+		discoverytest.Run(t, browser(n.Link("fe80::2/64")).Run)
 		after(5 * time.Hour)
 		list := seen.take()
 		if first := list[0].at.Sub(begin); first < 20*time.Millisecond || first > 120*time.Millisecond {
@@ -98,7 +98,7 @@ func TestWhatIsBeyondTheLinkIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		q := browser(n.Link("fe80::2/64", "192.0.2.2/24"))
-		runs(t, q.Run)
+		discoverytest.Run(t, q.Run)
 		for _, c := range []struct{ from, address string }{
 			{"[2001:db8::5]:5353", "fe80::5"},  // a far machine that claims a near address
 			{"198.51.100.1:5353", "192.0.2.5"}, // the same
@@ -126,7 +126,7 @@ func TestMessagesThatDoNotFitAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		q := browser(n.Link("fe80::2/64"))
-		runs(t, q.Run)
+		discoverytest.Run(t, q.Run)
 		s := speak(t, &n, "[fe80::5]:5353")
 		good := offer("x", "x.local", "fe80::5", 443, 120)
 		for name, change := range map[string]func(p *packet){
@@ -158,7 +158,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		q := browser(n.Link("fe80::2/64"))
-		runs(t, q.Run)
+		discoverytest.Run(t, q.Run)
 		for source := range 30 {
 			s := speak(t, &n, fmt.Sprintf("[fe80::1:%x]:5353", source))
 			for i := range 20 {
@@ -194,7 +194,7 @@ func TestAnAddressThatIsReplacedIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		q := browser(n.Link("fe80::2/64"))
-		runs(t, q.Run)
+		discoverytest.Run(t, q.Run)
 		s := speak(t, &n, "[fe80::5]:5353")
 		s.say(offer("x", "X.local", "fe80::5", 443, 120))
 		after(5 * time.Second)
@@ -211,7 +211,7 @@ func TestAnAddressThatIsReplacedIsForgotten(t *testing.T) {
 func TestQuestionsThatAreProvokedAreFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
-		runs(t, browser(n.Link("fe80::2/64")).Run)
+		discoverytest.Run(t, browser(n.Link("fe80::2/64")).Run)
 		after(time.Minute)
 		seen := watch(t, &n)
 		s := speak(t, &n, "[fe80::5]:5353")

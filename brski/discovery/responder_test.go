@@ -24,7 +24,7 @@ func TestAResponderProbesThenAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
 		seen := watch(t, &n)
-		runs(t, proxyOn(n.Link("fe80::1/64")).Run)
+		discoverytest.Run(t, proxyOn(n.Link("fe80::1/64")).Run)
 		after(10 * time.Second)
 		list := seen.take()
 		if len(list) != 5 {
@@ -58,10 +58,10 @@ func TestANameThatIsTakenIsNotTakenAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var n discoverytest.Network
 				q := browser(n.Link("fe80::3/64"))
-				runs(t, q.Run)
-				runs(t, proxyOn(n.Link("fe80::1/64")).Run)
+				discoverytest.Run(t, q.Run)
+				discoverytest.Run(t, proxyOn(n.Link("fe80::1/64")).Run)
 				after(wait)
-				runs(t, proxyOn(n.Link("fe80::2/64")).Run)
+				discoverytest.Run(t, proxyOn(n.Link("fe80::2/64")).Run)
 				after(time.Minute)
 				var names []string
 				for _, c := range q.Candidates() {
@@ -79,7 +79,7 @@ func TestANameThatIsTakenIsNotTakenAgain(t *testing.T) {
 func TestKnownAnswersAreNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
-		runs(t, proxyOn(n.Link("fe80::1/64")).Run)
+		discoverytest.Run(t, proxyOn(n.Link("fe80::1/64")).Run)
 		after(10 * time.Second)
 		seen := watch(t, &n)
 		s := speak(t, &n, "[fe80::5]:5353")
@@ -99,7 +99,7 @@ func TestKnownAnswersAreNotRepeated(t *testing.T) {
 func TestAnswersAreFewForManyQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
-		runs(t, proxyOn(n.Link("fe80::1/64")).Run)
+		discoverytest.Run(t, proxyOn(n.Link("fe80::1/64")).Run)
 		after(10 * time.Second)
 		seen := watch(t, &n)
 		s := speak(t, &n, "[fe80::5]:5353")
@@ -134,7 +134,7 @@ func TestAnswersAreFewForManyQuestions(t *testing.T) {
 func TestAnswersGoToWhoAsksWhereThatIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n discoverytest.Network
-		runs(t, proxyOn(n.Link("fe80::1/64")).Run)
+		discoverytest.Run(t, proxyOn(n.Link("fe80::1/64")).Run)
 		after(10 * time.Second)
 		seen := watch(t, &n)
 		for _, c := range []struct {
@@ -195,7 +195,7 @@ func TestOnlyChosenAddressesAreAnnounced(t *testing.T) {
 		r := proxyOn(n.Link("fe80::1/64", "192.0.2.1/24"))
 		r.Announced = func(a netip.Addr) bool { return a == netip.MustParseAddr("fe80::1%mem0") }
 		seen := watch(t, &n)
-		runs(t, r.Run)
+		discoverytest.Run(t, r.Run)
 		after(10 * time.Second)
 		for _, s := range seen.take() {
 			for _, a := range s.message.Answers() {
@@ -231,7 +231,7 @@ func TestWhoContestsEveryNameIsNotAnsweredWithAStorm(t *testing.T) {
 		var n discoverytest.Network
 		seen := watch(t, &n)
 		r := proxyOn(n.Link("fe80::1/64"))
-		runs(t, r.Run)
+		discoverytest.Run(t, r.Run)
 		s := speak(t, &n, "[fe80::5]:5353")
 		for i := range 6000 { // a minute
 			instance := "door 1.2"

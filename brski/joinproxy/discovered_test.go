@@ -18,22 +18,6 @@ import (
 	"github.com/briskest/briskest/voucher/vouchercms"
 )
 
-// runs runs something until the test, or the returned function, ends it.
-func runs(t *testing.T, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
 // machine is a link of the network for a machine on loopback addresses.
 func machine(n *discoverytest.Network) []*discovery.Link {
 	return []*discovery.Link{n.Link("127.0.0.1/8")}
@@ -90,9 +74,9 @@ func TestAPledgeJoinsThroughAProxyThatItFinds(t *testing.T) {
 	w := brskitest.New(t)
 
 	registrars := &discovery.Querier{Service: discovery.ServiceRegistrar, Links: machine(&n)}
-	runs(t, registrars.Run)
+	discoverytest.Run(t, registrars.Run)
 	address, _ := start(t, &joinproxy.Proxy{Registrars: joinproxy.Discovered(registrars)})
-	runs(t, func(ctx context.Context) error {
+	discoverytest.Run(t, func(ctx context.Context) error {
 		return joinproxy.AnnounceWhile(ctx, registrars, func(ctx context.Context) error {
 			r := &discovery.Responder{Instance: "door", Links: machine(&n), Services: []discovery.Service{{Type: discovery.ServiceProxy, Port: port(t, address)}}}
 			return r.Run(ctx)
@@ -106,9 +90,9 @@ func TestAPledgeJoinsThroughAProxyThatItFinds(t *testing.T) {
 		Instance: "registrar", Links: machine(&n),
 		Services: []discovery.Service{{Type: discovery.ServiceRegistrar, Port: port(t, strings.TrimPrefix(w.URL, "https://"))}},
 	}
-	gone := runs(t, registrar.Run)
+	gone := discoverytest.Run(t, registrar.Run)
 	proxies := &discovery.Querier{Service: discovery.ServiceProxy, Links: machine(&n)}
-	runs(t, proxies.Run)
+	discoverytest.Run(t, proxies.Run)
 	found := until(proxies, true)
 	if len(found) != 1 || found[0].Endpoints()[0].String() != address {
 		t.Fatalf("the pledge finds %v, want the proxy at %s", found, address)

@@ -51,7 +51,7 @@ func (w *world) responder(usage []x509.ExtKeyUsage, points []string, extensions 
 	}, testpki.NewKey(w.t))
 }
 
-// RFC 6960.
+// RFC 6960, Section 3.2.
 func TestOCSPAnswersCount(t *testing.T) {
 	w := newWorld(t)
 	forOCSP := []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
