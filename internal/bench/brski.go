@@ -93,7 +93,7 @@ func (t *BRSKI) measure(ctx context.Context, n, clients int, one func(ctx contex
 		return nil, err
 	}
 	start := time.Now()
-	latencies, err := concurrently(ctx, n, clients, one)
+	latencies, err := concurrently(ctx, n, clients, func() (func(context.Context, int) error, func()) { return one, func() {} })
 	if err != nil {
 		return nil, err
 	}
@@ -113,20 +113,22 @@ func (t *BRSKI) measure(ctx context.Context, n, clients int, one func(ctx contex
 	}, nil
 }
 
-// concurrently calls one for 0 to n-1 and returns how long each took. The first
-// error ends it.
-func concurrently(ctx context.Context, n, clients int, one func(ctx context.Context, i int) error) ([]time.Duration, error) {
+// concurrently has so many workers do 0 to n-1 and returns how long each took.
+// Begin makes a worker's function, and what ends it. The first error ends all.
+func concurrently(ctx context.Context, n, workers int, begin func() (one func(ctx context.Context, i int) error, end func())) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	latencies := make([]time.Duration, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range clients {
+	for range workers {
 		wg.Go(func() {
+			one, end := begin()
+			defer end()
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				start := time.Now()
 				if err := one(ctx, i); err != nil {
-					cancel(fmt.Errorf("device %d: %w", i, err))
+					cancel(fmt.Errorf("client %d: %w", i, err))
 					return
 				}
 				latencies[i] = time.Since(start)

@@ -15,8 +15,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -108,34 +106,16 @@ func namedRequests(n int) (requests []made, prefix string, err error) {
 
 // drive sends the requests from l.Clients goroutines and returns each latency.
 func drive(ctx context.Context, op *Op, t *Target, l Load, requests []request) ([]time.Duration, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	latencies := make([]time.Duration, len(requests))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range l.Clients {
-		wg.Go(func() {
-			client := t.client(l.Fresh, nil)
-			defer func() { client.CloseIdleConnections() }()
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(requests) || ctx.Err() != nil {
-					return
-				}
-				if own := requests[i].certificate; own != nil {
-					client = t.client(true, own)
-				}
-				start := time.Now()
-				if _, err := t.post(ctx, client, op.Name, op.mediaType, requests[i].body); err != nil {
-					cancel(fmt.Errorf("request %d: %w", i, err))
-					return
-				}
-				latencies[i] = time.Since(start)
+	return concurrently(ctx, len(requests), l.Clients, func() (func(context.Context, int) error, func()) {
+		client := t.client(l.Fresh, nil)
+		return func(ctx context.Context, i int) error {
+			if own := requests[i].certificate; own != nil {
+				client = t.client(true, own)
 			}
-		})
-	}
-	wg.Wait()
-	return latencies, context.Cause(ctx)
+			_, err := t.post(ctx, client, op.Name, op.mediaType, requests[i].body)
+			return err
+		}, func() { client.CloseIdleConnections() }
+	})
 }
 
 // client shows own, or the target's certificate.

@@ -4,11 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/briskest/briskest/internal/cms"
 )
@@ -31,27 +28,16 @@ func enrolled(ctx context.Context, t *Target, n int) ([]request, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	requests := make([]request, n)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			client := t.client(false, nil)
-			defer client.CloseIdleConnections()
-			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				cert, err := t.certificate(ctx, client, &made[i])
-				if err != nil {
-					cancel(fmt.Errorf("enroll client %d: %w", i, err))
-					return
-				}
-				requests[i] = request{body: made[i].body, certificate: cert}
-			}
-		})
-	}
-	wg.Wait()
-	return requests, context.Cause(ctx)
+	_, err = concurrently(ctx, n, 8, func() (func(context.Context, int) error, func()) {
+		client := t.client(false, nil)
+		return func(ctx context.Context, i int) error {
+			cert, err := t.certificate(ctx, client, &made[i])
+			requests[i] = request{body: made[i].body, certificate: cert}
+			return err
+		}, client.CloseIdleConnections
+	})
+	return requests, err
 }
 
 // certificate enrolls once.
