@@ -91,6 +91,7 @@ func (s *signer) check(p *profile.Profile, r *ca.Request, serial []byte, now tim
 	content := &profile.Content{
 		Serial: serial, Algorithm: algorithm, Issuer: s.issuer, AuthorityKeyID: s.keyID,
 		NotBefore: start, NotAfter: end, Subject: r.Subject, Names: r.Names, Key: r.PublicKey, SPKI: spki,
+		Partitions: s.partitions,
 	}
 	tbs, err := p.TBS(content)
 	if err != nil {

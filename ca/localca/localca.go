@@ -43,6 +43,9 @@ type Config struct {
 	// Rand is where serial numbers and signatures take their randomness from;
 	// nil is crypto/rand.
 	Rand io.Reader
+	// CRLPartitions is how many partitions the CA's revocation lists have, for the
+	// word {crl_partition} of profiles; see profile.ValidPartitions. 0 is 1.
+	CRLPartitions int
 	// VerifySignatures checks each signature before it leaves, for signers
 	// that are not ours to trust, such as tokens.
 	VerifySignatures bool
@@ -71,6 +74,7 @@ func New(config Config) (*CA, error) {
 			key: config.Key, rand: config.Rand, verify: config.VerifySignatures,
 			issuer: config.Certificate.RawSubject, keyID: config.Certificate.SubjectKeyId,
 			spki: config.Certificate.RawSubjectPublicKeyInfo, end: config.Certificate.NotAfter,
+			partitions: max(config.CRLPartitions, 1),
 		},
 		certificate: config.Certificate,
 		chain:       append([]*x509.Certificate{config.Certificate}, config.Chain...),
@@ -86,6 +90,9 @@ func New(config Config) (*CA, error) {
 		// The authority key identifier then only tells keys of the same name
 		// apart (RFC 5280, Section 4.2.1.1).
 		c.keyID = profile.KeyID(c.spki)
+	}
+	if config.CRLPartitions < 0 || !profile.ValidPartitions(c.partitions) {
+		return nil, fmt.Errorf("localca: %d partitions of revocation lists are no power of two up to %d", config.CRLPartitions, profile.MaxPartitions)
 	}
 	c.serials = serials{rand: c.rand}
 	if err := c.checkChain(); err != nil {

@@ -73,6 +73,7 @@ func hierarchy(t *testing.T) *localca.CA {
 func endEntities() []*profile.Document {
 	return []*profile.Document{
 		profile.Device(), profile.LDevID(), profile.Registrar(), profile.MASA(), profile.VoucherSigner(), profile.RAClient(), profile.IDevID("masa.example.com"),
+		profile.OCSPResponder(),
 	}
 }
 

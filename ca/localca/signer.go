@@ -24,6 +24,7 @@ type signer struct {
 	keyID      []byte    // authority key identifier
 	spki       []byte    // of key
 	end        time.Time // of the issuer's validity
+	partitions int       // of the revocation lists
 	selfSigned bool      // subject and issuer are the same
 }
 

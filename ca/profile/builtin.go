@@ -98,6 +98,23 @@ func RAClient() *Document {
 	}
 }
 
+// OCSPResponder is for a delegated OCSP responder of the CA that issues it (RFC
+// 6960, Section 4.2.2.2). Its own revocation is not asked about, and so it does
+// not last: a month, to be renewed weekly.
+func OCSPResponder() *Document {
+	return &Document{
+		Schema: Schema, Name: "ocsp-responder", Version: "1",
+		Description: "Signs OCSP answers for the CA that issued it.",
+		Subject:     SubjectRules{Attributes: []AttributeRule{{Type: "common_name", Required: true}, {Type: "organization"}}},
+		Keys:        []KeyRule{{Type: "ecdsa"}, {Type: "rsa"}, {Type: "ed25519"}},
+
+		KeyUsage:         []string{"digital_signature"},
+		ExtendedKeyUsage: []string{"ocsp_signing"},
+		OCSPNoCheck:      true,
+		Validity:         Validity{Lifetime: "30d", Backdate: "1h"},
+	}
+}
+
 // IDevID is for a manufacturer's devices: the serial number in the subject
 // (RFC 8995, Section 2.3.1), the MASA's address (Section 2.3.2; empty for
 // none), no end (IEEE 802.1AR), no extended key usage.

@@ -11,7 +11,7 @@ import (
 func documents() []*profile.Document {
 	return []*profile.Document{
 		profile.Device(), profile.LDevID(), profile.Registrar(), profile.MASA(), profile.VoucherSigner(), profile.RAClient(),
-		profile.IDevID("masa.example.com"), profile.RootCA("3650d", 1), profile.IssuingCA("1825d", 0),
+		profile.IDevID("masa.example.com"), profile.OCSPResponder(), profile.RootCA("3650d", 1), profile.IssuingCA("1825d", 0),
 	}
 }
 

@@ -76,14 +76,18 @@ func (p *Profile) checkExtension(id []byte, critical bool, value cryptobyte.Stri
 	case "\x55\x1d\x25":
 		good = oidsAre(value, p.content.eku)
 	case "\x55\x1d\x1f":
-		good = p.content.distributionPointsAre(value)
+		good = distributionPointsAre(value, p.content.crl, c)
+	case "\x55\x1d\x2e":
+		good = distributionPointsAre(value, p.content.freshest, c)
 	case "\x55\x1d\x20":
 		good = p.content.policiesAre(value)
 	case "\x2b\x06\x01\x05\x05\x07\x01\x01":
-		good = p.content.accessIs(value)
+		good = p.content.accessIs(value, c)
 	case "\x2b\x06\x01\x05\x05\x07\x01\x20":
 		var url cryptobyte.String
 		good = value.ReadASN1(&url, cbasn1.IA5String) && value.Empty() && string(url) == p.content.masaURL
+	case "\x2b\x06\x01\x05\x05\x07\x30\x01\x05":
+		good = p.content.noCheck && string(value) == "\x05\x00"
 	default:
 		ok = false
 	}
@@ -161,23 +165,6 @@ func oidsAre(value cryptobyte.String, want []asn1.ObjectIdentifier) bool {
 	return seq.Empty()
 }
 
-func (f *fixedContent) distributionPointsAre(value cryptobyte.String) bool {
-	var seq cryptobyte.String
-	if !value.ReadASN1(&seq, cbasn1.SEQUENCE) || !value.Empty() {
-		return false
-	}
-	tag0 := cbasn1.Tag(0).ContextSpecific().Constructed()
-	for _, want := range f.crl {
-		var point, name, full, url cryptobyte.String
-		if !seq.ReadASN1(&point, cbasn1.SEQUENCE) || !point.ReadASN1(&name, tag0) || !point.Empty() ||
-			!name.ReadASN1(&full, tag0) || !name.Empty() ||
-			!full.ReadASN1(&url, cbasn1.Tag(6).ContextSpecific()) || !full.Empty() || string(url) != want {
-			return false
-		}
-	}
-	return seq.Empty()
-}
-
 func (f *fixedContent) policiesAre(value cryptobyte.String) bool {
 	var seq cryptobyte.String
 	if !value.ReadASN1(&seq, cbasn1.SEQUENCE) || !value.Empty() {
@@ -197,30 +184,6 @@ func (f *fixedContent) policiesAre(value cryptobyte.String) bool {
 			}
 		}
 		if !info.Empty() {
-			return false
-		}
-	}
-	return seq.Empty()
-}
-
-func (f *fixedContent) accessIs(value cryptobyte.String) bool {
-	var seq cryptobyte.String
-	if !value.ReadASN1(&seq, cbasn1.SEQUENCE) || !value.Empty() {
-		return false
-	}
-	next := func(method asn1.ObjectIdentifier, want string) bool {
-		var access, url cryptobyte.String
-		var oid asn1.ObjectIdentifier
-		return seq.ReadASN1(&access, cbasn1.SEQUENCE) && access.ReadASN1ObjectIdentifier(&oid) && oid.Equal(method) &&
-			access.ReadASN1(&url, cbasn1.Tag(6).ContextSpecific()) && access.Empty() && string(url) == want
-	}
-	for _, u := range f.ocsp {
-		if !next(oidAD(1), u) {
-			return false
-		}
-	}
-	for _, u := range f.caIssuers {
-		if !next(oidAD(2), u) {
 			return false
 		}
 	}

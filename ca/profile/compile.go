@@ -342,9 +342,13 @@ func (c *compiler) content(f *fixedContent) {
 		c.problem("basic_constraints.path_length", "is for CAs and between 0 and 32")
 	}
 	f.skid = c.oneOf("subject_key_identifier", d.SubjectKeyIdentifier, "sha256", "none") == "sha256"
-	f.caIssuers = c.urls("ca_issuers", d.CAIssuers, "http")
-	f.ocsp = c.urls("ocsp", d.OCSP, "http")
-	f.crl = c.urls("crl", d.CRL, "http", "ldap")
+	f.caIssuers = c.pointers("ca_issuers", d.CAIssuers, "http")
+	f.ocsp = c.pointers("ocsp", d.OCSP, "http")
+	f.crl = c.pointers("crl", d.CRL, "http", "ldap")
+	f.freshest = c.pointers("freshest_crl", d.FreshestCRL, "http", "ldap")
+	if f.noCheck = d.OCSPNoCheck; f.noCheck && !slices.ContainsFunc(f.eku, oidKP(9).Equal) {
+		c.problem("ocsp_no_check", "is for certificates with the extended key usage ocsp_signing")
+	}
 	for i, rule := range d.Policies {
 		field := fmt.Sprintf("policies[%d]", i)
 		f.policies = append(f.policies, policy{oid: c.oid(field+".oid", rule.OID), cps: rule.CPS})
@@ -371,7 +375,26 @@ func (c *compiler) masa(f *fixedContent) {
 	}
 }
 
-func (c *compiler) urls(field string, texts []string, schemes ...string) []string {
+// pointers are URLs with words: {authority}, and in those of lists {crl_partition}.
+func (c *compiler) pointers(field string, texts []string, schemes ...string) []pointer {
+	sample := &Content{Serial: []byte{1}, AuthorityKeyID: make([]byte, 20)}
+	var plain []string
+	for i, p := range pointers(texts) {
+		if strings.Contains(p.text, partitionWord) && !strings.HasSuffix(field, "crl") {
+			c.problem(fmt.Sprintf("%s[%d]", field, i), "%s is for crl and freshest_crl", partitionWord)
+		}
+		text := p.resolve(sample)
+		if strings.ContainsAny(text, "{}") {
+			c.problem(fmt.Sprintf("%s[%d]", field, i), "%.80q has another word than %s and %s", p.text, authorityWord, partitionWord)
+			continue
+		}
+		plain = append(plain, text)
+	}
+	c.urls(field, plain, schemes...)
+	return pointers(texts)
+}
+
+func (c *compiler) urls(field string, texts []string, schemes ...string) {
 	if len(texts) > 8 {
 		c.problem(field, "are more than 8")
 	}
@@ -381,7 +404,6 @@ func (c *compiler) urls(field string, texts []string, schemes ...string) []strin
 			c.problem(fmt.Sprintf("%s[%d]", field, i), "%.80q is no %s URL (a client that has to verify a certificate to fetch it may never get there)", text, strings.Join(schemes, " or "))
 		}
 	}
-	return texts
 }
 
 func (c *compiler) period(p *period) {

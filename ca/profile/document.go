@@ -66,11 +66,21 @@ type Document struct {
 	// SubjectKeyIdentifier is sha256 (RFC 7093, Section 2, method 1; the
 	// default) or none. The authority key identifier is always there.
 	SubjectKeyIdentifier string `yaml:"subject_key_identifier,omitempty" json:"subject_key_identifier,omitempty"`
-	// CAIssuers and OCSP are http URLs (RFC 5280, Section 4.2.2.1).
+	// CAIssuers and OCSP are http URLs (RFC 5280, Section 4.2.2.1). In them and in
+	// CRL and FreshestCRL {authority} stands for the issuing CA's key identifier
+	// in lower-case hex.
 	CAIssuers []string `yaml:"ca_issuers,omitempty" json:"ca_issuers,omitempty"`
 	OCSP      []string `yaml:"ocsp,omitempty" json:"ocsp,omitempty"`
-	// CRL are http or ldap URLs, one distribution point each (RFC 5280, Section 4.2.1.13).
+	// CRL are http or ldap URLs, one distribution point each (RFC 5280, Section
+	// 4.2.1.13). In them and in FreshestCRL {crl_partition} stands for COUNT/INDEX,
+	// such as 16/3: the partition of the CA's lists that the certificate would be
+	// on; see [Partition].
 	CRL []string `yaml:"crl,omitempty" json:"crl,omitempty"`
+	// FreshestCRL are http or ldap URLs of delta lists (RFC 5280, Section 4.2.1.15).
+	FreshestCRL []string `yaml:"freshest_crl,omitempty" json:"freshest_crl,omitempty"`
+	// OCSPNoCheck tells clients that the certificate, a responder's, is good for as
+	// long as it is valid (RFC 6960, Section 4.2.2.2.1).
+	OCSPNoCheck bool `yaml:"ocsp_no_check,omitempty" json:"ocsp_no_check,omitempty"`
 	// Policies are certificate policies (RFC 5280, Section 4.2.1.4).
 	Policies []PolicyRule `yaml:"policies,omitempty" json:"policies,omitempty"`
 	// MASAURL is the MASA's authority, or its whole URL, for IDevIDs (RFC

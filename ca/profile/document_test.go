@@ -40,7 +40,7 @@ keys:
   - {type: ed25519}
 signature_algorithm: ecdsa_sha384
 key_usage: [digital_signature]
-extended_key_usage: [client_auth, server_auth, cmc_ra, 1.3.6.1.4.1.32473.9]
+extended_key_usage: [client_auth, server_auth, cmc_ra, 1.3.6.1.4.1.32473.9, ocsp_signing]
 extended_key_usage_critical: true
 basic_constraints: {ca: false}
 validity: {lifetime: 90d, max: 365d, backdate: 1h30m, allow_outlive_issuer: true}
@@ -48,6 +48,8 @@ subject_key_identifier: sha256
 ca_issuers: [http://pki.example.com/ca.der]
 ocsp: [http://ocsp.example.com]
 crl: [http://pki.example.com/ca.crl, 'ldap://ldap.example.com/cn=ca?certificateRevocationList']
+freshest_crl: [http://pki.example.com/delta.crl]
+ocsp_no_check: true
 policies:
   - {oid: 1.3.6.1.4.1.32473.5, cps: https://pki.example.com/cps}
   - {oid: 2.23.140.1.2.1}

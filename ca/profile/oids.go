@@ -32,6 +32,9 @@ func oidAD(last int) asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, last}
 }
 
+// oidNoCheck is id-pkix-ocsp-nocheck (RFC 6960, Section 4.2.2.2.1).
+func oidNoCheck() asn1.ObjectIdentifier { return append(oidAD(1), 5) }
+
 // oidCPS is id-qt-cps (RFC 5280, Section 4.2.1.4).
 func oidCPS() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 2, 1} }
 

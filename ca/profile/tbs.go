@@ -27,6 +27,9 @@ type Content struct {
 	Names          ca.Names
 	Key            crypto.PublicKey
 	SPKI           []byte // DER of Key, from [MarshalPublicKey]
+	// Partitions is how many partitions the issuer's revocation lists have, as in
+	// [ValidPartitions], for {crl_partition}; 0 is 1.
+	Partitions int
 }
 
 // fixedContent is what every certificate of a profile says.
@@ -34,14 +37,18 @@ type fixedContent struct {
 	usage       [keyKinds][]byte // the KeyUsage extension whole, by kind of key
 	before      []byte           // extensions that stand before the SubjectAltName
 	after       []byte           // extensions that stand after it
+	pointers    []byte           // those of appendPointers, when they are the same for all
+	last        []byte           // extensions that stand at the end
 	expect      map[string]expected
 	skid        bool
 	eku         []asn1.ObjectIdentifier
-	caIssuers   []string
-	ocsp        []string
-	crl         []string
+	caIssuers   []pointer
+	ocsp        []pointer
+	crl         []pointer
+	freshest    []pointer
 	policies    []policy
 	masaURL     string
+	noCheck     bool
 	constraints *BasicConstraints
 }
 
@@ -123,6 +130,11 @@ func (p *Profile) appendExtensions(b *cryptobyte.Builder, c *Content, rule *keyR
 		appendExtension(b, oidCE(17), len(c.Subject) == 0, func(b *cryptobyte.Builder) { appendGeneralNames(b, &c.Names) })
 	}
 	b.AddBytes(p.content.after)
+	if p.content.pointers == nil {
+		p.content.appendPointers(b, c)
+	}
+	b.AddBytes(p.content.pointers)
+	b.AddBytes(p.content.last)
 }
 
 func hasNames(n *ca.Names) bool {
@@ -160,7 +172,7 @@ func (f *fixedContent) build(usage [keyKinds]keyUsage, ekuCritical bool) error {
 	if f.skid {
 		f.expect[string(oidBytes(oidCE(14)))] = expected{}
 	}
-	var before, after cryptobyte.Builder
+	var before, after, last cryptobyte.Builder
 	f.buildConstraints(&before)
 	f.buildPolicies(&before)
 	if len(f.eku) > 0 {
@@ -172,12 +184,18 @@ func (f *fixedContent) build(usage [keyKinds]keyUsage, ekuCritical bool) error {
 			})
 		})
 	}
-	f.buildPointers(&after)
+	f.buildLast(&last)
+	if err := f.buildPointers(); err != nil {
+		return err
+	}
 	var err error
 	if f.before, err = before.Bytes(); err != nil {
 		return err
 	}
-	f.after, err = after.Bytes()
+	if f.after, err = after.Bytes(); err != nil {
+		return err
+	}
+	f.last, err = last.Bytes()
 	return err
 }
 
@@ -229,54 +247,17 @@ func (p *policy) appendTo(b *cryptobyte.Builder) {
 	})
 }
 
-// buildPointers writes where to find more: CRLs, the issuer, OCSP, the MASA.
-func (f *fixedContent) buildPointers(b *cryptobyte.Builder) {
-	if len(f.crl) > 0 {
-		f.fixed(b, oidCE(31), false, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				for _, u := range f.crl {
-					appendDistributionPoint(b, u)
-				}
-			})
-		})
-	}
-	if len(f.caIssuers)+len(f.ocsp) > 0 {
-		f.fixed(b, oidPE(1), false, func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				for _, u := range f.ocsp {
-					appendAccess(b, oidAD(1), u)
-				}
-				for _, u := range f.caIssuers {
-					appendAccess(b, oidAD(2), u)
-				}
-			})
-		})
-	}
+// buildLast writes what concerns few profiles: the MASA and the OCSP responder.
+func (f *fixedContent) buildLast(b *cryptobyte.Builder) {
 	if f.masaURL != "" {
 		// IA5String, not critical (RFC 8995, Section 2.3.2).
 		f.fixed(b, oidPE(32), false, func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.IA5String, func(b *cryptobyte.Builder) { b.AddBytes([]byte(f.masaURL)) })
 		})
 	}
-}
-
-// appendDistributionPoint writes a DistributionPoint with a URI as its full
-// name (RFC 5280, Section 4.2.1.13).
-func appendDistributionPoint(b *cryptobyte.Builder, url string) {
-	tag0 := cbasn1.Tag(0).ContextSpecific().Constructed()
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(tag0, func(b *cryptobyte.Builder) {
-			b.AddASN1(tag0, func(b *cryptobyte.Builder) { appendTagged(b, 6, []byte(url)) })
-		})
-	})
-}
-
-// appendAccess writes an AccessDescription (RFC 5280, Section 4.2.2.1).
-func appendAccess(b *cryptobyte.Builder, method asn1.ObjectIdentifier, url string) {
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(method)
-		appendTagged(b, 6, []byte(url))
-	})
+	if f.noCheck {
+		f.fixed(b, oidNoCheck(), false, func(b *cryptobyte.Builder) { b.AddASN1NULL() })
+	}
 }
 
 // oidBytes returns the content of an OID's DER, to find it by.

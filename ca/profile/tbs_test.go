@@ -91,7 +91,7 @@ func TestACertificateSaysWhatItsProfileSays(t *testing.T) {
 		"start":                {cert.NotBefore, c.NotBefore},
 		"end":                  {cert.NotAfter, c.NotAfter},
 		"key usage":            {cert.KeyUsage, x509.KeyUsageDigitalSignature},
-		"purposes":             {cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}},
+		"purposes":             {cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageOCSPSigning}},
 		"other purposes":       {cert.UnknownExtKeyUsage, []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}, {1, 3, 6, 1, 4, 1, 32473, 9}}},
 		"CA":                   {cert.IsCA, false},
 		"basic constraints":    {cert.BasicConstraintsValid, true},
@@ -231,8 +231,13 @@ func TestCheckTBSSeesEveryDifference(t *testing.T) {
 		"more usage": func(d *profile.Document) {
 			d.KeyUsage, d.Keys = append(d.KeyUsage, "key_agreement"), d.Keys[1:2]
 		},
-		"fewer purposes":      func(d *profile.Document) { d.ExtendedKeyUsage = d.ExtendedKeyUsage[:2] },
-		"purposes gone":       func(d *profile.Document) { d.ExtendedKeyUsage, d.ExtendedKeyUsageCritical = nil, false },
+		"fewer purposes": func(d *profile.Document) { d.ExtendedKeyUsage = d.ExtendedKeyUsage[1:] },
+		"purposes gone": func(d *profile.Document) {
+			d.ExtendedKeyUsage, d.ExtendedKeyUsageCritical, d.OCSPNoCheck = nil, false, false
+		},
+		"checked":             func(d *profile.Document) { d.OCSPNoCheck = false },
+		"another delta":       func(d *profile.Document) { d.FreshestCRL[0] += "x" },
+		"no delta":            func(d *profile.Document) { d.FreshestCRL = nil },
 		"uncritical purposes": func(d *profile.Document) { d.ExtendedKeyUsageCritical = false },
 		"a CA": func(d *profile.Document) {
 			d.BasicConstraints.CA, d.KeyUsage, d.Keys = true, append(d.KeyUsage, "key_cert_sign"), d.Keys[1:]
