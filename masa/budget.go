@@ -45,6 +45,15 @@ func (b *budget) take(key string, limit int, at time.Time) time.Duration {
 	return 0
 }
 
+// giveBack takes back a use of key that came to nothing.
+func (b *budget) giveBack(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used[key] > 0 {
+		b.used[key]--
+	}
+}
+
 // withinBudget refuses an address that asks too much, before anything of the
 // request is read. In process there is no address. A registrar that the settings
 // name has its own budget wherever its TLS connection comes from.
@@ -79,8 +88,12 @@ func (s *Service) withinRegistrarBudget(x *exchange) error {
 // withinDeviceBudget refuses a domain that gets voucher after voucher for one
 // device. It does not count those that are on record already.
 func (s *Service) withinDeviceBudget(x *exchange) error {
+	return spend(&s.devices, x.deviceBudgetKey(), x.settings.VouchersPerMinute, x.at)
+}
+
+func (x *exchange) deviceBudgetKey() string {
 	key := keyHash(x.domain)
-	return spend(&s.devices, x.device.ID+" "+hex.EncodeToString(key[:]), x.settings.VouchersPerMinute, x.at)
+	return x.device.ID + " " + hex.EncodeToString(key[:])
 }
 
 func spend(b *budget, key string, limit int, at time.Time) error {

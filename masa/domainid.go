@@ -25,7 +25,9 @@ func (x *exchange) domainNames(listed []*DomainVouchers) *domainNames {
 	n := &domainNames{holders: make(map[string][32]byte), keys: make(map[string][32]byte)}
 	for _, chain := range x.chains {
 		for _, c := range chain {
-			n.hold(voucher.DomainID(c), keyHash(c))
+			key := keyHash(c)
+			n.hold(voucher.DomainID(c), key)
+			n.keys[string(c.Raw)] = key
 		}
 	}
 	var unproven []*VoucherRecord

@@ -3,6 +3,7 @@ package masa
 import (
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -50,6 +51,10 @@ type exchange struct {
 	vouchers  []*VoucherRecord  // of device, where it has few and its audit-log is asked for
 	ambiguous bool              // its serial number is that of devices of several products
 	assertion voucher.Assertion
+
+	recorded bool            // there is a record of its nonce
+	written  *VoucherRecord  // the intent that was put on record; nil for none
+	details  json.RawMessage // of its entries on the trail
 }
 
 // checked is what a request says by itself. Nothing it points to is changed.

@@ -125,7 +125,7 @@ func (x *exchange) checkProximity() error {
 // pledge saw. Of the three leaves the most specific one decides, and that the
 // others name another key is noted (rfc8366bis, Section 9).
 func (x *exchange) proximityKey() (matches func(*x509.Certificate) bool, err error) {
-	hashes, err := proximityHashes(x.prior)
+	hashes, err := x.proximityHashes()
 	if err != nil || len(hashes) == 0 {
 		e := forbid(ReasonProximity, "RFC 8995, Section 5.5.5",
 			"The prior-signed-voucher-request has no readable proximity-registrar-cert.")
@@ -144,7 +144,8 @@ func (x *exchange) proximityKey() (matches func(*x509.Certificate) bool, err err
 // registrar names, in the order in which they count (rfc8366bis, Section 9). An
 // unreadable certificate is an error when it alone counts, and else a hash
 // that is no key's.
-func proximityHashes(p *voucher.Request) (hashes [][]byte, err error) {
+func (x *exchange) proximityHashes() (hashes [][]byte, err error) {
+	p := x.prior
 	if hash := p.ProximityRegistrarPubkSHA256; len(hash) > 0 {
 		hashes = append(hashes, hash)
 	}
@@ -155,7 +156,7 @@ func proximityHashes(p *voucher.Request) (hashes [][]byte, err error) {
 	if len(p.ProximityRegistrarCert) == 0 {
 		return hashes, nil
 	}
-	cert, err := x509.ParseCertificate(p.ProximityRegistrarCert)
+	cert, err := parsed(p.ProximityRegistrarCert, x.artifact.Certificates)
 	if err != nil {
 		if len(hashes) > 0 {
 			return append(hashes, nil), nil
@@ -193,6 +194,17 @@ func (x *exchange) settleProximity() error {
 		}
 	}
 	return notConnected()
+}
+
+// parsed returns the certificate with that DER: one of those that are parsed
+// already, or a new one.
+func parsed(der []byte, already []*x509.Certificate) (*x509.Certificate, error) {
+	for _, c := range already {
+		if bytes.Equal(c.Raw, der) {
+			return c, nil
+		}
+	}
+	return x509.ParseCertificate(der)
 }
 
 func notConnected() error {

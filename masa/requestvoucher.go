@@ -35,8 +35,9 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 		return nil, err
 	}
 	defer s.lockDevice(x.request.SerialNumber)()
-	// Where another process on the same store was faster with the same nonce,
-	// its record is the one: look again. One of two gets through in each round.
+	// Where the nonce is on record already, or another process on the same store
+	// was faster with it, that record is the one: look at it. One of two gets
+	// through in each round.
 	const attempts = 32
 	for n := 1; ; n++ {
 		if err := s.decide(ctx, x); err != nil {
@@ -44,6 +45,7 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 		}
 		v, err := s.issue(ctx, x)
 		if n < attempts && errors.Is(err, ErrConflict) {
+			x.recorded = true
 			continue
 		}
 		return v, err
@@ -78,15 +80,31 @@ func (x *exchange) checkClient() error {
 // issue returns the voucher that is on record for the request, or else makes
 // one: intent, signature, outcome.
 func (s *Service) issue(ctx context.Context, x *exchange) (*brski.Voucher, error) {
-	earlier, err := s.earlier(ctx, x)
-	if err != nil {
-		return nil, err
+	x.written = nil
+	over := s.withinDeviceBudget(x)
+	v, err := s.issueWithin(ctx, x, over)
+	if over == nil && x.written == nil { // nothing came to be kept
+		s.devices.giveBack(x.deviceBudgetKey())
 	}
-	if earlier != nil && earlier.State == Issued {
-		return x.repeat(earlier)
-	}
-	if err := s.withinDeviceBudget(x); err != nil {
-		return nil, err
+	return v, err
+}
+
+// issueWithin is issue, with the refusal if a new voucher is one too many. Most
+// nonces are new, so that the first to look for one is the store, which takes no
+// second intent for it: that is ErrConflict.
+func (s *Service) issueWithin(ctx context.Context, x *exchange, over error) (*brski.Voucher, error) {
+	var earlier *VoucherRecord
+	if over != nil || x.recorded || x.request.Nonce == "" {
+		var err error
+		earlier, err = s.earlier(ctx, x)
+		switch {
+		case err != nil:
+			return nil, err
+		case earlier != nil && earlier.State == Issued:
+			return x.repeat(earlier)
+		case over != nil:
+			return nil, over
+		}
 	}
 	record := x.newRecord(earlier)
 	content, err := x.voucher(record)
@@ -163,6 +181,7 @@ func (x *exchange) newRecord(earlier *VoucherRecord) *VoucherRecord {
 // intend makes the intent durable. The first signed sight of a device fixes
 // its IDevID.
 func (s *Service) intend(ctx context.Context, x *exchange, v *VoucherRecord) error {
+	x.details = x.issuance(v).json()
 	change := &Change{Intents: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIntended)}}
 	if x.unlisted || len(x.device.IDevID) == 0 && x.prior != nil {
 		device := *x.device
@@ -172,6 +191,7 @@ func (s *Service) intend(ctx context.Context, x *exchange, v *VoucherRecord) err
 	if err := s.store.Commit(ctx, change); err != nil {
 		return fmt.Errorf("voucher intent for device %s: %w", v.DeviceID, err)
 	}
+	x.written = v
 	return nil
 }
 
@@ -203,6 +223,11 @@ func (s *Service) complete(ctx context.Context, x *exchange, v *VoucherRecord) (
 
 // entry is the line on the trail about an issuance.
 func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
+	return &trail.Entry{At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski", Body: x.details}
+}
+
+// issuance is what the trail says about one, at the intent and at the outcome.
+func (x *exchange) issuance(v *VoucherRecord) body {
 	b := body{
 		"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
 		"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
@@ -212,5 +237,5 @@ func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
 	if x.cloud {
 		b["est_domain"] = x.request.ESTDomain
 	}
-	return &trail.Entry{At: x.at, Domain: v.Domain, Kind: kind, Device: v.DeviceID, Actor: "brski", Body: b.json()}
+	return b
 }
