@@ -140,17 +140,26 @@ func (c *MASAClient) do(ctx context.Context, call *masaCall) (*masaAnswer, error
 		request.Header.Set("Content-Type", call.contentType)
 	}
 	response, err := client.Do(request)
+	if err == nil {
+		defer response.Body.Close()
+		// At the end of the time net/http closes the connection, and still returns what comes before that is
+		// done. A server in Go answers the closing itself with an empty 200: silence, and not the MASA's answer.
+		err = within.Err()
+	}
 	if err != nil {
 		return nil, transportError(ctx, call.op, err)
 	}
-	defer response.Body.Close()
 	if call.op == OpRequestAuditLog && response.StatusCode == http.StatusCreated && call.url == "" {
 		return created(call.op, base, response)
 	}
 	if response.StatusCode != http.StatusOK {
 		return nil, statusError(call.op, response)
 	}
-	return readAnswer(ctx, call, response)
+	a, err := readAnswer(ctx, call, response)
+	if late := within.Err(); late != nil { // the closing may have ended the body, too
+		return nil, transportError(ctx, call.op, late)
+	}
+	return a, err
 }
 
 // base checks URL: HTTPS is the only scheme (RFC 8995, Section 5.4).

@@ -125,6 +125,9 @@ func (a *asking) once(ctx context.Context) (*answer, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
+	if err := ctx.Err(); err != nil {
+		return nil, err // net/http returns what a server says to the closing of the connection at the end of ctx
+	}
 	if location := redirectTo(res); location != "" {
 		_, _ = io.CopyN(io.Discard, res.Body, maxErrorBody) // so that the connection can be kept
 		return nil, a.follow(ctx, res, location)

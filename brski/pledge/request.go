@@ -93,10 +93,13 @@ func (r *run) postRequest(ctx context.Context) (*answer, error) {
 	request.Header.Set("Accept", r.c.Format.MediaType())
 	// Not by way of the client, which has ideas of its own about a Location.
 	response, err := r.link.client.Transport.RoundTrip(request)
+	if err == nil {
+		defer response.Body.Close()
+		err = within.Err() // net/http returns what a server says to the closing of the connection at the end of the time
+	}
 	if err != nil {
 		return nil, r.unreachable(ctx, "requesting a voucher", err)
 	}
-	defer response.Body.Close()
 	a := &answer{status: response.StatusCode, retry: response.Header.Get("Retry-After"), location: response.Header.Get("Location")}
 	a.retryAfter = voucherWait(a.retry)
 	if t, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err == nil || errors.Is(err, mime.ErrInvalidMediaParameter) {
@@ -107,6 +110,9 @@ func (r *run) postRequest(ctx context.Context) (*answer, error) {
 		limit = maxText
 	}
 	a.body, err = io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err == nil {
+		err = within.Err() // the closing may have ended the body, too
+	}
 	if err != nil && a.status == http.StatusOK {
 		return nil, r.unreachable(ctx, "reading the voucher", err)
 	}

@@ -39,11 +39,14 @@ func (r *run) tell(ctx context.Context, l *link, op brski.Operation, reason stri
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "*/*")
 	response, err := l.client.Do(request)
+	if err == nil {
+		defer response.Body.Close()
+		err = within.Err() // net/http returns what a server says to the closing of the connection at the end of the time
+	}
 	if err != nil {
 		r.c.Log.WarnContext(ctx, "telemetry not sent", slog.String("operation", string(op)), slog.Any("error", err))
 		return 0
 	}
-	defer response.Body.Close()
 	// Read, so that the connection stays of use.
 	if _, err := io.CopyN(io.Discard, response.Body, maxText); err != nil && !errors.Is(err, io.EOF) {
 		r.c.Log.DebugContext(ctx, "answer to telemetry not read", slog.String("operation", string(op)), slog.Any("error", err))
