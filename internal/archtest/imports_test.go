@@ -80,6 +80,7 @@ func violations() []violation {
 		{"ca/profile/bad.go", []string{"./est"}, []string{"ca-profile-imports-ca"}},
 		{"ca/localca/bad.go", []string{"./internal/keystore"}, []string{"localca-imports-ca-and-profile"}},
 		{"ca/estca/bad.go", []string{"./ca/localca"}, []string{"estca-imports-ca-and-est"}},
+		{"ca/delegate/bad.go", []string{"./est"}, []string{"delegate-imports-ca-and-profile"}},
 		{"ca/vaultca/bad.go", []string{"./ca/localca"}, []string{"delegating-issuers-import-ca"}},
 		{"registrar/bad.go", []string{"./masa"}, []string{"registrar-never-imports-masa"}},
 		{"internal/keystore/bad.go", []string{"github.com/miekg/pkcs11"}, []string{"pkcs11-is-for-cryptoki"}},
