@@ -25,6 +25,7 @@ type Table struct {
 	// of yet. Nil if such a row must not be.
 	Initial []any
 
+	insert  string // fails where the key is taken
 	upsert  string // insert or replace by key
 	all     string // every row, in any order
 	update  string // set what changes of a row that is the same otherwise; empty without Changing
@@ -48,7 +49,8 @@ func NewPart(name, label string, key, columns []string, initial []any) *Table {
 		sets[i] = c + " = excluded." + c
 	}
 	keys := strings.Join(key, ", ")
-	t.upsert = "INSERT INTO " + name + " (" + cols + ") VALUES (" + marks + ") ON CONFLICT (" + keys + ") DO "
+	t.insert = "INSERT INTO " + name + " (" + cols + ") VALUES (" + marks + ")"
+	t.upsert = t.insert + " ON CONFLICT (" + keys + ") DO "
 	if len(sets) == 0 {
 		t.upsert += "NOTHING"
 	} else {

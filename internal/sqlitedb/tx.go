@@ -45,6 +45,15 @@ func (tx *Tx) QueryRow(query string, args ...any) *Row {
 	return r
 }
 
+// Insert inserts the row, or fails with [ErrConstraint] and changes nothing, and
+// covers it. Values are as for [Tx.Put].
+func (tx *Tx) Insert(t *Table, values ...any) error {
+	if _, err := tx.Exec(t.insert, values...); err != nil {
+		return err
+	}
+	return tx.Cover(t, values...)
+}
+
 // Put inserts the row or replaces the one with its key, and covers it. Values
 // are those of t.Key and then of t.Columns.
 func (tx *Tx) Put(t *Table, values ...any) error {

@@ -12,9 +12,18 @@ import (
 // what they say.
 const auditedDiffers = `WITH vouched AS (
 	SELECT domain, device_id, pinned_key, coalesce(domain_id, x''), nonce = '', max(id), count(*)
-	FROM vouchers WHERE state = 'issued' GROUP BY 1, 2, 3, 4, 5
+	FROM vouchers JOIN outcomes USING (seq) WHERE state = 'issued' GROUP BY 1, 2, 3, 4, 5
 ) SELECT * FROM (SELECT * FROM vouched EXCEPT SELECT * FROM audited)
 UNION ALL SELECT * FROM (SELECT * FROM audited EXCEPT SELECT * FROM vouched) LIMIT 1`
+
+// intendedDiffers gives a row if intended is not the vouchers that are.
+const intendedDiffers = `WITH waiting AS (
+	SELECT seq FROM vouchers LEFT JOIN outcomes USING (seq) WHERE coalesce(state, 'intended') = 'intended'
+) SELECT * FROM (SELECT seq FROM waiting EXCEPT SELECT seq FROM intended)
+UNION ALL SELECT * FROM (SELECT seq FROM intended EXCEPT SELECT seq FROM waiting) LIMIT 1`
+
+// differences are the queries that give no row while what triggers derive is right.
+func differences() []string { return []string{auditedDiffers, intendedDiffers} }
 
 // HadVoucher implements masa.Audited.
 func (s *Store) HadVoucher(ctx context.Context, domain, deviceID string, domainKey [32]byte) (bool, error) {
@@ -28,8 +37,8 @@ func (s *Store) HadVoucher(ctx context.Context, domain, deviceID string, domainK
 }
 
 const newestPerDomain = `SELECT v.domain, v.id, v.device_id, v.product, v.serial_number, v.assertion, v.nonce, v.domain_id,
-	v.pinned, v.pinned_key, v.request_hash, v.media_type, v.address, v.version, v.at, v.expires_on, v.state, v.reason, a.issued
-	FROM audited a JOIN vouchers v ON v.domain = a.domain AND v.id = a.newest
+	v.pinned, v.pinned_key, v.request_hash, v.media_type, v.address, v.version, v.at, v.expires_on, o.state, o.reason, a.issued
+	FROM audited a JOIN vouchers v ON v.domain = a.domain AND v.id = a.newest JOIN outcomes o ON o.seq = v.seq
 	WHERE a.domain = ? AND a.device_id = ? ORDER BY a.newest DESC LIMIT ?`
 
 const restPerDomain = `SELECT coalesce(sum(issued), 0) FROM (

@@ -59,7 +59,7 @@ func TestVouchersOfAnOlderDatabaseAreInTheAuditLog(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	byHand(t, path, "DROP TRIGGER vouchers_audited", "DROP TABLE audited", "DELETE FROM schema WHERE version_id >= 3")
+	asVersion2(t, path)
 	s = open(t, path, key)
 	got, _, err := s.NewestVouchers(t.Context(), masa.DefaultDomain, "d", 10)
 	if err != nil || len(got) != 1 || got[0].Issued != 1 {

@@ -128,31 +128,49 @@ func (w writer) claim(l *masa.Claim) error {
 		l.EndedAt, l.OwnerID)
 }
 
-const reopen = "UPDATE vouchers SET state = 'intended', reason = '', voucher = NULL WHERE domain = ? AND id = ?"
-
-// intent inserts the row, or has a row whose voucher never left begin again.
+// intent puts an issuance on record, or replaces one that has not been issued.
 func (w writer) intent(v *masa.VoucherRecord) error {
-	state, err := w.state(v)
-	if err != nil {
+	values := []any{
+		v.Domain, v.ID, v.DeviceID, v.Product, v.SerialNumber, string(v.Assertion), v.Nonce,
+		v.DomainID, v.Pinned, v.PinnedKey, v.Request, v.RequestHash, v.MediaType, v.Address, v.Version, v.At, v.ExpiresOn,
+	}
+	err := w.tx.Insert(w.t.intents, values...)
+	if !errors.Is(err, sqlitedb.ErrConstraint) {
 		return err
 	}
-	if state == masa.Issued {
+	state, stateErr := w.state(v)
+	switch {
+	case stateErr != nil:
+		return stateErr
+	case state == "": // it is the nonce that is taken
+		return err
+	case state == masa.Issued:
 		return fmt.Errorf("%w: it is issued", masa.ErrConflict)
 	}
-	err = w.tx.Put(w.t.intents, v.Domain, v.ID, v.DeviceID, v.Product, v.SerialNumber, string(v.Assertion), v.Nonce,
-		v.DomainID, v.Pinned, v.PinnedKey, v.Request, v.RequestHash, v.MediaType, v.Address, v.Version, v.At, v.ExpiresOn)
-	if err != nil || state == "" {
+	if err := w.tx.Put(w.t.intents, values...); err != nil {
 		return err
 	}
-	if _, err := w.tx.Exec(reopen, v.Domain, v.ID); err != nil {
+	return w.reopen(v)
+}
+
+const reopen = "UPDATE outcomes SET state = 'intended', reason = '', voucher = NULL WHERE seq = (" + seqOf + ")"
+
+const seqOf = "SELECT seq FROM vouchers WHERE domain = ? AND id = ?"
+
+// reopen takes back the outcome of an issuance, where it has one.
+func (w writer) reopen(v *masa.VoucherRecord) error {
+	changed, err := w.tx.Exec(reopen, v.Domain, v.ID)
+	if err != nil || changed == 0 {
 		return err
 	}
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(masa.Intended), "", nil)
 }
 
-const setOutcome = "UPDATE vouchers SET state = ?, reason = ?, voucher = ? WHERE domain = ? AND id = ? AND state = 'intended'" +
-	" AND request_hash = ? AND media_type = ? AND at = ?"
+const setOutcome = "INSERT INTO outcomes SELECT seq, ?, ?, ? FROM vouchers WHERE domain = ? AND id = ?" +
+	" AND request_hash = ? AND media_type = ? AND at = ?" +
+	" ON CONFLICT (seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, voucher = excluded.voucher WHERE state = 'intended'"
 
+// outcome moves an issuance on from intended, if it is the one that v is about.
 func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, voucher []byte) error {
 	changed, err := w.tx.Exec(setOutcome, string(to), reason, voucher, v.Domain, v.ID, v.RequestHash, v.MediaType, v.At)
 	if err != nil {
@@ -164,18 +182,18 @@ func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason stri
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(to), reason, voucher)
 }
 
-// state returns "" for a row that is not there.
+const stateOf = "SELECT coalesce(o.state, 'intended') FROM vouchers v LEFT JOIN outcomes o ON o.seq = v.seq WHERE v.domain = ? AND v.id = ?"
+
+// state returns the state of the row of v, "" if there is none.
 func (w writer) state(v *masa.VoucherRecord) (masa.VoucherState, error) {
 	var state string
-	err := w.tx.QueryRow("SELECT state FROM vouchers WHERE domain = ? AND id = ?", v.Domain, v.ID).Scan(&state)
+	err := w.tx.QueryRow(stateOf, v.Domain, v.ID).Scan(&state)
 	if errors.Is(err, sqlitedb.ErrNoRows) {
 		return "", nil
 	}
 	return masa.VoucherState(state), err
 }
 
-// conflict says which record it was, and turns a taken key into
-// masa.ErrConflict.
 func conflict(err error, what, which string) error {
 	if errors.Is(err, sqlitedb.ErrConstraint) {
 		return fmt.Errorf("%s %q: %w: %w", what, which, masa.ErrConflict, err)

@@ -110,10 +110,11 @@ func (s *Store) ClaimsByCode(ctx context.Context, domain string, codeHash [32]by
 }
 
 const (
-	listedVoucher = `domain, id, device_id, product, serial_number, assertion, nonce, domain_id, pinned, pinned_key,
-	request_hash, media_type, address, version, at, expires_on, state, reason`
-	selectListed = "SELECT " + listedVoucher + " FROM vouchers "
-	selectWhole  = "SELECT " + listedVoucher + ", request, voucher FROM vouchers "
+	listedVoucher = `v.domain, v.id, v.device_id, v.product, v.serial_number, v.assertion, v.nonce, v.domain_id, v.pinned, v.pinned_key,
+	v.request_hash, v.media_type, v.address, v.version, v.at, v.expires_on, coalesce(o.state, 'intended'), coalesce(o.reason, '')`
+	anyOutcome   = " FROM vouchers v LEFT JOIN outcomes o ON o.seq = v.seq "
+	selectListed = "SELECT " + listedVoucher + anyOutcome
+	selectWhole  = "SELECT " + listedVoucher + ", v.request, o.voucher" + anyOutcome
 )
 
 func scanListed(row scanner) (*masa.VoucherRecord, error) { return scanVoucher(row) }
@@ -143,9 +144,10 @@ func scanVoucher(row scanner, more ...any) (*masa.VoucherRecord, error) {
 }
 
 const (
-	voucherByNonce     = selectWhole + "WHERE domain = ? AND device_id = ? AND nonce = ? AND nonce <> ''"
-	noncelessByRequest = selectWhole + "WHERE domain = ? AND request_hash = ? AND length(nonce) = 0 ORDER BY +id DESC LIMIT 1"
-	deviceVouchers     = selectListed + "WHERE domain = ? AND device_id = ? AND state = 'issued' ORDER BY id DESC LIMIT ?"
+	voucherByNonce     = selectWhole + "WHERE v.domain = ? AND v.device_id = ? AND v.nonce = ? AND v.nonce <> ''"
+	noncelessByRequest = selectWhole + "WHERE v.domain = ? AND v.request_hash = ? AND length(v.nonce) = 0 ORDER BY +v.id DESC LIMIT 1"
+	openIntents        = "SELECT " + listedVoucher + ", v.request, o.voucher FROM intended i JOIN vouchers v ON v.seq = i.seq LEFT JOIN outcomes o ON o.seq = v.seq ORDER BY v.id"
+	deviceVouchers     = selectListed + "WHERE v.domain = ? AND v.device_id = ? AND o.state = 'issued' ORDER BY v.id DESC LIMIT ?"
 )
 
 // VoucherByNonce implements masa.Vouchers.
@@ -168,10 +170,10 @@ func (s *Store) DeviceVouchers(ctx context.Context, domain, deviceID string, lim
 
 // ListVouchers implements masa.Vouchers.
 func (s *Store) ListVouchers(ctx context.Context, domain, after string, limit int) ([]*masa.VoucherRecord, error) {
-	return list(ctx, s, scanListed, selectListed+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
+	return list(ctx, s, scanListed, selectListed+"WHERE v.domain = ? AND v.id > ? ORDER BY v.id LIMIT ?", domain, after, limit)
 }
 
 // OpenIntents implements masa.Vouchers.
 func (s *Store) OpenIntents(ctx context.Context) ([]*masa.VoucherRecord, error) {
-	return list(ctx, s, scanWhole, selectWhole+"WHERE state = 'intended' ORDER BY id")
+	return list(ctx, s, scanWhole, openIntents)
 }

@@ -77,7 +77,8 @@ func TestVerifyFindsEveryChangeByHand(t *testing.T) {
 		"UPDATE devices SET key_hash = x'00' WHERE key_hash IS NULL", "UPDATE devices SET key_hash = NULL",
 		"UPDATE devices SET built_at = built_at + 1", "UPDATE owners SET est_domain = ''", "UPDATE owners SET registrar_url = 'x'",
 		"UPDATE claims SET redeemed_at = 1", "DELETE FROM claims",
-		"UPDATE vouchers SET nonce = 'x'", "UPDATE vouchers SET voucher = x'00'", "UPDATE vouchers SET state = 'failed'",
+		"UPDATE vouchers SET nonce = 'x'", "UPDATE outcomes SET voucher = x'00'", "UPDATE outcomes SET state = 'failed'",
+		"UPDATE outcomes SET seq = seq + 100", "DELETE FROM outcomes", "INSERT INTO intended VALUES (1000)",
 		"UPDATE vouchers SET request = NULL", "DELETE FROM vouchers",
 	} {
 		t.Run(statement, func(t *testing.T) {

@@ -34,7 +34,8 @@ func newTables() *tables {
 			"device_id", "product", "serial_number", "assertion", "nonce", "domain_id", "pinned", "pinned_key",
 			"request", "request_hash", "media_type", "address", "version", "at", "expires_on",
 		}, nil),
-		outcomes: sqlitedb.NewPart("vouchers", "vouchers/outcome", id, []string{"state", "reason", "voucher"},
+		// The view has the outcomes by their vouchers' IDs; what is written is "outcomes".
+		outcomes: sqlitedb.NewPart("voucher_outcomes", "vouchers/outcome", id, []string{"state", "reason", "voucher"},
 			[]any{"intended", "", nil}),
 	}
 }
