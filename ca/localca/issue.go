@@ -50,9 +50,11 @@ func (c *CA) check(r *ca.Request) (*checked, error) {
 		return nil, fmt.Errorf("%w: %.80q", ca.ErrUnknownProfile, r.Profile)
 	}
 	now := c.now()
-	if now.After(c.certificate.NotAfter) || now.Before(c.certificate.NotBefore) {
-		return nil, fmt.Errorf("%w: the CA certificate %q is valid from %s to %s and it is %s: renew it, or set the clock",
-			ca.ErrUnavailable, c.certificate.Subject, day(c.certificate.NotBefore), day(c.certificate.NotAfter), day(now))
+	for _, authority := range c.chain { // below an expired root nothing verifies
+		if now.After(authority.NotAfter) || now.Before(authority.NotBefore) {
+			return nil, fmt.Errorf("%w: the CA certificate %q is valid from %s to %s and it is %s: renew it, or set the clock",
+				ca.ErrUnavailable, authority.Subject, day(authority.NotBefore), day(authority.NotAfter), day(now))
+		}
 	}
 	serial, err := c.serials.next(now)
 	if err != nil {

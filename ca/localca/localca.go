@@ -23,8 +23,9 @@ import (
 )
 
 var (
-	_ ca.Issuer    = (*CA)(nil)
-	_ ca.CRLIssuer = (*CA)(nil)
+	_ ca.Issuer      = (*CA)(nil)
+	_ ca.CRLIssuer   = (*CA)(nil)
+	_ ca.Distributor = (*CA)(nil)
 )
 
 // Config is what a CA is made of.
@@ -36,6 +37,12 @@ type Config struct {
 	Chain []*x509.Certificate
 	// Key is the private key of Certificate.
 	Key crypto.Signer
+	// Previous are CAs that this one took over from and that issue no more, the
+	// newest first: with their keys the lists and OCSP answers about what they
+	// issued are still signed. Their chains are part of CACerts.
+	Previous []*CA
+	// Links are further certificates for CACerts, such as those of [NewLinks].
+	Links []*x509.Certificate
 	// Profiles by name.
 	Profiles map[string]*profile.Profile
 	// Now is the clock; nil is time.Now.
@@ -57,6 +64,8 @@ type CA struct {
 	signer
 	certificate *x509.Certificate
 	chain       []*x509.Certificate
+	previous    []*CA
+	further     []*x509.Certificate // CACerts
 	profiles    map[string]*profile.Profile
 	now         func() time.Time
 	serials     serials
@@ -98,6 +107,9 @@ func New(config Config) (*CA, error) {
 	if err := c.checkChain(); err != nil {
 		return nil, err
 	}
+	if err := c.takeOver(config.Previous, config.Links); err != nil {
+		return nil, err
+	}
 	return c, c.setProfiles(config.Profiles)
 }
 
@@ -118,6 +130,38 @@ func (c *CA) Certificate() *x509.Certificate { return c.certificate }
 // self-signed root last.
 func (c *CA) Chain(context.Context) ([]*x509.Certificate, error) {
 	return slices.Clone(c.chain), nil
+}
+
+// CACerts returns what clients need beside the chain: the chains of the CAs
+// before this one and the links, each certificate once (RFC 7030, Section 4.1.3).
+func (c *CA) CACerts(context.Context) ([]*x509.Certificate, error) {
+	return slices.Clone(c.further), nil
+}
+
+// Previous returns the CAs that this one took over from, the newest first. The
+// caller does not change it.
+func (c *CA) Previous() []*CA { return c.previous }
+
+// takeOver notes the CAs before this one.
+func (c *CA) takeOver(previous []*CA, links []*x509.Certificate) error {
+	c.previous = slices.Clone(previous)
+	add := func(certs ...*x509.Certificate) {
+		for _, cert := range certs {
+			if !slices.ContainsFunc(c.chain, cert.Equal) && !slices.ContainsFunc(c.further, cert.Equal) {
+				c.further = append(c.further, cert)
+			}
+		}
+	}
+	for _, p := range previous {
+		add(p.chain...)
+	}
+	for _, link := range links {
+		if !link.BasicConstraintsValid || !link.IsCA {
+			return fmt.Errorf("localca: %q is among the links and is no CA's", link.Subject)
+		}
+	}
+	add(links...)
+	return nil
 }
 
 func (c *CA) checkChain() error {

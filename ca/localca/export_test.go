@@ -1,0 +1,6 @@
+package localca
+
+import "crypto"
+
+// KeyOf returns the CA's key.
+func KeyOf(c *CA) crypto.Signer { return c.key }
