@@ -142,14 +142,15 @@ func (s *Service) Close() {
 	s.tasks.Wait()
 }
 
-// CACerts implements est.Backend: the issuing CA first, the root last (RFC
-// 7030, Section 4.1.3). It needs no authentication (RFC 7030, Section 4.1.2).
+// CACerts implements est.Backend: the issuing CA first, then the CAs above it, then
+// what the issuer hands out besides, such as the links of a rollover (RFC 7030,
+// Section 4.1.3). It needs no authentication (RFC 7030, Section 4.1.2).
 func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificate, error) {
 	v := s.current.Load()
 	if v.Labels[r.Label] == nil {
 		return nil, deny(ReasonUnknownLabel, "label").answer(s.estCase(v, r))
 	}
-	return v.chain, nil
+	return v.distributed, nil
 }
 
 // questionBudget counts what an address asks and reports without getting

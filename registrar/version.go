@@ -21,6 +21,7 @@ type version struct {
 	Settings
 	issuer        ca.Issuer
 	chain         []*x509.Certificate // the issuer's
+	distributed   []*x509.Certificate // what cacerts holds: the chain first
 	anchors       *x509.CertPool      // DeviceAnchors
 	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
 	cmc           *cmcSide            // of CMC; nil where no label offers it
@@ -50,7 +51,7 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	}
 	if v.anchors = s.DeviceAnchors; v.anchors == nil {
 		v.anchors = x509.NewCertPool()
-		for _, c := range v.chain {
+		for _, c := range v.distributed { // what was issued before a rollover is renewed too
 			v.anchors.AddCert(c)
 		}
 	}
@@ -88,6 +89,14 @@ func (v *version) checkIssuer(ctx context.Context) error {
 	}
 	if len(v.chain) == 0 {
 		return errors.New("the issuer's chain is empty")
+	}
+	v.distributed = v.chain
+	if d, ok := v.issuer.(ca.Distributor); ok {
+		more, err := d.CACerts(ctx)
+		if err != nil {
+			return fmt.Errorf("the issuer's further CA certificates: %w", err)
+		}
+		v.distributed = slices.Concat(v.chain, more)
 	}
 	return nil
 }
@@ -152,6 +161,11 @@ func (v *version) checkIdentity() error {
 	}
 	if v.PinnedDomainCert != nil {
 		v.ours = append(v.ours, v.PinnedDomainCert)
+	}
+	for _, c := range v.distributed[len(v.chain):] { // roots before the one of today
+		if c.CheckSignatureFrom(c) == nil {
+			v.ours = append(v.ours, c)
+		}
 	}
 	if v.Cloud != nil {
 		for _, o := range v.Cloud.Owners {

@@ -125,7 +125,7 @@ func (r *Rollover) link(ctx context.Context, subject, issuer *Root, start, end t
 func linkProfile(root *x509.Certificate, at, start, end time.Time) (*profile.Profile, error) {
 	lifetime := "never"
 	if end.Before(profile.Never()) {
-		lifetime = end.Sub(at).Truncate(time.Second).String()
+		lifetime = (end.Sub(at) + time.Second).String() // the last second counts (RFC 5280, Section 4.1.2.5)
 	}
 	pathLength := root.MaxPathLen
 	if pathLength == 0 && !root.MaxPathLenZero {

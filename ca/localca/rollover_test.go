@@ -76,10 +76,10 @@ type rolled struct {
 	recorded      []*ca.Intent
 }
 
-// rollOver changes the root 400 days after the first one was made.
+// rollOver changes the root 100 days after the first one was made.
 func rollOver(t *testing.T, at time.Time) *rolled {
 	t.Helper()
-	r := &rolled{before: newDomain(t, at.Add(-400*24*time.Hour), -1, nil), after: newDomain(t, at, -1, nil)}
+	r := &rolled{before: newDomain(t, at.Add(-100*24*time.Hour), -1, nil), after: newDomain(t, at, -1, nil)}
 	var err error
 	r.links, err = localca.NewLinks(t.Context(), &localca.Rollover{
 		Old: r.before.root, New: r.after.root, Now: func() time.Time { return at },

@@ -418,7 +418,8 @@ func (c *compiler) period(p *period) {
 		c.problem("validity.max", "is shorter than validity.lifetime")
 	}
 	p.backdate = c.duration("validity.backdate", cmpOr(d.Backdate, "5m"))
-	if p.backdate > maxBackdate {
+	// What links two keys of a CA begins where the old key did (RFC 4210, Section 4.4.1).
+	if isCA := c.doc.BasicConstraints != nil && c.doc.BasicConstraints.CA; p.backdate > maxBackdate && !isCA {
 		c.problem("validity.backdate", "is longer than 30d")
 	}
 }
