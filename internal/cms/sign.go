@@ -104,7 +104,13 @@ func (r *SignRequest) algorithms() (algorithms, error) {
 	if !ok || !public.Equal(r.Certificate.PublicKey) {
 		return a, fmt.Errorf("%w: the certificate is not that of the key", ErrRequest)
 	}
-	if _, isRSA := public.(*rsa.PublicKey); r.PSS && !isRSA {
+	return algorithmsOf(public, r.PSS)
+}
+
+// algorithmsOf chooses by the key.
+func algorithmsOf(public crypto.PublicKey, pss bool) (algorithms, error) {
+	var a algorithms
+	if _, isRSA := public.(*rsa.PublicKey); pss && !isRSA {
 		return a, fmt.Errorf("%w: PSS with a key that is not RSA", ErrRequest)
 	}
 	switch key := public.(type) {
@@ -113,7 +119,7 @@ func (r *SignRequest) algorithms() (algorithms, error) {
 		// Both rsaEncryption and this identifier are to be understood (RFC 5754, Section 3.2). This one says which
 		// hash it is; OpenSSL and both pkcs7 packages in the folder peers read it.
 		a.identifier = algorithmIdentifier(oidPKCS1(11), []byte{5, 0})
-		if r.PSS {
+		if pss {
 			a.scheme = scheme{kind: kindPSS, hash: crypto.SHA256, salt: crypto.SHA256.Size()}
 			a.identifier = algorithmIdentifier(oidPKCS1(10), pssParameters(a.scheme))
 		}
