@@ -36,6 +36,8 @@ var (
 	ErrKeySize = errors.New("the key's size is not allowed")
 	// ErrKeyWeak says that the key is known to be breakable or malformed.
 	ErrKeyWeak = errors.New("the key is weak")
+	// ErrKeyBlocked says that somebody else is known to have the private key.
+	ErrKeyBlocked = errors.New("the key is publicly known")
 )
 
 // ErrDocument is wrapped by every error of a document that [New] refuses.

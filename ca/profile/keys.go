@@ -31,10 +31,19 @@ type keyRule struct {
 }
 
 // CheckKey says whether the profile takes a subject key: its kind, curve and
-// size, an RSA exponent of at least 65537, no modulus with small factors or
-// the mark of CVE-2017-15361. The error wraps one of the ErrKey errors and
+// size, an RSA exponent of at least 65537, no modulus with small factors, with
+// two factors close to each other or the mark of CVE-2017-15361, no point of
+// which the private key is known, and none of the keys blocked by
+// [Profile.WithBlockedKeys]. The error wraps one of the ErrKey errors and
 // [ca.ErrRejected].
 func (p *Profile) CheckKey(pub crypto.PublicKey) error {
+	if err := p.checkKind(pub); err != nil || p.blocked == nil {
+		return err
+	}
+	return p.blocked.check(pub)
+}
+
+func (p *Profile) checkKind(pub crypto.PublicKey) error {
 	rule := p.kindRule(pub)
 	switch key := pub.(type) {
 	case *rsa.PublicKey:
@@ -51,10 +60,7 @@ func (p *Profile) CheckKey(pub crypto.PublicKey) error {
 		if rule == nil {
 			return rejected(ErrKeyType, "Ed25519")
 		}
-		if len(key) != ed25519.PublicKeySize {
-			return rejected(ErrKeyWeak, "an Ed25519 key of %d bytes", len(key))
-		}
-		return nil
+		return checkEd25519(key)
 	default:
 		return rejected(ErrKeyType, "%T; there are RSA, ECDSA and Ed25519 keys", pub)
 	}
@@ -99,6 +105,9 @@ func (r *keyRule) checkECDSA(key *ecdsa.PublicKey) error {
 // checkPoint refuses points off the curve, the one at infinity, and those of
 // the private keys 1 and -1.
 func checkPoint(key *ecdsa.PublicKey) error {
+	if key.X == nil || key.Y == nil {
+		return rejected(ErrKeyWeak, "there is no point")
+	}
 	point, err := key.Bytes()
 	if err != nil {
 		return rejected(ErrKeyWeak, "the point is not on the curve")
@@ -124,68 +133,13 @@ func (r *keyRule) checkRSA(key *rsa.PublicKey) error {
 	if hasSmallFactor(key.N) {
 		return rejected(ErrKeyWeak, "the RSA modulus has a small factor")
 	}
+	if hasCloseFactors(key.N) {
+		return rejected(ErrKeyWeak, "the factors of the RSA modulus are too close to each other; the device's key generator is broken")
+	}
 	if isROCA(key.N) {
 		return rejected(ErrKeyWeak, "the RSA key was made by a library with a known flaw (CVE-2017-15361, ROCA); have the device make another kind of key")
 	}
 	return nil
-}
-
-// hasSmallFactor says whether one of the primes below 752 divides n.
-func hasSmallFactor(n *big.Int) bool {
-	if n.Bit(0) == 0 {
-		return true
-	}
-	var product, rest big.Int
-	for p := uint64(3); p < 752; {
-		word := uint64(1)
-		for ; p < 752 && word < 1<<54; p += 2 {
-			if isSmallPrime(p) {
-				word *= p
-			}
-		}
-		product.SetUint64(word)
-		if gcd(rest.Mod(n, &product).Uint64(), word) != 1 {
-			return true
-		}
-	}
-	return false
-}
-
-func isSmallPrime(n uint64) bool {
-	for d := uint64(2); d*d <= n; d++ {
-		if n%d == 0 {
-			return false
-		}
-	}
-	return true
-}
-
-func gcd(a, b uint64) uint64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
-
-// isROCA looks for the mark of the flawed generator: its primes, and so their
-// products, are powers of 65537 modulo each small prime. By chance that is so
-// for one modulus in 2^27 or less.
-func isROCA(n *big.Int) bool {
-	var m, rest big.Int
-	for _, prime := range [...]int64{3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167} {
-		r := rest.Mod(n, m.SetInt64(prime)).Int64()
-		power, member := int64(1), false
-		for range prime {
-			if member = power == r; member {
-				break
-			}
-			power = power * 65537 % prime
-		}
-		if !member {
-			return false
-		}
-	}
-	return true
 }
 
 // MarshalPublicKey returns the SubjectPublicKeyInfo (RFC 5280, Section

@@ -30,15 +30,26 @@ func ecKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 // modulus is a number of so many bits without small factors.
 func modulus(t testing.TB, bits int) *big.Int {
 	t.Helper()
-	a, err := rand.Prime(rand.Reader, bits/2)
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits-1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := rand.Prime(rand.Reader, bits-bits/2)
-	if err != nil {
-		t.Fatal(err)
+	return withoutSmallFactors(n.SetBit(n, bits-1, 1))
+}
+
+// withoutSmallFactors is the first odd number from n on that no prime below 752 divides.
+func withoutSmallFactors(n *big.Int) *big.Int {
+	primes := big.NewInt(1)
+	for p := int64(3); p < 752; p += 2 {
+		if big.NewInt(p).ProbablyPrime(0) {
+			primes.Mul(primes, big.NewInt(p))
+		}
 	}
-	return new(big.Int).Mul(a, b)
+	one, divisor := big.NewInt(1), new(big.Int)
+	for n.SetBit(n, 0, 1); divisor.GCD(nil, nil, n, primes).Cmp(one) != 0; {
+		n.Add(n, big.NewInt(2))
+	}
+	return n
 }
 
 // flawedModulus has the mark of CVE-2017-15361: a multiple of the product of

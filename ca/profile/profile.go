@@ -36,6 +36,7 @@ type Profile struct {
 	period   period
 	policy   Policy
 	warnings []string
+	blocked  *BlockedKeys // nil: none
 }
 
 // Policy is what a profile says to those who decide about requests, beyond
