@@ -42,6 +42,9 @@ type registrarConfig struct {
 	CA caConfig `yaml:"ca"`
 	// Profiles are files with one certificate profile each.
 	Profiles []string `yaml:"profiles"`
+	// BlockedKeys are files with keys that no certificate is issued for: one line each,
+	// that begins with the SHA-256 of a SubjectPublicKeyInfo or the hash of Debian's openssl-blacklist.
+	BlockedKeys []string `yaml:"blocked_keys"`
 	// Labels are the EST labels; the one named "" serves requests without.
 	Labels []labelConfig `yaml:"labels"`
 	// CMC is what fullcmc knows besides.

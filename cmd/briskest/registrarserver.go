@@ -19,7 +19,6 @@ import (
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/est"
-	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
@@ -203,26 +202,6 @@ func (l *limitsConfig) registrar() (registrar.Limits, error) {
 		MASARetry: time.Duration(l.MASARetry), MASAGiveUp: time.Duration(l.MASAGiveUp),
 		EnrollmentsAtOnce: l.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(l.ApprovalLifetime),
 	}, err
-}
-
-// profiles reads and checks each profile file.
-func (c *registrarConfig) profiles() (map[string]*profile.Profile, error) {
-	profiles := make(map[string]*profile.Profile)
-	for _, file := range c.Profiles {
-		data, err := c.read(file)
-		if err != nil {
-			return nil, err
-		}
-		p, err := profile.Load(data, config.Decode)
-		if err != nil {
-			return nil, fmt.Errorf("profile %s: %w", file, err)
-		}
-		if profiles[p.Name()] != nil {
-			return nil, fmt.Errorf("profile %s: the name %q is there twice", file, p.Name())
-		}
-		profiles[p.Name()] = p
-	}
-	return profiles, nil
 }
 
 // issuer opens the CA that signs here. It returns the CAs, the root last.
