@@ -2,11 +2,11 @@
 // serialization (RFC 7515, Section 7.2.1), as vouchers and the documents of
 // BRSKI with pledge in responder mode have them. It knows signatures by
 // asymmetric keys only; the certificates of the header x5c are reported, never
-// trusted.
+// trusted. It writes the compact serialization too, for tokens ([SignCompact]).
 //
 // Start with [Parse] and [Sign]. docs/decisions/0009-jws.md says why it is ours.
 //
-// Refused besides what is malformed: the compact and the flattened
+// Refused when read, besides what is malformed: the compact and the flattened
 // serialization, unprotected headers, the headers crit and b64 (RFC 7797), the
 // algorithm "none" and those with symmetric keys, names that occur twice.
 package jws

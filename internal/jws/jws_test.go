@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/briskest/briskest/internal/jws"
@@ -143,4 +144,29 @@ func FuzzHeader(f *testing.F) {
 			t.Errorf("%q: a signature that nobody made holds", header)
 		}
 	})
+}
+
+// RFC 7515, Section 7.1.
+func TestTheCompactSerializationHasTheThreePartsOfTheGeneralOne(t *testing.T) {
+	key := newKey(t)
+	text, err := jws.SignCompact(&jws.SignRequest{Payload: []byte("content"), Key: key, Type: "JWT", KeyID: "k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 {
+		t.Fatalf("SignCompact = %q, want three parts", text)
+	}
+	general := `{"payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] + `"}]}`
+	m, err := jws.Parse([]byte(general), limits())
+	if err != nil || string(m.Payload) != "content" || m.Signatures[0].Type != "JWT" || m.Signatures[0].KeyID != "k" {
+		t.Fatalf("Parse(%s) = %+v, %v", general, m, err)
+	}
+	if err := m.Signatures[0].Verify(key.Public()); err != nil {
+		t.Errorf("Verify() = %v", err)
+	}
+	broken := errors.New("token gone")
+	if _, err := jws.SignCompact(&jws.SignRequest{Key: oddSigner{Signer: key, err: broken}}); !errors.Is(err, broken) {
+		t.Errorf("SignCompact with a broken key = %v, want the key's error", err)
+	}
 }

@@ -40,9 +40,28 @@ type encodedMessage struct {
 // Sign returns a JWS with one signature, in JSON without white space. Errors
 // wrap ErrKey for a key that is not known, or are the key's own.
 func Sign(r *SignRequest) ([]byte, error) {
-	name, err := AlgorithmFor(r.Key.Public())
+	payload, s, err := r.encode()
 	if err != nil {
 		return nil, err
+	}
+	return json.Marshal(encodedMessage{Payload: payload, Signatures: []encodedSignature{*s}})
+}
+
+// SignCompact is Sign in the compact serialization (RFC 7515, Section 7.1), as
+// the tokens have it that other servers want from us. Nothing here reads it.
+func SignCompact(r *SignRequest) (string, error) {
+	payload, s, err := r.encode()
+	if err != nil {
+		return "", err
+	}
+	return s.Protected + "." + payload + "." + s.Signature, nil
+}
+
+// encode signs, and returns the payload and the signature in base64url.
+func (r *SignRequest) encode() (payload string, s *encodedSignature, err error) {
+	name, err := AlgorithmFor(r.Key.Public())
+	if err != nil {
+		return "", nil, err
 	}
 	header := protectedHeader{Algorithm: name, Type: r.Type, KeyID: r.KeyID}
 	for _, cert := range r.Certificates {
@@ -50,17 +69,16 @@ func Sign(r *SignRequest) ([]byte, error) {
 	}
 	text, err := json.Marshal(header)
 	if err != nil {
-		return nil, fmt.Errorf("protected header: %w", err)
+		return "", nil, fmt.Errorf("protected header: %w", err)
 	}
-	m := encodedMessage{Payload: base64.RawURLEncoding.EncodeToString(r.Payload)}
-	s := encodedSignature{Protected: base64.RawURLEncoding.EncodeToString(text)}
-	value, err := sign(name, r.Key, []byte(s.Protected+"."+m.Payload))
+	payload = base64.RawURLEncoding.EncodeToString(r.Payload)
+	s = &encodedSignature{Protected: base64.RawURLEncoding.EncodeToString(text)}
+	value, err := sign(name, r.Key, []byte(s.Protected+"."+payload))
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	s.Signature = base64.RawURLEncoding.EncodeToString(value)
-	m.Signatures = []encodedSignature{s}
-	return json.Marshal(m)
+	return payload, s, nil
 }
 
 // sign returns the signature in the form of the algorithm (RFC 7518, Sections 3.4 and 3.5; RFC 8037, Section 3.1).
