@@ -187,7 +187,7 @@ func (r *Recipient) unwrapAgreed(c *x509.Certificate, key crypto.PrivateKey) ([]
 		return nil, ErrDecrypt
 	}
 	info := sharedInfo(r.KeyEncryption.Parameters, r.ukm, r.hasUKM, size)
-	return unwrapKey(x963KDF(h, z, info, size), r.encryptedKey)
+	return UnwrapKey(x963KDF(h, z, info, size), r.encryptedKey)
 }
 
 // agreer is a private key that agrees: *ecdh.PrivateKey, or one that lives in a token.
@@ -213,7 +213,7 @@ func (r *Recipient) unwrapShared(k *SharedKey) ([]byte, error) {
 	if len(k.Key) != size {
 		return nil, ErrDecrypt
 	}
-	return unwrapKey(k.Key, r.encryptedKey)
+	return UnwrapKey(k.Key, r.encryptedKey)
 }
 
 // wrapKeySize returns the key size in bytes of an AES key wrap. It has no parameters (RFC 3565, Section 2.3.2).

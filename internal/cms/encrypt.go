@@ -198,7 +198,7 @@ func (r *EncryptRequest) agree(c *x509.Certificate, public *ecdsa.PublicKey, key
 	}
 	wrap := algorithmIdentifier(oidAES(aes256Wrap), nil)
 	kek := x963KDF(hash, z, sharedInfo(wrap, nil, false, aes256Key), aes256Key)
-	encrypted, err := wrapKey(kek, key)
+	encrypted, err := WrapKey(kek, key)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (k SharedKey) wrap(key []byte) ([]byte, error) {
 	if len(k.Key) != aes256Key || len(k.ID) == 0 {
 		return nil, fmt.Errorf("%w: a shared key is 32 bytes and has an identifier", ErrRequest)
 	}
-	encrypted, err := wrapKey(k.Key, key)
+	encrypted, err := WrapKey(k.Key, key)
 	if err != nil {
 		return nil, err
 	}

@@ -5,13 +5,7 @@ import (
 	"testing"
 )
 
-// WrapKey is for the published test vectors, as are the next two.
-func WrapKey(kek, key []byte) ([]byte, error) { return wrapKey(kek, key) }
-
-// UnwrapKey undoes WrapKey.
-func UnwrapKey(kek, wrapped []byte) ([]byte, error) { return unwrapKey(kek, wrapped) }
-
-// X963KDF derives a key.
+// X963KDF derives a key, for the published test vectors.
 func X963KDF(h crypto.Hash, z, sharedInfo []byte, size int) []byte {
 	return x963KDF(h, z, sharedInfo, size)
 }

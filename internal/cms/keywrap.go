@@ -11,8 +11,8 @@ import (
 // wrapIV is the initial value of AES Key Wrap (RFC 3394, Section 2.2.3.1).
 const wrapIV = 0xa6a6a6a6a6a6a6a6
 
-// wrapKey wraps key, a multiple of 8 bytes and at least 16, by AES Key Wrap (RFC 3394, Section 2.2.1).
-func wrapKey(kek, key []byte) ([]byte, error) {
+// WrapKey wraps key, a multiple of 8 bytes and at least 16, by AES Key Wrap (RFC 3394, Section 2.2.1).
+func WrapKey(kek, key []byte) ([]byte, error) {
 	block, err := aes.NewCipher(kek)
 	if err != nil {
 		return nil, fmt.Errorf("%w: key encryption key of %d bytes", ErrRequest, len(kek))
@@ -38,8 +38,8 @@ func wrapKey(kek, key []byte) ([]byte, error) {
 	return out, nil
 }
 
-// unwrapKey undoes wrapKey (RFC 3394, Section 2.2.2). Error: ErrDecrypt.
-func unwrapKey(kek, wrapped []byte) ([]byte, error) {
+// UnwrapKey undoes WrapKey (RFC 3394, Section 2.2.2). Error: ErrDecrypt.
+func UnwrapKey(kek, wrapped []byte) ([]byte, error) {
 	block, err := aes.NewCipher(kek)
 	n := len(wrapped)/8 - 1
 	// A content key has at most 32 bytes; 64 leaves room and bounds the work.
