@@ -55,6 +55,14 @@ func (c *Cache[V]) Read(domain, name string, fetch func() (V, error)) (V, error)
 	return row, nil
 }
 
+// Kept returns the row if it is kept.
+func (c *Cache[V]) Kept(domain, name string) (row V, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	row, ok = c.rows[[2]string{domain, name}]
+	return row, ok
+}
+
 // Forget drops the row, and what is being read of it now.
 func (c *Cache[V]) Forget(domain, name string) {
 	key := [2]string{domain, name}

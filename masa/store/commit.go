@@ -17,7 +17,7 @@ func (s *Store) Commit(ctx context.Context, c *masa.Change) error {
 			return err
 		}
 		tx.Record(c.Trail...)
-		tx.OnCommit(func() { s.caches.forget(c) })
+		tx.OnCommit(func() { s.caches.changed(c, w.first) })
 		return nil
 	})
 	if err != nil { // which may leave open what is on record
@@ -28,11 +28,12 @@ func (s *Store) Commit(ctx context.Context, c *masa.Change) error {
 
 // writer applies one Change.
 type writer struct {
-	tx *sqlitedb.Tx
-	t  *tables
+	tx    *sqlitedb.Tx
+	t     *tables
+	first bool // the last intent is the only one of its device
 }
 
-func (w writer) change(c *masa.Change) error {
+func (w *writer) change(c *masa.Change) error {
 	for _, d := range c.PutDevices {
 		if err := w.device(d); err != nil {
 			return conflict(err, "device", d.SerialNumber)
@@ -129,13 +130,16 @@ func (w writer) claim(l *masa.Claim) error {
 }
 
 // intent puts an issuance on record, or replaces one that has not been issued.
-func (w writer) intent(v *masa.VoucherRecord) error {
+func (w *writer) intent(v *masa.VoucherRecord) error {
 	values := []any{
 		v.Domain, v.ID, v.DeviceID, v.Product, v.SerialNumber, string(v.Assertion), v.Nonce,
 		v.DomainID, v.Pinned, v.PinnedKey, v.Request, v.RequestHash, v.MediaType, v.Address, v.Version, v.At, v.ExpiresOn,
 	}
 	err := w.tx.Insert(w.t.intents, values...)
-	if !errors.Is(err, sqlitedb.ErrConstraint) {
+	switch {
+	case err == nil:
+		return w.noteFirst(v)
+	case !errors.Is(err, sqlitedb.ErrConstraint):
 		return err
 	}
 	state, stateErr := w.state(v)
@@ -180,6 +184,16 @@ func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason stri
 		return fmt.Errorf("%w: it is not intended, or for another request", masa.ErrConflict)
 	}
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(to), reason, voucher)
+}
+
+const twoOfDevice = "SELECT count(*) FROM (SELECT 1 FROM vouchers WHERE domain = ? AND device_id = ? LIMIT 2)"
+
+// noteFirst notes whether the device of v, which is on record, has no other.
+func (w *writer) noteFirst(v *masa.VoucherRecord) error {
+	var there int
+	err := w.tx.QueryRow(twoOfDevice, v.Domain, v.DeviceID).Scan(&there)
+	w.first = there == 1
+	return err
 }
 
 const stateOf = "SELECT coalesce(o.state, 'intended') FROM vouchers v LEFT JOIN outcomes o ON o.seq = v.seq WHERE v.domain = ? AND v.id = ?"

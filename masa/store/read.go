@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
 	"github.com/briskest/briskest/masa"
@@ -64,11 +66,14 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, seria
 
 // The plus keeps SQLite from walking all of the domain's devices by id, which
 // would save it sorting the few that it wants.
-const devicesBySerial = selectDevice + "WHERE domain = ? AND serial_number = ? ORDER BY +id"
+const devicesBySerial = selectDevice + "WHERE domain = ? AND serial_number = ?"
 
 // FindDevices implements masa.Devices.
 func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
-	return kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, devicesBySerial)
+	found, err := kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, devicesBySerial)
+	// There are few, and sorting costs SQLite more than finding.
+	slices.SortFunc(found, func(a, b *masa.Device) int { return strings.Compare(a.ID, b.ID) })
+	return found, err
 }
 
 // ListDevices implements masa.Devices.
@@ -162,6 +167,9 @@ func (s *Store) NoncelessByRequest(ctx context.Context, domain string, requestHa
 
 // DeviceVouchers implements masa.Vouchers.
 func (s *Store) DeviceVouchers(ctx context.Context, domain, deviceID string, limit int) ([]*masa.VoucherRecord, error) {
+	if only, ok := s.caches.only.Kept(domain, deviceID); ok && only.State == masa.Issued {
+		return []*masa.VoucherRecord{&only}, nil
+	}
 	if limit == 0 {
 		limit = -1 // SQLite: no limit
 	}

@@ -44,3 +44,37 @@ func testChanged(t *testing.T, s masa.Store) {
 	})
 	read(1, 1, masa.Blocked)
 }
+
+// testOnlyVoucher reads a device's vouchers after each step of its first and its
+// second one.
+func testOnlyVoucher(t *testing.T, s masa.Store) {
+	read := func(after string, rows ...*masa.VoucherRecord) {
+		t.Helper()
+		for range 2 {
+			got, err := s.DeviceVouchers(t.Context(), masa.DefaultDomain, id(9), 17)
+			want(t, "DeviceVouchers after "+after, len(got), err, len(rows))
+			for i := range got {
+				bare := issued(rows[i])
+				bare.Request, bare.Voucher = nil, nil
+				want(t, "DeviceVouchers after "+after, got[i], nil, bare)
+				got[i].Nonce = "changed by the caller"
+			}
+		}
+	}
+	first, second := record(1, 9, "nonce-1"), record(2, 9, "nonce-2")
+	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{first}})
+	read("the intent")
+	commit(t, s, &masa.Change{Issued: []*masa.VoucherRecord{issued(first)}})
+	read("the first voucher", first)
+	wantConflict(t, s, "its nonce again", &masa.Change{Intents: []*masa.VoucherRecord{record(3, 9, "nonce-1")}})
+	read("a conflict", first)
+	failed := *second
+	failed.State = masa.Failed
+	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{second}})
+	read("the second intent", first)
+	commit(t, s, &masa.Change{Failed: []*masa.VoucherRecord{&failed}})
+	read("its failure", first)
+	commit(t, s, &masa.Change{Intents: []*masa.VoucherRecord{second}})
+	commit(t, s, &masa.Change{Issued: []*masa.VoucherRecord{issued(second)}})
+	read("the second voucher", second, first)
+}

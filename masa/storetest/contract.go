@@ -38,6 +38,7 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"NewestVoucherOfARequestIsFound", testByRequest},
 		{"WhatChangedIsReadAsItIsNow", testChanged},
 		{"IssuedVouchersAreListedNewestFirst", testDeviceVouchers},
+		{"VouchersOfADeviceAreListedAsTheyComeToBe", testOnlyVoucher},
 		{"NewestVouchersAreThoseOfEachDomain", testNewest},
 		{"ChangeIsWholeOrNothing", testAtomic},
 		{"OneOfConcurrentIntentsForANonceWins", testConcurrent},
