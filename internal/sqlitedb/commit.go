@@ -78,14 +78,15 @@ const (
 	// yields is how often the writer lets others run when it expects nobody.
 	yields = 3
 	// patience is how long it waits for as many as it expects.
-	patience = 5 * time.Millisecond
+	patience = 10 * time.Millisecond
 	// holdoff is for how many batches it expects no more than came, after it
 	// waited in vain.
 	holdoff = 16
 )
 
 // expectation is how many changes the writer waits for. It grows by one when
-// as many as expected came, and falls to what came when patience ended.
+// as many as expected came, and falls half the way to what came when patience
+// ended: a crowd comes unevenly, and is there still when few came once.
 type expectation struct {
 	changes int
 	hold    int // batches until it may grow again
@@ -100,7 +101,7 @@ func (e *expectation) met(n int) {
 	}
 }
 
-func (e *expectation) disappointed(n int) { e.changes, e.hold = n, holdoff }
+func (e *expectation) disappointed(n int) { e.changes, e.hold = n+(e.changes-n)/2, holdoff }
 
 // company adds the changes that wait already, and those that come while there
 // is a point in waiting.
