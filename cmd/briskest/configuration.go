@@ -28,6 +28,8 @@ type source struct {
 	file    string
 	digests map[string]string // SHA-256 by path as written: the file and the profiles it names
 	version string            // set by stamp
+	// warnings are what an operator is to know of what was loaded, and what is no reason not to run.
+	warnings []error
 }
 
 // path resolves a path of the file.

@@ -62,15 +62,6 @@ type registrarConfig struct {
 	Log      logConfig               `yaml:"log"`
 }
 
-// caConfig is the CA that issues, signing here.
-type caConfig struct {
-	// Certificate is a PEM file: the issuing CA first, then each CA above it, the root last.
-	Certificate string `yaml:"certificate"`
-	Key         string `yaml:"key"` // keystore URI of the issuing CA's key
-	// CRLLifetime is how long a CRL is current; default 7d.
-	CRLLifetime config.Duration `yaml:"crl_lifetime"`
-}
-
 // labelConfig is one EST label: who may use it and which profile it issues.
 type labelConfig struct {
 	Name    string `yaml:"name"`
@@ -185,8 +176,8 @@ func (c *registrarConfig) check() error {
 			return err
 		}
 		keys["cloud.signer.certificate"], keys["cloud.signer.key"] = c.Cloud.Signer.Certificate, c.Cloud.Signer.Key
-	} else {
-		keys["ca.certificate"], keys["ca.key"] = c.CA.Certificate, c.CA.Key
+	} else if err := c.CA.check(); err != nil {
+		return err
 	}
 	if err := requireKeys(keys); err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
-	"github.com/briskest/briskest/ca/localca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/est"
@@ -158,7 +156,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	if err != nil {
 		return nil, err
 	}
-	issuer, chain, err := c.issuer(ctx, profiles)
+	issuer, chain, err := c.localCA(ctx, &c.CA, profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -202,20 +200,6 @@ func (l *limitsConfig) registrar() (registrar.Limits, error) {
 		MASARetry: time.Duration(l.MASARetry), MASAGiveUp: time.Duration(l.MASAGiveUp),
 		EnrollmentsAtOnce: l.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(l.ApprovalLifetime),
 	}, err
-}
-
-// issuer opens the CA that signs here. It returns the CAs, the root last.
-func (c *registrarConfig) issuer(ctx context.Context, profiles map[string]*profile.Profile) (*localca.CA, []*x509.Certificate, error) {
-	chain, err := pemfile.Certificates(c.path(c.CA.Certificate))
-	if err != nil {
-		return nil, nil, err
-	}
-	key, err := keystore.Open(ctx, c.uri(c.CA.Key))
-	if err != nil {
-		return nil, nil, err
-	}
-	issuer, err := localca.New(localca.Config{Certificate: chain[0], Chain: chain[1:], Key: key, Profiles: profiles})
-	return issuer, chain, err
 }
 
 func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*profile.Profile) error {

@@ -96,10 +96,34 @@ func (m *registrarMaker) makeCAs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.chain, err = m.issuing(ctx, "ca.pem", "registrar/ca/issuing.key", root, rootKey, &localca.Authority{
+	if m.chain, err = m.issuing(ctx, "ca.pem", "registrar/ca/issuing.key", root, rootKey, &localca.Authority{
 		Subject: pkix.Name{CommonName: m.setup.Name + " CA"}, Lifetime: "3650d", Record: m.recordCA,
-	})
-	return err
+	}); err != nil || m.has("registrar/ca/"+caFile) {
+		return err
+	}
+	return m.describeCA()
+}
+
+// describeCA writes ca.yaml, by which briskest ca goes on.
+func (m *registrarMaker) describeCA() error {
+	key, err := m.keyURI("registrar/ca/issuing.key")
+	if err != nil {
+		return err
+	}
+	rootKey, err := m.keyURI("registrar/ca/root.key")
+	if err != nil {
+		return err
+	}
+	f := &caFolder{folder: folder(m.path("registrar/ca"))}
+	f.source.file = f.path(caFile)
+	f.caFolderConfig = caFolderConfig{Version: 1, Certificate: "../../ca.pem", Publish: "../../ca.pem"}
+	if f.Key, err = f.uriFor(key); err == nil {
+		f.RootKey, err = f.uriFor(rootKey)
+	}
+	if err != nil {
+		return err
+	}
+	return f.save()
 }
 
 // recordCA puts a CA certificate that is about to be signed on the trail.
