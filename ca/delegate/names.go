@@ -140,6 +140,22 @@ func decided(names *ca.Names) ([][]byte, error) {
 	return append(out, names.Other...), err
 }
 
+// SAN writes names as the value of a SubjectAltName (RFC 5280, Section 4.2.1.6),
+// for CAs that are asked for it; nil when there are none.
+func SAN(names *ca.Names) ([]byte, error) {
+	list, err := decided(names)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		for _, name := range list {
+			b.AddBytes(name)
+		}
+	})
+	return b.Bytes()
+}
+
 // describe shows names to people: text as it is, the rest in hex.
 func describe(names [][]byte) string {
 	if len(names) == 0 {

@@ -244,3 +244,23 @@ func (c *CRMF) verify(asked *x509.CertificateRequest) error {
 func oidSHA256WithRSA() asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
 }
+
+// ParseCRMF reads a CertReqMsg by itself (RFC 4211, Section 3), as CMP has it. The rules are those of CMC, see CRMF. Nothing is
+// verified. Errors: ErrSyntax, ErrTooLarge, ErrTemplate and those of package cms.
+func ParseCRMF(der []byte) (*CRMF, error) {
+	if err := wellFormed(der); err != nil {
+		return nil, err
+	}
+	var c *CRMF
+	err := decode(der, "CertReqMsg", func(in *input) {
+		var id BodyPartID
+		c = readCRMF(in.sequence("CertReqMsg"), &id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// POP says how the request proves possession of its private key.
+func (c *CRMF) POP() POP { return c.pop.kind }

@@ -98,3 +98,20 @@ func (m *Message) CertConf() (*CertConfirmation, error) {
 func NewPKIConf() Body {
 	return newBody(PKIConf, func(b *cryptobyte.Builder) { b.AddASN1NULL() })
 }
+
+// CertReq reads the one request of an ir or cr. Errors: ErrKind, ErrSyntax, and those of cmc.ParseCRMF.
+func (m *Message) CertReq() (*cmc.CRMF, error) {
+	if err := m.expect(IR, CR); err != nil {
+		return nil, err
+	}
+	var one []byte
+	err := read(m.Body, "CertReqMessages", func(r *reader) {
+		list := r.sequence("CertReqMessages")
+		one = list.element(cryptobyte_asn1.SEQUENCE, "CertReqMsg")
+		list.end("CertReqMessages")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return cmc.ParseCRMF(one)
+}
