@@ -1,5 +1,7 @@
 package profile
 
+import "regexp"
+
 // The profiles that come with the program. Each call returns a document of its
 // own, to be changed, written out, or given to [New].
 
@@ -130,6 +132,70 @@ func IDevID(masaURL string) *Document {
 		KeyUsage: []string{"digital_signature"},
 		Validity: Validity{Lifetime: neverWord, Backdate: "1h", AllowOutliveIssuer: true},
 		MASAURL:  masaURL,
+	}
+}
+
+// TLSServer is for servers: the DNS names and addresses that they ask for, and
+// nothing of a client.
+func TLSServer() *Document {
+	d := server("tls-server", "A TLS server.")
+	d.Subject = SubjectRules{Attributes: []AttributeRule{{Type: "common_name"}, {Type: "organization"}}, AllowEmpty: true}
+	d.ExtendedKeyUsage = []string{"server_auth"}
+	d.Validity.Lifetime = "365d"
+	return d
+}
+
+// TLSClient is for clients that are no devices: the common name they ask for.
+func TLSClient() *Document {
+	return &Document{
+		Schema: Schema, Name: "tls-client", Version: "1",
+		Description: "A TLS client.",
+		Subject:     SubjectRules{Attributes: []AttributeRule{{Type: "common_name", Required: true}, {Type: "organization"}}},
+		Keys:        []KeyRule{{Type: "ecdsa"}, {Type: "rsa"}, {Type: "ed25519"}},
+
+		KeyUsage:         []string{"digital_signature"},
+		ExtendedKeyUsage: []string{"client_auth"},
+		Validity:         Validity{Lifetime: "365d"},
+	}
+}
+
+// ACP is for nodes of an autonomic control plane (RFC 8994, Section 6.2): the serial
+// number of the IDevID, and the AcpNodeName that csrattrs gave the node, which is of
+// the given ACP domain. Its peers are clients and servers of it.
+func ACP(domain string) *Document {
+	return &Document{
+		Schema: Schema, Name: "acp", Version: "1",
+		Description: "A node of the autonomic control plane of " + domain + " (RFC 8994).",
+		Subject: SubjectRules{
+			Attributes: []AttributeRule{{Type: "serial_number", Required: true}, {Type: "common_name"}},
+		},
+		SAN: NameRules{ACP: &NameRule{
+			Request: true, Required: true, Max: 1,
+			Patterns: []string{`[0-9a-f]{32}(\+[a-z0-9.-]*)?@` + regexp.QuoteMeta(domain)},
+		}},
+		Keys: []KeyRule{{Type: "ecdsa", Curves: []string{"p256", "p384", "p521"}, KeyUsage: []string{"key_agreement"}}, {Type: "rsa"}},
+
+		KeyUsage:         []string{"digital_signature"},
+		ExtendedKeyUsage: []string{"client_auth", "server_auth"},
+		Validity:         Validity{Lifetime: "365d"},
+	}
+}
+
+// SubCA is for CAs that enroll like devices do, at a label that is for CAs alone: they
+// certify DNS names within the given domain only (RFC 5280, Section 4.2.1.10) and have
+// no CA below them.
+func SubCA(domain string) *Document {
+	d := authority("sub-ca", "A CA for names of "+domain+".", "1825d", 0)
+	d.NameConstraints = &NameConstraints{Permitted: NameSubtrees{DNS: []string{domain}}}
+	return d
+}
+
+// Shipped returns every profile that comes with the program, for the domain
+// example.com where one is in it.
+func Shipped() []*Document {
+	return []*Document{
+		Device(), LDevID(), ACP("acp.example.com"), IDevID("masa.example.com"), Registrar(), RAClient(), MASA(), VoucherSigner(),
+		OCSPResponder(), TLSServer(), TLSClient(), SubCA("example.com"), RootCA("7300d", 1), IssuingCA("3650d", 0),
 	}
 }
 

@@ -73,6 +73,8 @@ func (p *Profile) checkExtension(id []byte, critical bool, value cryptobyte.Stri
 		good = p.keyUsageIs(value, c)
 	case "\x55\x1d\x13":
 		good = p.content.constraintsAre(value)
+	case "\x55\x1d\x1e":
+		good = p.content.nameConstraintsAre(value)
 	case "\x55\x1d\x25":
 		good = oidsAre(value, p.content.eku)
 	case "\x55\x1d\x1f":

@@ -341,6 +341,7 @@ func (c *compiler) content(f *fixedContent) {
 	if b := d.BasicConstraints; b != nil && b.PathLength != nil && (!b.CA || *b.PathLength < 0 || *b.PathLength > 32) {
 		c.problem("basic_constraints.path_length", "is for CAs and between 0 and 32")
 	}
+	c.nameConstraints(f)
 	f.skid = c.oneOf("subject_key_identifier", d.SubjectKeyIdentifier, "sha256", "none") == "sha256"
 	f.caIssuers = c.pointers("ca_issuers", d.CAIssuers, "http")
 	f.ocsp = c.pointers("ocsp", d.OCSP, "http")

@@ -60,6 +60,8 @@ type Document struct {
 	ExtendedKeyUsageCritical bool `yaml:"extended_key_usage_critical,omitempty" json:"extended_key_usage_critical,omitempty"`
 	// BasicConstraints (RFC 5280, Section 4.2.1.9). Nil: no extension.
 	BasicConstraints *BasicConstraints `yaml:"basic_constraints,omitempty" json:"basic_constraints,omitempty"`
+	// NameConstraints of CAs (RFC 5280, Section 4.2.1.10). Nil: no extension.
+	NameConstraints *NameConstraints `yaml:"name_constraints,omitempty" json:"name_constraints,omitempty"`
 
 	Validity Validity `yaml:"validity" json:"validity"`
 
@@ -212,6 +214,26 @@ type BasicConstraints struct {
 	CA bool `yaml:"ca,omitempty" json:"ca,omitempty"`
 	// PathLength is how many CAs may stand below this one; nil: no limit.
 	PathLength *int `yaml:"path_length,omitempty" json:"path_length,omitempty"`
+}
+
+// NameConstraints (RFC 5280, Section 4.2.1.10) say which names the certificates below
+// a CA may have; the extension is critical. A type of name that neither list has is
+// free.
+type NameConstraints struct {
+	Permitted NameSubtrees `yaml:"permitted,omitempty" json:"permitted,omitzero"`
+	Excluded  NameSubtrees `yaml:"excluded,omitempty" json:"excluded,omitzero"`
+}
+
+// NameSubtrees are sets of names; at most 32 in all.
+type NameSubtrees struct {
+	// DNS names, each with all that are below it.
+	DNS []string `yaml:"dns,omitempty" json:"dns,omitempty"`
+	// Email are hosts, such as example.com, or domains with a dot before them.
+	Email []string `yaml:"email,omitempty" json:"email,omitempty"`
+	// URI are hosts, or domains with a dot before them.
+	URI []string `yaml:"uri,omitempty" json:"uri,omitempty"`
+	// IP are networks such as 10.0.0.0/8.
+	IP []string `yaml:"ip,omitempty" json:"ip,omitempty"`
 }
 
 // Validity decides the validity period.

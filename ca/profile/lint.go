@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -22,7 +23,8 @@ import (
 // Finding is one thing that a linter says of a certificate.
 type Finding struct {
 	Lint    string // its name, such as "e_sub_ca_aia_missing"
-	Error   bool   // whether it breaks a MUST; else it is a warning
+	Error   bool   // whether it breaks a MUST; else it is a warning, or a notice
+	Notice  bool   // whether it is less than a warning
 	Details string // may be empty
 	Source  string // such as "RFC5280"
 }
@@ -37,23 +39,25 @@ func (f Finding) String() string {
 }
 
 // Lint runs zlint's lints from the certificate RFCs and from its
-// community over a certificate in DER, and returns what they find, errors first.
+// community over a certificate in DER, and returns what they find, errors first and
+// notices last.
 // The rules of public web PKI do not apply to devices and are left out.
 func Lint(certificate []byte) ([]Finding, error) {
-	l, err := newLinter()
+	l, err := NewLinter()
 	if err != nil {
 		return nil, err
 	}
-	return l.lint(certificate)
+	return l.Lint(certificate)
 }
 
-// linter is a choice of lints.
-type linter struct {
+// Linter is [Lint] for many certificates. It may be used by many at once.
+type Linter struct {
 	lints  []*lint.CertificateLint
 	config lint.Configuration
 }
 
-func newLinter(without ...string) (*linter, error) {
+// NewLinter makes a linter without some lints, by their names.
+func NewLinter(without ...string) (*Linter, error) {
 	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{
 		lint.RFC3279, lint.RFC5280, lint.RFC5480, lint.RFC5891, lint.RFC8813, lint.Community,
 		// One lint tries the keys of one public CA, which takes 5 ms each time.
@@ -61,10 +65,11 @@ func newLinter(without ...string) (*linter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lint: %w", err)
 	}
-	return &linter{lints: registry.CertificateLints().Lints(), config: registry.GetConfiguration()}, nil
+	return &Linter{lints: registry.CertificateLints().Lints(), config: registry.GetConfiguration()}, nil
 }
 
-func (r *linter) lint(certificate []byte) ([]Finding, error) {
+// Lint returns what is found in a certificate in DER, errors first and notices last.
+func (r *Linter) Lint(certificate []byte) ([]Finding, error) {
 	c, err := x509.ParseCertificate(certificate)
 	if err != nil {
 		return nil, fmt.Errorf("lint: the certificate cannot be read: %w", err)
@@ -72,21 +77,22 @@ func (r *linter) lint(certificate []byte) ([]Finding, error) {
 	var findings []Finding
 	for _, l := range r.lints {
 		result := l.Execute(c, r.config)
-		if result.Status < lint.Warn {
+		if result.Status < lint.Notice {
 			continue
 		}
-		findings = append(findings, Finding{Lint: l.Name, Error: result.Status >= lint.Error, Details: result.Details, Source: string(l.Source)})
+		findings = append(findings, Finding{Lint: l.Name, Error: result.Status >= lint.Error, Notice: result.Status == lint.Notice, Details: result.Details, Source: string(l.Source)})
 	}
-	slices.SortStableFunc(findings, func(a, b Finding) int {
+	rank := func(f Finding) int {
 		switch {
-		case a.Error == b.Error:
-			return strings.Compare(a.Lint, b.Lint)
-		case a.Error:
-			return -1
+		case f.Error:
+			return 0
+		case f.Notice:
+			return 2
 		default:
 			return 1
 		}
-	})
+	}
+	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a.Lint, b.Lint)) })
 	return findings, nil
 }
 
@@ -102,7 +108,7 @@ func (p *Profile) lint() ([]string, error) {
 		return nil, err
 	}
 	// It judges keys, which are made up here, and takes most of the time.
-	linter, err := newLinter("e_ecdsa_small_private_key")
+	linter, err := NewLinter("e_ecdsa_small_private_key")
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +119,7 @@ func (p *Profile) lint() ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%w: %s: a certificate with generated names: %w", ErrDocument, p.doc.Name, err)
 			}
-			findings, err := linter.lint(der)
+			findings, err := linter.Lint(der)
 			if err != nil {
 				return nil, fmt.Errorf("%w: %s: %w", ErrDocument, p.doc.Name, err)
 			}
@@ -121,7 +127,7 @@ func (p *Profile) lint() ([]string, error) {
 				if f.Error {
 					return nil, fmt.Errorf("%w: %s: its certificates would be wrong: %s", ErrDocument, p.doc.Name, f)
 				}
-				if text := f.String(); !slices.Contains(warnings, text) {
+				if text := f.String(); !f.Notice && !slices.Contains(warnings, text) {
 					warnings = append(warnings, text)
 				}
 			}

@@ -50,6 +50,8 @@ type fixedContent struct {
 	masaURL     string
 	noCheck     bool
 	constraints *BasicConstraints
+	permitted   []subtree
+	excluded    []subtree
 }
 
 // expected is an extension that a certificate of the profile has.
@@ -174,6 +176,7 @@ func (f *fixedContent) build(usage [keyKinds]keyUsage, ekuCritical bool) error {
 	}
 	var before, after, last cryptobyte.Builder
 	f.buildConstraints(&before)
+	f.buildNameConstraints(&before)
 	f.buildPolicies(&before)
 	if len(f.eku) > 0 {
 		f.fixed(&after, oidCE(37), ekuCritical, func(b *cryptobyte.Builder) {

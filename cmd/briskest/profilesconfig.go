@@ -60,3 +60,15 @@ func (s *source) blockedKeys(names []string) (*profile.BlockedKeys, error) {
 	}
 	return blocked, nil
 }
+
+// checkAuthority refuses a profile that makes CAs at a label that does not say so.
+func (l *labelConfig) checkAuthority(p *profile.Profile) error {
+	switch isCA, _ := p.Authority(); {
+	case isCA && !l.SubCA:
+		return fmt.Errorf("the profile %s makes CAs; use another one, or set sub_ca if all who may enroll here are to be CAs", p.Name())
+	case l.SubCA && !isCA:
+		return fmt.Errorf("sub_ca is set and the profile %s makes no CAs; use one with basic_constraints.ca, such as sub-ca", p.Name())
+	default:
+		return nil
+	}
+}

@@ -76,6 +76,8 @@ type labelConfig struct {
 	Renewal bool `yaml:"renewal"`
 	// RA lets certificates of ours with id-kp-cmcRA enroll others.
 	RA bool `yaml:"ra"`
+	// SubCA says that this label issues to CAs; its profile has basic_constraints.ca then, and no other label's may.
+	SubCA bool `yaml:"sub_ca"`
 	// Approval makes each first enrollment wait for an operator.
 	Approval bool `yaml:"approval"`
 	// WantedAttributes are object identifiers that csrattrs names beside what the

@@ -211,6 +211,9 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 		if p == nil {
 			return fmt.Errorf("label %q: there is no profile %q", l.Name, l.Profile)
 		}
+		if err := l.checkAuthority(p); err != nil {
+			return fmt.Errorf("label %q: %w", l.Name, err)
+		}
 		rule := registrar.IDevIDRule(l.IDevID)
 		if l.IDevID == "never" {
 			rule = registrar.IDevIDNever
