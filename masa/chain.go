@@ -44,6 +44,7 @@ func (x *exchange) checkRegistrar(m *memory) error {
 			"The certificate that signed the voucher-request is not a registrar's: it lacks the extended key usage id-kp-cmcRA.")
 	}
 	m.registrars.Put(key, &registrarChains{chains, x.settings, x.at})
+	m.remember(x.artifact.Certificates)
 	return nil
 }
 

@@ -101,8 +101,8 @@ func (x *exchange) begin(r *brski.MASARequest) error {
 }
 
 // read opens both artifacts.
-func (x *exchange) read(raw []byte) error {
-	if err := x.open(raw); err != nil {
+func (x *exchange) read(m *memory, raw []byte) error {
+	if err := x.open(m, raw); err != nil {
 		return err
 	}
 	if len(x.request.PriorSignedVoucherRequest) == 0 {
@@ -174,9 +174,9 @@ func (s *Settings) formatNames() string {
 	return strings.Join(names, " or ")
 }
 
-func (x *exchange) open(raw []byte) error {
+func (x *exchange) open(m *memory, raw []byte) error {
 	var err error
-	x.request, x.artifact, err = x.format.OpenRequest(raw)
+	x.request, x.artifact, err = voucher.WithParsed(x.format, m.parsed).OpenRequest(raw)
 	if err != nil {
 		e := refuse(http.StatusBadRequest, ReasonRequestForm, "RFC 8995, Section 5.5",
 			"The voucher-request cannot be read: it must be one signed voucher-request, in binary, with serial-number.")

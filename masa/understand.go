@@ -1,6 +1,7 @@
 package masa
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"time"
@@ -20,7 +21,7 @@ func (s *Service) understand(x *exchange, r *brski.MASARequest) error {
 		return err
 	}
 	if !s.memory.recall(x) {
-		if err := x.read(r.Raw); err != nil {
+		if err := x.read(s.memory, r.Raw); err != nil {
 			return err
 		}
 		if err := x.check(s.memory); err != nil {
@@ -37,12 +38,18 @@ func (s *Service) understand(x *exchange, r *brski.MASARequest) error {
 type memory struct {
 	requests   *recent.Map[[sha256.Size]byte, *understood]
 	registrars *recent.Map[[sha256.Size]byte, *registrarChains]
+	// certificates that registrars sent with their requests, by their DER. What
+	// one says holds for ever.
+	certificates *recent.Map[[sha256.Size]byte, *x509.Certificate]
 }
 
 const (
 	// A request and the artifacts in it may have hundreds of kilobytes.
 	maxRememberedRequests   = 64
 	maxRememberedRegistrars = 1024
+	// Certificates of usual size, some 10 KB each with what they were parsed to.
+	maxRememberedCertificates = 1024
+	maxRememberedDER          = 4 << 10
 	// rememberedFor bounds how much later than it was checked a certificate
 	// counts as valid.
 	rememberedFor = 30 * time.Second
@@ -64,6 +71,30 @@ func newMemory() *memory {
 	return &memory{
 		requests:   recent.New[[sha256.Size]byte, *understood](maxRememberedRequests),
 		registrars: recent.New[[sha256.Size]byte, *registrarChains](maxRememberedRegistrars),
+
+		certificates: recent.New[[sha256.Size]byte, *x509.Certificate](maxRememberedCertificates),
+	}
+}
+
+// parsed returns the certificate with that DER if a registrar sent it lately.
+func (m *memory) parsed(der []byte) *x509.Certificate {
+	if len(der) > maxRememberedDER {
+		return nil
+	}
+	c, _ := m.certificates.Get(sha256.Sum256(der))
+	return c
+}
+
+// remember keeps the certificates that came with a registrar's request, without
+// the request that they are parts of.
+func (m *memory) remember(certs []*x509.Certificate) {
+	for _, c := range certs {
+		if len(c.Raw) > maxRememberedDER {
+			continue
+		}
+		if own, err := x509.ParseCertificate(bytes.Clone(c.Raw)); err == nil {
+			m.certificates.Put(sha256.Sum256(own.Raw), own)
+		}
 	}
 }
 

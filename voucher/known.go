@@ -14,3 +14,15 @@ func WithKnown(f Format, certs []*x509.Certificate) Format {
 	}
 	return f
 }
+
+// WithParsed returns f such that it does not parse the certificates that parsed
+// returns by their DER; f itself if it has no such way. Such a certificate is
+// not trusted for being known. Parsed may be called concurrently.
+func WithParsed(f Format, parsed func(der []byte) *x509.Certificate) Format {
+	if k, ok := f.(interface {
+		WithParsed(parsed func(der []byte) *x509.Certificate) Format
+	}); ok {
+		return k.WithParsed(parsed)
+	}
+	return f
+}

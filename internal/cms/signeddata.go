@@ -81,7 +81,11 @@ type AlgorithmIdentifier struct {
 //
 // Errors: ErrSyntax, ErrTrailingData, ErrTooDeep, ErrTooLarge, ErrKeySize, ErrVersion, ErrNotSignedData. Absent
 // content is no error here; Verify refuses it.
-func ParseSignedData(data []byte) (*SignedData, error) {
+func ParseSignedData(data []byte) (*SignedData, error) { return ParseSignedDataWith(data, nil) }
+
+// ParseSignedDataWith is ParseSignedData for a caller that may have certificates of the object already: parsed returns
+// the one with that DER, or nil. It is not trusted for that. A nil function has none.
+func ParseSignedDataWith(data []byte, parsed func(der []byte) *x509.Certificate) (*SignedData, error) {
 	body, err := openContentInfo(data)
 	if err != nil {
 		return nil, err
@@ -90,7 +94,7 @@ func ParseSignedData(data []byte) (*SignedData, error) {
 		return nil, fmt.Errorf("%w but %s", ErrNotSignedData, body.contentType)
 	}
 	sd := new(SignedData)
-	if err := sd.parse(body.content); err != nil {
+	if err := sd.parse(body.content, parsed); err != nil {
 		return nil, err
 	}
 	return sd, nil
@@ -158,7 +162,7 @@ func openContentInfo(data []byte) (contentInfo, error) {
 }
 
 // parse reads SignedData (RFC 5652, Section 5.1).
-func (sd *SignedData) parse(in cryptobyte.String) error {
+func (sd *SignedData) parse(in cryptobyte.String, parsed func(der []byte) *x509.Certificate) error {
 	var body, digests cryptobyte.String
 	if !in.ReadASN1(&body, cryptobyte_asn1.SEQUENCE) || !in.Empty() {
 		return fmt.Errorf("%w: SignedData", ErrSyntax)
@@ -179,7 +183,7 @@ func (sd *SignedData) parse(in cryptobyte.String) error {
 	if err := sd.parseContent(&body); err != nil {
 		return err
 	}
-	if err := sd.parseCertificates(&body); err != nil {
+	if err := sd.parseCertificates(&body, parsed); err != nil {
 		return err
 	}
 	if err := sd.parseCRLs(&body); err != nil {
@@ -217,7 +221,7 @@ func (sd *SignedData) parseContent(body *cryptobyte.String) error {
 }
 
 // parseCertificates reads CertificateSet (RFC 5652, Section 10.2.3).
-func (sd *SignedData) parseCertificates(body *cryptobyte.String) error {
+func (sd *SignedData) parseCertificates(body *cryptobyte.String, parsed func(der []byte) *x509.Certificate) error {
 	var set cryptobyte.String
 	var present bool
 	if !body.ReadOptionalASN1(&set, &present, tagExplicit(0)) {
@@ -232,7 +236,7 @@ func (sd *SignedData) parseCertificates(body *cryptobyte.String) error {
 		if !set.ReadAnyASN1Element(&raw, &tag) {
 			return fmt.Errorf("%w: certificate %d", ErrSyntax, n)
 		}
-		c, err := parseCertificate(raw, tag)
+		c, err := parseCertificate(raw, tag, parsed)
 		if err != nil {
 			sd.UnreadableCertificates = append(sd.UnreadableCertificates, UnreadableCertificate{Raw: raw, Err: err})
 			continue
@@ -246,9 +250,14 @@ func (sd *SignedData) parseCertificates(body *cryptobyte.String) error {
 }
 
 // parseCertificate reads one CertificateChoices. Only the first choice, an X.509 certificate, is read.
-func parseCertificate(raw []byte, tag cryptobyte_asn1.Tag) (*x509.Certificate, error) {
+func parseCertificate(raw []byte, tag cryptobyte_asn1.Tag, parsed func(der []byte) *x509.Certificate) (*x509.Certificate, error) {
 	if tag != cryptobyte_asn1.SEQUENCE {
 		return nil, fmt.Errorf("%w: certificate of another kind than X.509", ErrUnsupportedAlgorithm)
+	}
+	if parsed != nil {
+		if c := parsed(raw); c != nil {
+			return c, nil
+		}
 	}
 	return x509.ParseCertificate(raw)
 }

@@ -42,7 +42,7 @@ func (f Format) open(data []byte) (*voucher.Artifact, error) {
 	if len(data) > MaxArtifact {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), MaxArtifact)
 	}
-	sd, err := cms.ParseSignedData(data)
+	sd, err := cms.ParseSignedDataWith(data, f.Parsed)
 	if err != nil {
 		return nil, err
 	}

@@ -38,12 +38,22 @@ type Format struct {
 	// Known are certificates of signers that leave theirs out of the message.
 	// They are asked when no certificate inside is the signer's.
 	Known []*x509.Certificate
+	// Parsed returns the certificate with that DER if the caller has it already,
+	// and else nil: the same registrar sends the same chain with every request.
+	// It is not trusted for that. Nil for none.
+	Parsed func(der []byte) *x509.Certificate
 }
 
 var _ voucher.Format = Format{}
 
 // MediaType returns [MediaType].
 func (f Format) MediaType() string { return MediaType }
+
+// WithParsed returns f with that function as Parsed; see [voucher.WithParsed].
+func (f Format) WithParsed(parsed func(der []byte) *x509.Certificate) voucher.Format {
+	f.Parsed = parsed
+	return f
+}
 
 // OpenVoucher opens one whole signed voucher: exactly one signer, whose
 // signature over signed attributes and content holds, and content that
