@@ -18,7 +18,7 @@ const (
 	// maxBudgetKeys bounds the memory that addresses and keys can take. When
 	// more are in use, the minute is over early: who has that many addresses
 	// escapes a budget of one anyway, and is not to use up everybody else's.
-	maxBudgetKeys = 4096
+	maxBudgetKeys = 1 << 14
 )
 
 // budget counts uses of a key within a minute, in bounded memory.
