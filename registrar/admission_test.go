@@ -34,7 +34,7 @@ func TestWithASlowIssuerRequestsAreTurnedAwayWithin50ms(t *testing.T) {
 		h := newHouse(t, func(h *house) { h.settings.Limits.EnrollmentsAtOnce = places })
 		issuer.Issuer = h.issuer
 		s := *h.settings
-		s.Issuer = issuer
+		s.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: issuer}
 		check(t, h.service.Reload(&s))
 		h.clock.Store(time.Now().UnixNano())
 		var served, refused sync.WaitGroup
@@ -90,7 +90,7 @@ func TestAPlaceThatBecomesFreeInTimeIsTaken(t *testing.T) {
 		h := newHouse(t, func(h *house) { h.settings.Limits.EnrollmentsAtOnce = 1 })
 		issuer.Issuer = h.issuer
 		s := *h.settings
-		s.Issuer = issuer
+		s.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: issuer}
 		check(t, h.service.Reload(&s))
 		var both sync.WaitGroup
 		for n := range 2 {
@@ -117,7 +117,7 @@ func TestACrowdForOneDeviceTakesNoPlaces(t *testing.T) {
 		h := newHouse(t, func(h *house) { h.settings.Limits.EnrollmentsAtOnce = 2 })
 		issuer.Issuer = h.issuer
 		s := *h.settings
-		s.Issuer = issuer
+		s.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: issuer}
 		check(t, h.service.Reload(&s))
 		crowd := h.enroll("sensor-7").basic(group)
 		var all sync.WaitGroup

@@ -199,7 +199,7 @@ func TestAnApprovalOfAGeneratedKeyIsForOneKey(t *testing.T) {
 	check(t, err)
 	k, err := ask.ServerKeyGen(t.Context(), named(alone))
 	check(t, err)
-	_, err = h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: k.Certificate.SerialNumber.Bytes()})
+	_, err = h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: k.Certificate.SerialNumber.Bytes()}})
 	check(t, err)
 	if _, err := ask.ServerKeyGen(t.Context(), named(alone)); err == nil {
 		t.Error("another key for the approval of the first one")
@@ -266,7 +266,7 @@ func TestACurrentCRLIsThereWhileTheCASignsNone(t *testing.T) {
 	var broken *crlBroken
 	h := newHouse(t, func(h *house) {
 		broken = &crlBroken{CA: h.issuer, asked: make(chan struct{}), answer: make(chan struct{})}
-		h.settings.Issuer = broken
+		h.settings.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: broken}
 	})
 	first, err := h.service.CRLs(t.Context(), h.question(est.OpCRLs))
 	check(t, err)

@@ -1,7 +1,6 @@
 package registrar
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -100,11 +99,11 @@ func refuseIDevID(c *Case, refused *idevidError, leaf *x509.Certificate, hash [3
 // another key is another certificate.
 func (s *Service) identifyOurs(ctx context.Context, v *version, c *Case, leaf *x509.Certificate, hash [32]byte) *Decision {
 	const rule = "certificate-status"
-	row, err := found(s.store.Certificate(ctx, v.Domain, leaf.SerialNumber.Bytes()))
+	row, err := found(s.store.CertificateOf(ctx, v.Domain, leaf.SerialNumber.Bytes(), leaf.Raw))
 	switch {
 	case err != nil:
 		return storeFailed(rule, err)
-	case row == nil || !bytes.Equal(row.Raw, leaf.Raw):
+	case row == nil:
 		return deny(ReasonNotOnRecord, rule)
 	}
 	device, err := found(s.store.Device(ctx, v.Domain, row.DeviceID))
@@ -133,6 +132,8 @@ func (s *Service) goodStatus(c *Case, row *Certificate, device *Device) *Decisio
 	switch {
 	case row.Status == Revoked && row.RevokeReason == reasonSuperseded:
 		return s.refuseOurs(c, device, ReasonSuperseded, rule)
+	case row.OnHold():
+		return s.refuseOurs(c, device, ReasonOnHold, rule)
 	case row.Status == Revoked:
 		return s.refuseOurs(c, device, ReasonRevoked, rule)
 	case row.Status != Issued:
@@ -166,7 +167,7 @@ func (s *Service) identityStill(ctx context.Context, v *version, c *Case, i *Ide
 	const rule = "authenticated-still"
 	switch i.Kind {
 	case LDevID, RA:
-		row, err := s.store.Certificate(ctx, v.Domain, i.Record.Serial)
+		row, err := s.store.Certificate(ctx, v.Domain, i.Record.ID)
 		if err != nil {
 			return storeFailed(rule, err)
 		}
@@ -196,7 +197,7 @@ func (s *Service) refuseOurs(c *Case, device *Device, reason, rule string) *Deci
 // (promise 6 of the design). What cannot be recorded now is tried again at the
 // next use.
 func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certificate) {
-	if _, known := s.confirmed.Get(string(row.Serial)); known || row.Operation != OpRenew {
+	if _, known := s.confirmed.Get(row.ID); known || row.Operation != OpRenew {
 		return
 	}
 	err := s.retireOthers(ctx, v, c, row)
@@ -204,7 +205,7 @@ func (s *Service) seenInUse(ctx context.Context, v *version, c *Case, row *Certi
 		s.log.WarnContext(ctx, "renewed certificate not confirmed", slog.String("device", row.DeviceID), slog.Any("error", err))
 		return
 	}
-	s.confirmed.Put(string(row.Serial), struct{}{})
+	s.confirmed.Put(row.ID, struct{}{})
 }
 
 // retireOthers does so while nothing is issued to the device, so that no
@@ -216,7 +217,7 @@ func (s *Service) retireOthers(ctx context.Context, v *version, c *Case, row *Ce
 		return err
 	}
 	defer unlock()
-	if now, err := s.store.Certificate(ctx, v.Domain, row.Serial); err != nil || now.Status != Issued {
+	if now, err := s.store.Certificate(ctx, v.Domain, row.ID); err != nil || now.Status != Issued {
 		return err // another one was seen before; this one retires nobody
 	}
 	held, err := s.heldBy(ctx, v, row.DeviceID, Issued)
@@ -226,7 +227,7 @@ func (s *Service) retireOthers(ctx context.Context, v *version, c *Case, row *Ce
 	change := &Change{}
 	for _, old := range held {
 		sibling := old.Operation == OpRenew && old.Credential == row.Credential
-		if !bytes.Equal(old.Serial, row.Serial) && (sibling || credentialName(sha256.Sum256(old.Raw)) == row.Credential) {
+		if old.ID != row.ID && (sibling || credentialName(sha256.Sum256(old.Raw)) == row.Credential) {
 			retired := *old
 			retired.Status, retired.RevokedAt, retired.RevokeReason = Revoked, c.At.UTC(), reasonSuperseded
 			change.Revoked = append(change.Revoked, &retired)
@@ -239,6 +240,7 @@ func (s *Service) retireOthers(ctx context.Context, v *version, c *Case, row *Ce
 	if len(change.Revoked) == 0 {
 		return nil
 	}
+	v.tell(change)
 	return s.commit(ctx, change)
 }
 

@@ -13,32 +13,34 @@ import (
 
 // The kinds of trail entries.
 const (
-	KindCertificateIssued  = "certificate-issued"
-	KindCertificateRevoked = "certificate-revoked"
-	KindCertificateRetired = "certificate-retired" // replaced by a newer one that was seen in use
-	KindIssuanceAbandoned  = "issuance-abandoned"
-	KindVoucherRequested   = "voucher-requested"
-	KindVoucherIssued      = "voucher-issued"
-	KindVoucherHeld        = "voucher-held" // it is on record and waits for an operator
-	KindVoucherRefused     = "voucher-refused"
-	KindVoucherOrdered     = "voucher-ordered" // ahead of its device
-	KindVoucherReady       = "voucher-ready"   // the same
-	KindVoucherStatus      = "voucher-status"
-	KindEnrollStatus       = "enroll-status"
-	KindRefused            = "refused"
-	KindRedirected         = "device-redirected" // to its owner's registrar
-	KindRequestWaiting     = "request-waiting"
-	KindRequestApproved    = "request-approved"
-	KindRequestDenied      = "request-denied"
-	KindDevicesImported    = "devices-imported"
-	KindDeviceOwner        = "device-owner" // at a cloud registrar
-	KindDeviceState        = "device-state"
-	KindCredentialAdded    = "credential-added"
-	KindCredentialDisabled = "credential-disabled"
-	KindCodeAdded          = "code-added"
-	KindCodeRevoked        = "code-revoked"
-	KindCRLSigned          = "crl-signed"
-	KindKeyReceipt         = "key-receipt" // of a client, for a generated key (RFC 8295, Section 8)
+	KindCertificateIssued   = "certificate-issued"
+	KindCertificateRevoked  = "certificate-revoked"
+	KindCertificateReleased = "certificate-released" // from hold
+	KindCertificateRetired  = "certificate-retired"  // replaced by a newer one that was seen in use
+	KindIssuanceAbandoned   = "issuance-abandoned"
+	KindCertificatesAdopted = "certificates-adopted" // from before there were several issuers
+	KindVoucherRequested    = "voucher-requested"
+	KindVoucherIssued       = "voucher-issued"
+	KindVoucherHeld         = "voucher-held" // it is on record and waits for an operator
+	KindVoucherRefused      = "voucher-refused"
+	KindVoucherOrdered      = "voucher-ordered" // ahead of its device
+	KindVoucherReady        = "voucher-ready"   // the same
+	KindVoucherStatus       = "voucher-status"
+	KindEnrollStatus        = "enroll-status"
+	KindRefused             = "refused"
+	KindRedirected          = "device-redirected" // to its owner's registrar
+	KindRequestWaiting      = "request-waiting"
+	KindRequestApproved     = "request-approved"
+	KindRequestDenied       = "request-denied"
+	KindDevicesImported     = "devices-imported"
+	KindDeviceOwner         = "device-owner" // at a cloud registrar
+	KindDeviceState         = "device-state"
+	KindCredentialAdded     = "credential-added"
+	KindCredentialDisabled  = "credential-disabled"
+	KindCodeAdded           = "code-added"
+	KindCodeRevoked         = "code-revoked"
+	KindCRLSigned           = "crl-signed"
+	KindKeyReceipt          = "key-receipt" // of a client, for a generated key (RFC 8295, Section 8)
 )
 
 // body writes a JSON object member by member. It is on the path of every

@@ -54,7 +54,7 @@ const maxPins = 4
 
 // checkCloud says what is wrong with the settings of a cloud registrar.
 func (v *version) checkCloud() error {
-	if v.issuer != nil || len(v.Labels) > 0 {
+	if len(v.issuers) > 0 || len(v.Labels) > 0 {
 		return errors.New("a cloud registrar issues nothing: it has neither a CA nor labels")
 	}
 	for name, m := range v.Manufacturers {

@@ -103,7 +103,7 @@ func TestACodeEnds(t *testing.T) {
 	code = h.code("dev-9")
 	r = h.coded("dev-9", "dev-9", code, false)
 	cert := r.mustSend()
-	_, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: cert.SerialNumber.Bytes(), Reason: 5})
+	_, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: cert.SerialNumber.Bytes()}, Reason: 5})
 	check(t, err)
 	r.refusedAs(registrar.ReasonCodeSpent, 403)
 	for _, bad := range []registrar.NewCode{{SerialNumber: ""}, {SerialNumber: "a:b"}, {SerialNumber: "x", Expires: -1}, {SerialNumber: "x", Expires: 1e6 * time.Hour}, {SerialNumber: "x", Domain: "other"}} {
@@ -324,7 +324,7 @@ func TestACodeTogetherWithAnIDevIDIsForThatDevice(t *testing.T) {
 func (h *house) issuerWaits(done func() bool) {
 	h.t.Helper()
 	s := *h.settings
-	s.Issuer = &slowIssuer{Issuer: h.issuer, done: done}
+	s.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: &slowIssuer{Issuer: h.issuer, done: done}}
 	check(h.t, h.service.Reload(&s))
 }
 

@@ -1,6 +1,9 @@
 package registrar
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"time"
 
 	"github.com/briskest/briskest/est"
@@ -49,8 +52,15 @@ const (
 
 // Certificate is one issuance, from intent to revocation.
 type Certificate struct {
-	Domain       string
-	Serial       []byte // big-endian, minimal; unique in a domain
+	Domain string
+	ID     string // NewID; of rows from before there were several issuers the serial number in hex; unique in a domain
+	Issuer string // its name in the configuration; empty for a row from before that was not adopted
+	// Authority is the CA key that signed it, see AuthorityOf. Empty: not known yet.
+	Authority string
+	// Serial is big-endian and minimal; unique with Domain and Authority. Nil as long as another CA has not chosen it.
+	Serial []byte
+	// Elsewhere says that another CA chooses, or chose, the serial number.
+	Elsewhere    bool
 	DeviceID     string
 	Status       CertificateStatus
 	Profile      string
@@ -66,9 +76,43 @@ type Certificate struct {
 	Raw          []byte // DER; nil until issued
 	IntendedAt   time.Time
 	IssuedAt     time.Time
-	RevokedAt    time.Time // zero unless revoked
-	RevokeReason int       // CRLReason (RFC 5280, Section 5.3.1)
+	RevokedAt    time.Time // zero unless revoked, or released from a hold: when
+	RevokeReason int       // CRLReason (RFC 5280, Section 5.3.1); removeFromCRL of one that was released
 	Explanation  string    // of an abandoned intent
+}
+
+// OnHold tells whether the certificate is revoked for the time being.
+func (c *Certificate) OnHold() bool { return c.Status == Revoked && c.RevokeReason == ReasonHold }
+
+// CRLReasons with a meaning of their own (RFC 5280, Section 5.3.1).
+const (
+	ReasonHold    = 6 // certificateHold: may be released
+	ReasonRelease = 8 // removeFromCRL: it was
+)
+
+// AuthorityOf names the key of a CA: 40 lower-case hex digits of the SHA-256 of
+// its SubjectPublicKeyInfo. Names of CAs and key identifiers can be chosen freely.
+func AuthorityOf(issuing *x509.Certificate) string {
+	sum := sha256.Sum256(issuing.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:20])
+}
+
+// Outstanding is an issuance that another CA has not finished, or whose device
+// has not come back for the certificate.
+type Outstanding struct {
+	Domain  string
+	ID      string // of the Certificate
+	CSR     []byte // that was passed on; DER
+	Decided []byte // what was decided; only the Service reads it
+	State   []byte // of the newest ca.Later
+}
+
+// Untold is a revocation, hold or release that the CA has not been told of.
+type Untold struct {
+	Domain string
+	ID     string // of the Certificate
+	At     time.Time
+	Reason int // CRLReason; ReasonRelease ends a hold
 }
 
 // VoucherRecord is one voucher exchange with every artifact that led to it.

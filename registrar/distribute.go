@@ -28,7 +28,7 @@ func (s *Service) Packages(ctx context.Context, r *est.Request) ([]est.Package, 
 	}
 	at := func(op est.Operation) est.PackageInfo { return est.PackageInfo{URI: v.link(r.Label, op)} }
 	size := 0
-	for _, ca := range v.distributed {
+	for _, ca := range v.issuerOf(c.Label).distributed {
 		size += len(ca.Raw)
 	}
 	list := []est.Package{{Type: est.PackageCACertificates, Size: int64(size), Info: at(est.OpCACerts)}}

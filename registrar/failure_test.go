@@ -110,7 +110,7 @@ func TestTheStartUpPassExplainsEveryOpenIntent(t *testing.T) {
 	h.service.Close()
 	at := h.now()
 	device := &registrar.Device{ID: registrar.NewID(at), Domain: registrar.DefaultDomain, SerialNumber: "x", State: registrar.Expected, CreatedAt: at}
-	row := &registrar.Certificate{Domain: registrar.DefaultDomain, Serial: []byte{9}, DeviceID: device.ID, Profile: "device", IntendedAt: at}
+	row := &registrar.Certificate{Domain: registrar.DefaultDomain, ID: registrar.NewID(at), Serial: []byte{9}, DeviceID: device.ID, Profile: "device", IntendedAt: at}
 	if err := h.store.Commit(t.Context(), &registrar.Change{PutDevices: []*registrar.Device{device}, Intents: []*registrar.Certificate{row}}); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAnIssuerThatFailsIsAnsweredTruthfullyAndExplained(t *testing.T) {
 func (h *house) replaceIssuer(issuer ca.Issuer) {
 	h.t.Helper()
 	s := *h.settings
-	s.Issuer = issuer
+	s.Issuers = map[string]ca.Issuer{registrar.DefaultIssuer: issuer}
 	if err := h.service.Reload(&s); err != nil {
 		h.t.Fatalf("Reload: %v", err)
 	}

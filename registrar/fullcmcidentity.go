@@ -132,7 +132,7 @@ func signerChain(signer *x509.Certificate, bag []*x509.Certificate) []*x509.Cert
 // that seems to be of our CA: a renewal, which is allowed more to an expired
 // certificate.
 func (x *cmcExchange) renewsItself(m *cmcMessage, signer *x509.Certificate) bool {
-	if !bytes.Equal(signer.RawIssuer, x.v.chain[0].RawSubject) || len(m.requests) == 0 {
+	if !x.v.issuesAs(signer.RawIssuer) || len(m.requests) == 0 {
 		return false
 	}
 	for _, q := range m.requests {

@@ -147,7 +147,9 @@ func TestWhatWaitsForAnotherSystemIsAskedAboutByItsToken(t *testing.T) {
 // What waits for the CA has no row on record; its token is good nevertheless.
 func TestWhatWaitsForTheCAIsAskedAboutByItsToken(t *testing.T) {
 	slow := &laterIssuer{}
-	h := newCMCHouse(t, func(h *house) { slow.Issuer, h.settings.Issuer = h.issuer, slow })
+	h := newCMCHouse(t, func(h *house) {
+		slow.Issuer, h.settings.Issuers = h.issuer, map[string]ca.Issuer{registrar.DefaultIssuer: slow}
+	})
 	slow.pending = true
 	key := testpki.NewKey(t)
 	token := h.full().basic(group).own(1, "sensor-7", key).send().pending(h)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"crypto/x509"
 	"errors"
 	"math/big"
 	"strings"
@@ -26,8 +27,8 @@ func (x *cmcExchange) revoke(ctx context.Context, m *cmcMessage, id cmc.BodyPart
 		}
 	}
 	row, c, d := x.revocable(ctx, m, r)
-	if d == nil && row.Status != Revoked {
-		_, err := x.s.Revoke(ctx, &RevokeRequest{Domain: x.v.Domain, Actor: "cmc " + c.Identity.Credential, Serial: row.Serial, Reason: r.Reason})
+	if d == nil && (row.Status != Revoked || row.OnHold() && !m.alreadyRevoked(row)) {
+		_, err := x.s.Revoke(ctx, &RevokeRequest{Domain: x.v.Domain, Actor: "cmc " + c.Identity.Credential, CertificateRef: CertificateRef{ID: row.ID}, Reason: r.Reason})
 		if err != nil && !errors.Is(err, ErrConflict) {
 			d = storeFailed("cmc-revocation", err)
 		} else if err != nil {
@@ -78,7 +79,7 @@ func (x *cmcExchange) revoker(m *cmcMessage, row *Certificate, r *cmc.RevokeRequ
 // alreadyRevoked tells whether the signer's certificate is the one in question,
 // and revoked: asking once more is no harm.
 func (m *cmcMessage) alreadyRevoked(row *Certificate) bool {
-	return row != nil && row.Status == Revoked && bytes.Equal(row.Raw, m.own.certificate.Raw)
+	return row != nil && m.own != nil && row.Status == Revoked && bytes.Equal(row.Raw, m.own.certificate.Raw)
 }
 
 func (m *cmcMessage) mayRevoke(c *Case, row *Certificate) bool {
@@ -112,17 +113,28 @@ func (x *cmcExchange) passphrase(m *cmcMessage, row *Certificate, r *cmc.RevokeR
 // ourCertificate finds an issued certificate of our CA.
 func (x *cmcExchange) ourCertificate(ctx context.Context, issuer []byte, serial *big.Int) (*Certificate, *Decision) {
 	const rule = "cmc-certificate"
-	if serial == nil || serial.Sign() <= 0 || !bytes.Equal(issuer, x.v.chain[0].RawSubject) {
+	if serial == nil || serial.Sign() <= 0 || !x.v.issuesAs(issuer) {
 		return nil, deny(ReasonCMCCertificate, rule)
 	}
-	row, err := found(x.s.store.Certificate(ctx, x.v.Domain, serial.Bytes()))
-	switch {
-	case err != nil:
+	rows, err := x.s.store.ListCertificates(ctx, &CertificateQuery{Domain: x.v.Domain, Serial: serial.Bytes(), Limit: maxHeld})
+	if err != nil {
 		return nil, storeFailed(rule, err)
-	case row == nil || row.Raw == nil:
+	}
+	var its *Certificate
+	for _, row := range rows {
+		cert, err := x509.ParseCertificate(row.Raw)
+		switch {
+		case row.Raw == nil || err != nil || !bytes.Equal(cert.RawIssuer, issuer):
+		case its != nil: // two CAs of one name: nobody says which of the two is meant
+			return nil, deny(ReasonCMCCertificate, rule)
+		default:
+			its = row
+		}
+	}
+	if its == nil {
 		return nil, deny(ReasonCMCCertificate, rule)
 	}
-	return row, nil
+	return its, nil
 }
 
 // confirm takes the word of who has got a certificate that he has it (RFC 5272,

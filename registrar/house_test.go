@@ -324,11 +324,18 @@ func (s *faultyStore) FindDevices(ctx context.Context, domain, sn string) ([]*re
 	return s.Store.FindDevices(ctx, domain, sn)
 }
 
-func (s *faultyStore) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
+func (s *faultyStore) CertificateOf(ctx context.Context, domain string, serial, raw []byte) (*registrar.Certificate, error) {
 	if err := s.check("Certificate"); err != nil {
 		return nil, err
 	}
-	return s.Store.Certificate(ctx, domain, serial)
+	return s.Store.CertificateOf(ctx, domain, serial, raw)
+}
+
+func (s *faultyStore) Certificate(ctx context.Context, domain, id string) (*registrar.Certificate, error) {
+	if err := s.check("Certificate"); err != nil {
+		return nil, err
+	}
+	return s.Store.Certificate(ctx, domain, id)
 }
 
 func (s *faultyStore) CurrentCertificate(ctx context.Context, q *registrar.CurrentQuery) (*registrar.Certificate, error) {

@@ -16,8 +16,10 @@ import (
 type issuance struct {
 	s      *Service
 	v      *version
+	by     *issuer
 	c      *Case
 	d      *Decision
+	id     string
 	device *Device      // as it is to be recorded
 	made   bool         // device is new
 	row    *Certificate // nil until the intent is on record
@@ -28,13 +30,13 @@ type issuance struct {
 // the issuer signs, and certificate, device and trail entry are durable, in
 // one transaction, before the peer sees a byte (promise 1 of the design).
 func (s *Service) issue(ctx context.Context, v *version, c *Case, d *Decision) ([]byte, *Decision) {
-	i := &issuance{s: s, v: v, c: c, d: d}
+	i := &issuance{s: s, v: v, by: v.issuerOf(c.Label), c: c, d: d, id: NewID(c.At)}
 	i.prepareDevice()
 	// From here on a peer that hangs up stops nothing: it asks again and gets
 	// what was issued.
 	ctx = context.WithoutCancel(ctx)
-	cert, err := v.issuer.Issue(ctx, &ca.Request{
-		ID: NewID(c.At), Profile: d.Profile, PublicKey: c.CSR.PublicKey, Subject: d.Subject, Names: d.Names,
+	cert, err := i.by.Issue(ctx, &ca.Request{
+		ID: i.id, Profile: d.Profile, PublicKey: c.CSR.PublicKey, Subject: d.Subject, Names: d.Names,
 		CSR: c.CSR.Raw, Record: i.record,
 	})
 	if err != nil {
@@ -78,7 +80,7 @@ func (i *issuance) changesDevice(now *Device) bool {
 func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	c := i.c
 	row := &Certificate{
-		Domain: i.v.Domain, Serial: in.Serial, DeviceID: i.device.ID, Status: Intended, Profile: in.Profile, Version: in.Version,
+		Domain: i.v.Domain, ID: i.id, Issuer: i.by.name, Authority: i.by.authority, Serial: in.Serial, DeviceID: i.device.ID, Status: Intended, Profile: in.Profile, Version: in.Version,
 		Operation: c.rowOperation(), Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
 		Credential: c.Identity.Credential, NotBefore: in.NotBefore, NotAfter: in.NotAfter, IntendedAt: c.At.UTC(),
 	}
@@ -92,12 +94,10 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 			change.NoIDevIDs = append(change.NoIDevIDs, DeviceName{i.v.Domain, name})
 		}
 	}
-	if len(in.Serial) == 0 {
-		i.failed = errors.New("the issuer does not say which serial number it is about to use")
-	} else {
-		i.failed = i.s.store.Commit(ctx, change)
+	if row.Elsewhere = len(in.Serial) == 0; row.Elsewhere {
+		row.Authority = ""
 	}
-	if i.failed != nil {
+	if i.failed = i.s.store.Commit(ctx, change); i.failed != nil {
 		return i.failed
 	}
 	i.row = row
@@ -111,6 +111,9 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	row.Raw, row.IssuedAt, row.Status = cert.Raw, now, Issued
 	change := &Change{Issued: []*Certificate{&row}, Spend: i.c.spending()}
 	problem := checkIssued(i.c, cert.Raw)
+	if row.Elsewhere {
+		row.Serial, row.Authority = cert.Serial, i.by.authority
+	}
 	if problem == nil && !bytes.Equal(cert.Serial, row.Serial) {
 		problem = errors.New("the certificate has another serial number than the intent")
 	}
@@ -125,6 +128,7 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	i.c.Device = &device
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
 	i.c.retireRepeatable(change, &row)
+	i.v.tell(change)
 	if err := i.s.store.Commit(ctx, change); err != nil {
 		if errors.Is(err, ErrConflict) && change.Spend != nil {
 			// Another registrar spent the code meanwhile: nobody gets this certificate.
@@ -154,6 +158,7 @@ func (i *issuance) disown(ctx context.Context, change *Change, row *Certificate,
 	i.c.Device = i.device
 	b := i.c.facts(i.v).hex("serial", row.Serial).str("problem", problem.Error())
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateRevoked, ReasonIssuerDisagrees, b))
+	i.v.tell(change)
 	if err := i.s.store.Commit(ctx, change); err != nil {
 		i.s.settleLater(change)
 		problem = errors.Join(problem, err)

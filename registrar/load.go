@@ -142,6 +142,6 @@ func (s *Service) eachCertificate(ctx context.Context, q *CertificateQuery, do f
 		if len(page) < q.Limit {
 			return nil
 		}
-		q.After = page[len(page)-1].Serial
+		q.After = page[len(page)-1].ID
 	}
 }

@@ -276,7 +276,7 @@ func TestAClientCertificateThatIsNotGoodAuthenticatesNobody(t *testing.T) {
 		}
 	}
 	own, _ := h.enrolled("sensor-7")
-	_, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: own.SerialNumber.Bytes(), Reason: 4})
+	_, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: own.SerialNumber.Bytes()}, Reason: 4})
 	check(t, err)
 	before := len(h.certificates(""))
 	h.renew(own).refusedAs(registrar.ReasonSuperseded, 403)

@@ -129,7 +129,7 @@ func TestACRLHoldsEveryRevokedUnexpiredCertificate(t *testing.T) {
 		}
 	}
 	for what, r := range map[string]*registrar.RevokeRequest{
-		"unknown": {Serial: []byte{1, 2, 3}}, "reason 7": {Serial: revoked[0], Reason: 7}, "reason 11": {Serial: revoked[0], Reason: 11},
+		"unknown": {CertificateRef: registrar.CertificateRef{Serial: []byte{1, 2, 3}}}, "reason 7": {CertificateRef: registrar.CertificateRef{Serial: revoked[0]}, Reason: 7}, "reason 11": {CertificateRef: registrar.CertificateRef{Serial: revoked[0]}, Reason: 11},
 	} {
 		if _, err := h.service.Revoke(t.Context(), r); err == nil {
 			t.Errorf("Revoke took %s", what)

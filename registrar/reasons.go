@@ -34,6 +34,7 @@ const (
 	ReasonExpired             = "certificate-expired"
 	ReasonNotOnRecord         = "certificate-not-on-record"
 	ReasonRevoked             = "certificate-revoked"
+	ReasonOnHold              = "certificate-on-hold"
 	ReasonSuperseded          = "certificate-superseded"
 	ReasonUnknownManufacturer = "unknown-manufacturer"
 	ReasonNoSerialNumber      = "idevid-without-serial-number"
@@ -169,6 +170,7 @@ func identityReasons() []ReasonText {
 		{ReasonExpired, http.StatusForbidden, "RFC 5280, Section 6.1.3", "the client certificate is expired or not valid yet; enroll anew"},
 		{ReasonNotOnRecord, http.StatusForbidden, "RFC 7030, Section 3.7", "the client certificate is not one this registrar has on record"},
 		{ReasonRevoked, http.StatusForbidden, "RFC 5280, Section 6.1.3", "the client certificate is revoked"},
+		{ReasonOnHold, http.StatusForbidden, "RFC 5280, Section 5.3.1", "the client certificate is on hold; ask the operator of this network to release it"},
 		{ReasonSuperseded, http.StatusForbidden, "RFC 7030, Section 4.2.2", "the client certificate was replaced by a newer one that is in use; authenticate with that"},
 		{ReasonUnknownManufacturer, http.StatusForbidden, "RFC 8995, Section 5.3", "the device's manufacturer is not known here; ask the operator of this network to add it"},
 		{ReasonNoSerialNumber, http.StatusForbidden, "RFC 8995, Section 2.3.1", "the IDevID has no usable serialNumber in its subject"},

@@ -30,7 +30,7 @@ func (h *house) renew(cert *x509.Certificate) *request {
 
 func (h *house) revoke(cert *x509.Certificate) {
 	h.t.Helper()
-	if _, err := h.service.Revoke(h.t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: cert.SerialNumber.Bytes(), Reason: 1}); err != nil {
+	if _, err := h.service.Revoke(h.t.Context(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: cert.SerialNumber.Bytes()}, Reason: 1}); err != nil {
 		h.t.Fatalf("Revoke: %v", err)
 	}
 }

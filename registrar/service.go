@@ -20,11 +20,11 @@ import (
 )
 
 // Config is what a Service is made of. Store, Policy and Settings are
-// required; Issuer is unless Settings has one.
+// required.
 type Config struct {
 	Store    Store
-	Issuer   ca.Issuer
-	Policy   Policy // registrar/policy.Decide
+	Issuer   ca.Issuer // the default one, where Settings has no Issuers
+	Policy   Policy    // registrar/policy.Decide
 	Settings *Settings
 	Now      func() time.Time // nil for time.Now
 	Log      *slog.Logger     // nil for none
@@ -58,7 +58,7 @@ type Service struct {
 	guesses   *guesses // of one-time codes
 	nonces    *httpauth.Nonces
 	waiting   *waiting
-	confirmed *recent.Map[string, struct{}] // serials of renewed certificates seen in use
+	confirmed *recent.Map[string, struct{}] // IDs of renewed certificates seen in use
 
 	life  context.Context // of everything that outlives a request; ended by Close
 	end   context.CancelFunc
@@ -142,15 +142,16 @@ func (s *Service) Close() {
 	s.tasks.Wait()
 }
 
-// CACerts implements est.Backend: the issuing CA first, then the CAs above it, then
-// what the issuer hands out besides, such as the links of a rollover (RFC 7030,
+// CACerts implements est.Backend: the CA that issues at the label first, then
+// those above it, the root last, then what else its clients need, such as the
+// links of a rollover (RFC 7030,
 // Section 4.1.3). It needs no authentication (RFC 7030, Section 4.1.2).
 func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificate, error) {
 	v := s.current.Load()
 	if v.Labels[r.Label] == nil {
 		return nil, deny(ReasonUnknownLabel, "label").answer(s.estCase(v, r))
 	}
-	return v.distributed, nil
+	return v.issuerOf(v.Labels[r.Label]).distributed, nil
 }
 
 // questionBudget counts what an address asks and reports without getting

@@ -33,11 +33,12 @@ type Settings struct {
 	// Cloud makes it a cloud registrar, without labels and issuer. Nil: it is none.
 	Cloud *Cloud
 
-	// Issuer replaces Config.Issuer when not nil, so that profiles and labels
-	// change together.
-	Issuer ca.Issuer
-	// DeviceAnchors is the CA whose certificates devices renew with. Nil for
-	// the issuer's chain.
+	// Issuers are who issues, by name, which is at most 64 bytes. The one named DefaultIssuer has
+	// to be there: labels that name none use it, and its root is what vouchers
+	// pin. Without any, it is that of Config. Certificates of an issuer authenticate as long as it is here.
+	Issuers map[string]ca.Issuer
+	// DeviceAnchors are the CAs whose certificates devices renew with. Nil for
+	// all that the issuers have in cacerts.
 	DeviceAnchors *x509.CertPool
 
 	// Signer signs voucher-requests; its Chain should hold the domain's CAs, so
@@ -48,7 +49,7 @@ type Settings struct {
 	// pledge's proximity-registrar-cert is one of them. Empty for Signer's. Their
 	// names and those of Signer's, but for loopback ones, are issued to operators only.
 	TLSCertificates []*x509.Certificate
-	// PinnedDomainCert is what vouchers are to pin. Nil for the last of the issuer's chain.
+	// PinnedDomainCert is what vouchers are to pin. Nil for the last of the default issuer's chain.
 	PinnedDomainCert *x509.Certificate
 	// Formats are the voucher encodings spoken, the preferred one first.
 	// Required with manufacturers.
@@ -78,6 +79,9 @@ type Settings struct {
 type Label struct {
 	Name    string // set from the key of Settings.Labels
 	Profile Profile
+	// Issuer is who issues, of Settings.Issuers; empty for DefaultIssuer. After a
+	// change certificates of the one before renew here too.
+	Issuer string
 	// Basic lets devices enroll with an HTTP credential.
 	Basic bool
 	// Digest takes the same credentials by HTTP Digest with SHA-256 (RFC 7616).

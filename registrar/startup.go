@@ -28,6 +28,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.tasks.Go(s.writeRefusals)
 	s.tasks.Go(s.settle)
 	s.tasks.Go(s.renewAhead)
+	s.tasks.Go(s.adopt)
 	if len(open) > 0 {
 		s.tasks.Go(func() { s.resumeExchanges(open) })
 	}

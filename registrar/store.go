@@ -41,18 +41,32 @@ type Change struct {
 	PutDevices []*Device
 	// PutOwners inserts or replaces by domain and device.
 	PutOwners []*DeviceOwner
-	// Intents inserts certificates in status Intended; a serial already on
-	// record is ErrConflict, and so is a key of which a certificate of the domain
-	// was revoked with keyCompromise, cACompromise or aACompromise (RFC 5280,
-	// Section 5.3.1).
+	// Intents inserts certificates in status Intended. ErrConflict: an ID, or an
+	// authority's serial number, already on record, or a key of which a certificate
+	// of the domain was revoked with keyCompromise, cACompromise or aACompromise
+	// (RFC 5280, Section 5.3.1).
 	Intents []*Certificate
-	// Issued moves intents to Issued, setting Raw and IssuedAt; ErrConflict
-	// unless the row is Intended.
+	// Issued moves intents to Issued, setting Raw and IssuedAt, and where another
+	// CA chose it Serial and Authority; ErrConflict unless the row is Intended, or
+	// when the authority's serial number is on record.
 	Issued []*Certificate
 	// Abandoned moves intents to Abandoned with their Explanation.
 	Abandoned []*Certificate
-	// Revoked moves issued certificates to Revoked; ErrConflict unless Issued.
+	// Revoked moves certificates to Revoked; ErrConflict unless Issued or on hold.
 	Revoked []*Certificate
+	// Released moves certificates on hold to Issued, with the time in RevokedAt and
+	// ReasonRelease; ErrConflict unless on hold.
+	Released []*Certificate
+	// Adopted sets Issuer and Authority of rows from before there were several
+	// issuers; ErrConflict unless the row is such and has none.
+	Adopted []*Certificate
+	// PutOutstanding inserts or replaces by ID; DropOutstanding removes by ID what is there.
+	PutOutstanding  []*Outstanding
+	DropOutstanding []*Outstanding
+	// PutUntold inserts or replaces by ID; DropUntold removes what is there with
+	// that ID, time and reason.
+	PutUntold  []*Untold
+	DropUntold []*Untold
 	// PutVouchers inserts or replaces by ID. A second exchange for one request is
 	// ErrConflict, and so is one in state "asked" with the nonce of another
 	// exchange of the same device (RFC 8995, Section 5.2).
@@ -104,14 +118,30 @@ type Devices interface {
 
 // Certificates reads issuances. A missing row is ErrNotFound.
 type Certificates interface {
-	Certificate(ctx context.Context, domain string, serial []byte) (*Certificate, error)
+	Certificate(ctx context.Context, domain, id string) (*Certificate, error)
+	// CertificateOf returns the row of exactly that certificate: serial is its
+	// serial number and raw its DER.
+	CertificateOf(ctx context.Context, domain string, serial, raw []byte) (*Certificate, error)
 	// CurrentCertificate returns the newest certificate of the device with
 	// that key and those names in status Issued.
 	CurrentCertificate(ctx context.Context, q *CurrentQuery) (*Certificate, error)
-	// ListCertificates returns up to limit rows matching the query in order of serial.
+	// ListCertificates returns up to limit rows matching the query in order of ID,
+	// which is the order in which they were asked for.
 	ListCertificates(ctx context.Context, q *CertificateQuery) ([]*Certificate, error)
-	// OpenIntents returns the rows in status Intended; its cost does not grow with the others.
+}
+
+// Unfinished reads what is to be gone on with; the cost does not grow with what is finished.
+type Unfinished interface {
+	// OpenIntents returns the rows in status Intended, over all domains.
 	OpenIntents(ctx context.Context) ([]*Certificate, error)
+	// ListOutstanding returns all rows, over all domains, in order of ID.
+	ListOutstanding(ctx context.Context) ([]*Outstanding, error)
+	// ListUntold returns up to limit rows in order of ID, after the given ID ("" for the start).
+	ListUntold(ctx context.Context, domain, after string, limit int) ([]*Untold, error)
+}
+
+// CRLs reads revocation lists. A missing row is ErrNotFound.
+type CRLs interface {
 	// LatestCRL returns the list with the highest number.
 	LatestCRL(ctx context.Context, domain string) (*CRL, error)
 }
@@ -126,12 +156,18 @@ type CurrentQuery struct {
 
 // CertificateQuery filters ListCertificates. Zero fields do not filter.
 type CertificateQuery struct {
-	Domain   string // required
-	DeviceID string
-	KeyHash  []byte // 32 bytes
-	Status   CertificateStatus
-	After    []byte // serial, exclusive
-	Limit    int    // 1 to 10000
+	Domain     string // required
+	DeviceID   string
+	KeyHash    []byte // 32 bytes
+	Serial     []byte // of any authority
+	Issuer     string
+	Authority  string
+	Profile    string
+	Credential string
+	Unadopted  bool // only issued rows from before there were several issuers whose Authority nobody has told
+	Status     CertificateStatus
+	After      string // ID, exclusive
+	Limit      int    // 1 to 10000
 }
 
 // Vouchers reads voucher exchanges. A missing row is ErrNotFound.
@@ -196,6 +232,8 @@ type Store interface {
 	Committer
 	Devices
 	Certificates
+	Unfinished
+	CRLs
 	Vouchers
 	AheadVouchers
 	Requests

@@ -19,9 +19,8 @@ import (
 // version is a checked Settings with what follows from it.
 type version struct {
 	Settings
-	issuer        ca.Issuer
-	chain         []*x509.Certificate // the issuer's
-	distributed   []*x509.Certificate // what cacerts holds: the chain first
+	issuers       map[string]*issuer
+	chain         []*x509.Certificate // the default issuer's
 	anchors       *x509.CertPool      // DeviceAnchors
 	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
 	cmc           *cmcSide            // of CMC; nil where no label offers it
@@ -35,25 +34,19 @@ type version struct {
 }
 
 // check fills in defaults and says what is wrong.
-func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error) {
+func (s *Settings) check(ctx context.Context, otherwise ca.Issuer) (*version, error) {
 	if s == nil {
 		return nil, errors.New("there are none")
 	}
-	v := &version{Settings: *s, issuer: issuer, signers: newSigners(), masas: recent.New[string, string](256)}
+	v := &version{Settings: *s, signers: newSigners(), masas: recent.New[string, string](256)}
 	if v.Domain == "" {
 		v.Domain = DefaultDomain
 	}
-	if s.Issuer != nil {
-		v.issuer = s.Issuer
-	}
-	if err := v.checkIssuer(ctx); err != nil {
+	if err := v.checkIssuers(ctx, otherwise); err != nil {
 		return nil, err
 	}
 	if v.anchors = s.DeviceAnchors; v.anchors == nil {
-		v.anchors = x509.NewCertPool()
-		for _, c := range v.distributed { // what was issued before a rollover is renewed too
-			v.anchors.AddCert(c)
-		}
+		v.anchors = v.issued()
 	}
 	if v.Realm == "" {
 		v.Realm = DefaultRealm
@@ -75,32 +68,6 @@ func (s *Settings) check(ctx context.Context, issuer ca.Issuer) (*version, error
 	return v, v.checkManufacturers()
 }
 
-// checkIssuer wants an issuer and its chain; a cloud registrar has none.
-func (v *version) checkIssuer(ctx context.Context) error {
-	if v.Cloud != nil {
-		return v.checkCloud()
-	}
-	if v.issuer == nil {
-		return errors.New("there is no issuer")
-	}
-	var err error
-	if v.chain, err = v.issuer.Chain(ctx); err != nil {
-		return fmt.Errorf("the issuer's chain: %w", err)
-	}
-	if len(v.chain) == 0 {
-		return errors.New("the issuer's chain is empty")
-	}
-	v.distributed = v.chain
-	if d, ok := v.issuer.(ca.Distributor); ok {
-		more, err := d.CACerts(ctx)
-		if err != nil {
-			return fmt.Errorf("the issuer's further CA certificates: %w", err)
-		}
-		v.distributed = slices.Concat(v.chain, more)
-	}
-	return nil
-}
-
 func (v *version) checkLabels() error {
 	labels := make(map[string]*Label, len(v.Labels))
 	for name, l := range v.Labels {
@@ -120,6 +87,9 @@ func (v *version) checkLabels() error {
 		}
 		c := *l
 		c.Name = name
+		if v.issuerOf(&c) == nil {
+			return fmt.Errorf("label %q: there is no issuer %q", name, c.Issuer)
+		}
 		switch c.Linking {
 		case "", LinkIfPresent, LinkRequired, LinkOff:
 		default:

@@ -105,7 +105,7 @@ func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
 		return cli.Usage("--reason %q is not a word of RFC 5280, Section 5.3.1", c.Reason)
 	}
 	return c.operate(ctx, s, func(client *registraradmin.Client) error {
-		cert, err := client.Revoke(ctx, strings.ToLower(strings.ReplaceAll(c.Serial, ":", "")), reason)
+		cert, err := client.Revoke(ctx, registraradmin.Revoke{CertificateRef: registraradmin.CertificateRef{Serial: strings.ToLower(strings.ReplaceAll(c.Serial, ":", ""))}, Reason: reason})
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/est"
@@ -57,7 +58,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		return nil, storeFailure(err)
 	}
 	r.service, err = registrar.New(registrar.Config{
-		Store: r.store, Issuer: r.settings.Issuer, Policy: policy.Decide, Settings: r.settings, Log: r.log,
+		Store: r.store, Policy: policy.Decide, Settings: r.settings, Log: r.log,
 	})
 	if err != nil {
 		discard(r.store.Close)
@@ -173,7 +174,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	s := &registrar.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
-		Issuer: issuer, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
+		Issuers: map[string]ca.Issuer{registrar.DefaultIssuer: issuer}, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
 		Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
 		CRLLifetime: time.Duration(c.CA.CRLLifetime),
 		Limits:      limits,

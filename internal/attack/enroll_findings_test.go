@@ -275,7 +275,7 @@ func TestAKeyThatWasRevokedAsCompromisedIsNotCertifiedAgain(t *testing.T) {
 		h := newHouse(t, nil)
 		cert, key := h.enrolled("sensor-7")
 		other, _ := h.enrolled("sensor-8")
-		if _, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", Serial: cert.SerialNumber.Bytes(), Reason: code}); err != nil {
+		if _, err := h.service.Revoke(t.Context(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: cert.SerialNumber.Bytes()}, Reason: code}); err != nil {
 			t.Fatal(err)
 		}
 		for what, r := range map[string]*request{

@@ -144,7 +144,7 @@ func TestAStoreThatFailsAtAnyStepLetsNothingUnrecordedOut(t *testing.T) {
 				t.Fatalf("certificate %v with error %v", cert != nil, err)
 			}
 			if cert != nil {
-				row, err := h.store.Certificate(t.Context(), registrar.DefaultDomain, cert.SerialNumber.Bytes())
+				row, err := h.store.CertificateOf(t.Context(), registrar.DefaultDomain, cert.SerialNumber.Bytes(), cert.Raw)
 				if err != nil || row.Status != registrar.Issued || string(row.Raw) != string(cert.Raw) {
 					t.Errorf("commit %d fails (stored: %v): the client holds %x, on record is %+v, %v", step, after, cert.SerialNumber, row, err)
 				}

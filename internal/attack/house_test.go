@@ -300,7 +300,7 @@ func (h *house) certificates(status registrar.CertificateStatus) []*registrar.Ce
 
 func (h *house) revoke(cert *x509.Certificate) {
 	h.t.Helper()
-	if _, err := h.service.Revoke(context.Background(), &registrar.RevokeRequest{Actor: "test", Serial: cert.SerialNumber.Bytes(), Reason: 1}); err != nil {
+	if _, err := h.service.Revoke(context.Background(), &registrar.RevokeRequest{Actor: "test", CertificateRef: registrar.CertificateRef{Serial: cert.SerialNumber.Bytes()}, Reason: 1}); err != nil {
 		h.t.Fatal(err)
 	}
 }

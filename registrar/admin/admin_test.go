@@ -92,12 +92,12 @@ func operate(t *testing.T, c *admin.Client) {
 	if view.Device.State != "enrolled" || len(view.Certificates) != 1 || view.Certificates[0].Serial != cert.SerialNumber.Text(16) && view.Certificates[0].Serial != "0"+cert.SerialNumber.Text(16) {
 		t.Errorf("Device = %+v", view)
 	}
-	revoked, err := c.Revoke(ctx, view.Certificates[0].Serial, 4)
+	revoked, err := c.Revoke(ctx, revoke(view.Certificates[0].Serial, 4))
 	if err != nil || revoked.Status != "revoked" || revoked.RevokeReason != 4 {
 		t.Errorf("Revoke = %+v, %v", revoked, err)
 	}
 	for what, err := range map[string]error{
-		"not hex": second(c.Revoke(ctx, "xyz", 0)), "empty": second(c.Revoke(ctx, "", 0)), "reason": second(c.Revoke(ctx, "01", 8)),
+		"not hex": second(c.Revoke(ctx, revoke("xyz", 0))), "empty": second(c.Revoke(ctx, revoke("", 0))), "reason": second(c.Revoke(ctx, revoke("01", 8))),
 		"state": second(c.Requests(ctx, "odd")), "device state": second(c.SetDeviceState(ctx, "dev-1", "odd", "")),
 	} {
 		if !errors.Is(err, registrar.ErrInvalid) {
@@ -105,7 +105,7 @@ func operate(t *testing.T, c *admin.Client) {
 		}
 	}
 	for what, err := range map[string]error{
-		"certificate": second(c.Revoke(ctx, "01", 0)), "device": second(c.Device(ctx, "nope")), "why": second(c.Why(ctx, "nope")),
+		"certificate": second(c.Revoke(ctx, revoke("01", 0))), "device": second(c.Device(ctx, "nope")), "why": second(c.Why(ctx, "nope")),
 		"device of a voucher": second(c.OrderVoucher(ctx, admin.OrderVoucher{Device: "nope"})), "device to fetch for": second(c.FetchVoucher(ctx, admin.OrderVoucher{Device: "nope"})),
 		"request": second(c.Approve(ctx, "nope", "")), "crl": second(c.CRL(ctx)), "manufacturer": second(c.ImportDevices(ctx, "nope", nil, false)),
 	} {
@@ -227,4 +227,8 @@ func FuzzRequests(f *testing.F) {
 			t.Error("no answer")
 		}
 	})
+}
+
+func revoke(serial string, reason int) admin.Revoke {
+	return admin.Revoke{CertificateRef: admin.CertificateRef{Serial: serial}, Reason: reason}
 }

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/briskest/briskest/est"
@@ -19,7 +18,7 @@ type By struct {
 // Page asks for a part of a list.
 type Page struct {
 	By
-	After string `json:"after,omitempty"` // the last one's ID or serial of the page before; empty for the start
+	After string `json:"after,omitempty"` // the last one's ID or serial number of the page before; empty for the start
 	Limit int    `json:"limit,omitempty"` // 1 to 10000, which is the default
 }
 
@@ -238,64 +237,26 @@ func (a *api) disableCredential(ctx context.Context, in *User) (*Nothing, error)
 type CertificateList struct {
 	Page
 	Device string `json:"device,omitempty"` // ID
+	Issuer string `json:"issuer,omitempty"`
 	Status string `json:"status,omitempty"` // "intended", "issued", "abandoned" or "revoked"
 	Raw    bool   `json:"raw,omitempty"`    // with the DER
 }
 
-// Certificates is a page of certificates in order of serial number.
+// Certificates is a page of certificates in order of ID.
 type Certificates struct {
 	Certificates []Certificate `json:"certificates"`
 }
 
 func (a *api) listCertificates(ctx context.Context, in *CertificateList) (*Certificates, error) {
-	after, err := serial(in.After, true)
-	if err != nil {
-		return nil, err
-	}
 	switch status := registrar.CertificateStatus(in.Status); status {
 	case "", registrar.Intended, registrar.Issued, registrar.Abandoned, registrar.Revoked:
 	default:
 		return nil, fmt.Errorf("status %q: %w", in.Status, registrar.ErrInvalid)
 	}
 	list, err := a.s.ListCertificates(ctx, &registrar.CertificateQuery{
-		Domain: in.Domain, DeviceID: in.Device, Status: registrar.CertificateStatus(in.Status), After: after, Limit: in.Limit,
+		Domain: in.Domain, DeviceID: in.Device, Issuer: in.Issuer, Status: registrar.CertificateStatus(in.Status), After: in.After, Limit: in.Limit,
 	})
 	return &Certificates{each(list, func(c *registrar.Certificate) Certificate { return certificateOut(c, in.Raw) })}, err
-}
-
-// Revoke revokes a certificate.
-type Revoke struct {
-	By
-	Serial string `json:"serial"`           // hex
-	Reason int    `json:"reason,omitempty"` // CRLReason (RFC 5280, Section 5.3.1)
-}
-
-func (a *api) revoke(ctx context.Context, in *Revoke) (*Certificate, error) {
-	number, err := serial(in.Serial, false)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.s.Revoke(ctx, &registrar.RevokeRequest{Domain: in.Domain, Actor: in.Actor, Serial: number, Reason: in.Reason})
-	if err != nil {
-		return nil, err
-	}
-	out := certificateOut(c, false)
-	return &out, nil
-}
-
-// serial reads a serial number in hex, leading zeros left out.
-func serial(text string, empty bool) ([]byte, error) {
-	if len(text)%2 == 1 {
-		text = "0" + text
-	}
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) > 21 || len(b) == 0 && !empty {
-		return nil, fmt.Errorf("serial number %.60q is not hex of at most 20 bytes: %w", text, registrar.ErrInvalid)
-	}
-	for len(b) > 1 && b[0] == 0 {
-		b = b[1:]
-	}
-	return b, nil
 }
 
 // Issue has a certificate issued on the operator's word.

@@ -115,7 +115,7 @@ func (c *Client) DisableCredential(ctx context.Context, user string) error {
 	return err
 }
 
-// Certificates lists certificates in order of serial number; in's By, After and Limit are filled in.
+// Certificates lists certificates in order of ID; in's By, After and Limit are filled in.
 func (c *Client) Certificates(ctx context.Context, in CertificateList) iter.Seq2[Certificate, error] {
 	return pages(func(after string, limit int) ([]Certificate, error) {
 		q := in
@@ -125,12 +125,19 @@ func (c *Client) Certificates(ctx context.Context, in CertificateList) iter.Seq2
 			return nil, err
 		}
 		return out.Certificates, nil
-	}, func(c *Certificate) string { return c.Serial })
+	}, func(c *Certificate) string { return c.ID })
 }
 
-// Revoke revokes a certificate by its serial number in hex.
-func (c *Client) Revoke(ctx context.Context, serial string, reason int) (*Certificate, error) {
-	return post[Certificate](ctx, c, "certificate-revoke", &Revoke{c.by(), serial, reason})
+// Revoke revokes a certificate, or puts it on hold; in's By is filled in.
+func (c *Client) Revoke(ctx context.Context, in Revoke) (*Certificate, error) {
+	in.By = c.by()
+	return post[Certificate](ctx, c, "certificate-revoke", &in)
+}
+
+// Release takes a certificate from hold; in's By is filled in.
+func (c *Client) Release(ctx context.Context, in Revoke) (*Certificate, error) {
+	in.By = c.by()
+	return post[Certificate](ctx, c, "certificate-release", &in)
 }
 
 // Issue has a certificate issued by a label's profile for a PKCS#10 request (DER).

@@ -24,7 +24,10 @@ type Device struct {
 
 // Certificate is one issuance.
 type Certificate struct {
-	Serial       string     `json:"serial"` // lower-case hex
+	ID           string     `json:"id"`
+	Issuer       string     `json:"issuer"`
+	Authority    string     `json:"authority,omitempty"` // the key of the CA that signed it
+	Serial       string     `json:"serial,omitempty"`    // lower-case hex; none until another CA has chosen it
 	Subject      string     `json:"subject"`
 	NotBefore    time.Time  `json:"not_before"`
 	NotAfter     time.Time  `json:"not_after"`
@@ -118,7 +121,7 @@ func deviceOut(d *registrar.Device, whole bool) Device {
 
 func certificateOut(c *registrar.Certificate, raw bool) Certificate {
 	out := Certificate{
-		Serial: hex.EncodeToString(c.Serial), Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Status: string(c.Status),
+		ID: c.ID, Issuer: c.Issuer, Authority: c.Authority, Serial: hex.EncodeToString(c.Serial), Subject: c.Subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, Status: string(c.Status),
 		Profile: c.Profile, Version: c.Version, Device: c.DeviceID, Operation: c.Operation, Credential: c.Credential,
 		IntendedAt: c.IntendedAt, IssuedAt: moment(c.IssuedAt), RevokedAt: moment(c.RevokedAt), RevokeReason: c.RevokeReason, Explanation: c.Explanation,
 	}

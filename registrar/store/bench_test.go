@@ -62,7 +62,8 @@ func enrollment(n int) (intended, issued *registrar.Change) {
 	raw := make([]byte, 560)
 	copy(raw, key[:])
 	c := &registrar.Certificate{
-		Domain: registrar.DefaultDomain, Serial: serial, DeviceID: id, Profile: "device", Version: "1",
+		Domain: registrar.DefaultDomain, ID: fmt.Sprintf("019330a3%024x", n), Issuer: "default", Authority: fmt.Sprintf("%040x", 1),
+		Serial: serial, DeviceID: id, Profile: "device", Version: "1",
 		Operation: "simpleenroll", Subject: "CN=device-" + id[20:], TBSHash: key, KeyHash: key, NamesHash: key,
 		Credential: "basic:factory", NotBefore: now, NotAfter: now.Add(time.Hour), IntendedAt: now, IssuedAt: now, Raw: raw,
 	}

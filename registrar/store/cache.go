@@ -11,13 +11,17 @@ import (
 // changes what it got changes nothing here; what slices point to never changes.
 type caches struct {
 	credentials  *sqlitedb.Cache[registrar.Credential]
-	certificates *sqlitedb.Cache[registrar.Certificate] // by serial number as a string of bytes
+	certificates *sqlitedb.Cache[registrar.Certificate] // by ID
+	serials      *sqlitedb.Cache[string]                // IDs of certificates, by serial number as a string of bytes
 	devices      *sqlitedb.Cache[registrar.Device]      // by ID
 	ids          *sqlitedb.Cache[string]                // of devices, by deviceName
 }
 
 func newCaches() *caches {
-	return &caches{sqlitedb.NewCache[registrar.Credential](), sqlitedb.NewCache[registrar.Certificate](), sqlitedb.NewCache[registrar.Device](), sqlitedb.NewCache[string]()}
+	return &caches{
+		sqlitedb.NewCache[registrar.Credential](), sqlitedb.NewCache[registrar.Certificate](), sqlitedb.NewCache[string](),
+		sqlitedb.NewCache[registrar.Device](), sqlitedb.NewCache[string](),
+	}
 }
 
 // forget drops what a change touches.
@@ -29,9 +33,11 @@ func (c *caches) forget(change *registrar.Change) {
 		c.devices.Forget(d.Domain, d.ID)
 		c.ids.Forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber))
 	}
-	for _, rows := range [][]*registrar.Certificate{change.Intents, change.Issued, change.Abandoned, change.Revoked} {
+	for _, rows := range [][]*registrar.Certificate{
+		change.Intents, change.Issued, change.Abandoned, change.Revoked, change.Released, change.Adopted,
+	} {
 		for _, r := range rows {
-			c.certificates.Forget(r.Domain, string(r.Serial))
+			c.certificates.Forget(r.Domain, r.ID)
 		}
 	}
 }
@@ -40,7 +46,7 @@ func (c *caches) forget(change *registrar.Change) {
 // issued, and their devices, are kept: most are used at once.
 func (c *caches) changed(change *registrar.Change) {
 	c.forget(change)
-	if len(change.Revoked) > 0 {
+	if len(change.Revoked) > 0 || len(change.Released) > 0 {
 		return
 	}
 	for _, d := range change.PutDevices {
@@ -52,7 +58,9 @@ func (c *caches) changed(change *registrar.Change) {
 	for _, r := range change.Issued {
 		row := *r
 		asStored(&row.NotBefore, &row.NotAfter, &row.IntendedAt, &row.IssuedAt, &row.RevokedAt)
-		c.certificates.Put(row.Domain, string(row.Serial), row)
+		row.Explanation = ""
+		c.certificates.Put(row.Domain, row.ID, row)
+		c.serials.Put(row.Domain, string(row.Serial), row.ID)
 	}
 }
 

@@ -8,34 +8,60 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
 	"github.com/briskest/briskest/registrar"
 )
 
-const intentColumns = `domain, serial, device_id, profile, version, operation, subject, tbs_hash, key_hash,
-	names_hash, credential, not_before, not_after, intended_at`
+const intentColumns = `domain, id, issuer, authority, serial, origin, device_id, profile, version, operation, subject,
+	tbs_hash, key_hash, names_hash, credential, not_before, not_after, intended_at`
+
+// Where a serial number comes from; see migration 00007.
+const (
+	originHere = iota
+	originElsewhere
+	originBefore
+)
 
 const (
-	// The serial number must not be that of an outcome; that it is not another
-	// intent's the primary key sees to. The key must not be known to others.
+	// ID and serial number must not be those of an outcome, nor the latter that of
+	// one from before whose CA is not known; that they are not another intent's the
+	// keys of the table see to. The key must not be known to others.
 	insertIntent = "INSERT INTO intents (" + intentColumns + `)
-	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
-	WHERE NOT EXISTS (SELECT 1 FROM certificates WHERE domain = ?1 AND serial = ?2)
-	AND NOT EXISTS (SELECT 1 FROM certificates INDEXED BY certificates_key WHERE substr(key_hash, 1, 8) = substr(?9, 1, 8)
-		AND key_hash = ?9 AND domain = ?1 AND status = 'revoked' AND revoke_reason IN (1, 2, 10))`
+	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18
+	WHERE NOT EXISTS (SELECT 1 FROM certificates INDEXED BY certificates_serial WHERE domain = ?1 AND serial = ?5
+		AND (authority = ?4 OR authority IS NULL))
+	AND NOT EXISTS (SELECT 1 FROM certificates INDEXED BY certificates_id WHERE domain = ?1 AND id = ?2)
+	AND NOT EXISTS (SELECT 1 FROM certificates INDEXED BY certificates_key WHERE substr(key_hash, 1, 8) = substr(?13, 1, 8)
+		AND key_hash = ?13 AND domain = ?1 AND status = 'revoked' AND revoke_reason IN (1, 2, 10))`
 	insertOutcome = "INSERT INTO certificates (" + intentColumns + `, status, issued_at, revoked_at, revoke_reason, explanation, raw)
-	SELECT ` + intentColumns + ", ?3, ?4, 0, 0, ?5, ?6 FROM intents WHERE domain = ?1 AND serial = ?2"
-	deleteIntent = "DELETE FROM intents WHERE domain = ? AND serial = ?"
+	SELECT domain, id, issuer, coalesce(authority, ?7), coalesce(serial, ?8), origin, device_id, profile, version, operation, subject,
+		tbs_hash, key_hash, names_hash, credential, not_before, not_after, intended_at, ?3, ?4, 0, 0, ?5, ?6
+	FROM intents WHERE domain = ?1 AND id = ?2 AND (origin = 1) = ?9`
+	deleteIntent = "DELETE FROM intents WHERE domain = ? AND id = ?"
 	setRevoked   = `UPDATE certificates SET status = 'revoked', revoked_at = ?, revoke_reason = ?
-	WHERE domain = ? AND serial = ? AND status = 'issued'`
+	WHERE domain = ? AND id = ? AND (status = 'issued' OR status = 'revoked' AND revoke_reason = 6)`
+	setReleased = `UPDATE certificates SET status = 'issued', revoked_at = ?, revoke_reason = 8
+	WHERE domain = ? AND id = ? AND status = 'revoked' AND revoke_reason = 6`
+	setAdopted = `UPDATE certificates SET issuer = ?, authority = ?
+	WHERE domain = ? AND id = ? AND origin = 2 AND authority IS NULL`
 )
+
+// blob is an ID, or the name of an authority, as it is stored; nil for what is neither.
+func blob(text string) []byte {
+	b, err := hex.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return b
+}
 
 func (w writer) certificates(c *registrar.Change) error {
 	for _, n := range c.Intents {
 		if err := w.intent(n); err != nil {
-			return conflict(err, "certificate", hex.EncodeToString(n.Serial))
+			return conflict(err, "issuance", n.ID)
 		}
 	}
 	for _, n := range c.Issued {
@@ -49,16 +75,30 @@ func (w writer) certificates(c *registrar.Change) error {
 		}
 	}
 	for _, n := range c.Revoked {
-		if err := w.revoked(n); err != nil {
+		changed, err := w.tx.Exec(setRevoked, n.RevokedAt, n.RevokeReason, n.Domain, blob(n.ID))
+		if err := w.changed(changed, err, n, registrar.Issued); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, n := range c.Released {
+		changed, err := w.tx.Exec(setReleased, n.RevokedAt, n.Domain, blob(n.ID))
+		if err := w.changed(changed, err, n, "on hold"); err != nil {
+			return err
+		}
+	}
+	return w.unfinished(c)
 }
 
 func (w writer) intent(n *registrar.Certificate) error {
+	origin, authority := originHere, blob(n.Authority)
+	if n.Elsewhere {
+		if len(n.Serial) > 0 || len(authority) > 0 {
+			return fmt.Errorf("%w: another CA has not chosen the serial number yet", registrar.ErrConflict)
+		}
+		origin = originElsewhere
+	}
 	args := []any{
-		n.Domain, n.Serial, n.DeviceID, n.Profile, n.Version, n.Operation, n.Subject,
+		n.Domain, blob(n.ID), n.Issuer, authority, n.Serial, origin, n.DeviceID, n.Profile, n.Version, n.Operation, n.Subject,
 		n.TBSHash, n.KeyHash, n.NamesHash, n.Credential, n.NotBefore, n.NotAfter, n.IntendedAt,
 	}
 	inserted, err := w.tx.Exec(insertIntent, args...)
@@ -66,37 +106,49 @@ func (w writer) intent(n *registrar.Certificate) error {
 		return err
 	}
 	if inserted == 0 {
-		return fmt.Errorf("%w: the serial number is taken, or the key is compromised", registrar.ErrConflict)
+		return fmt.Errorf("%w: the ID or the serial number is taken, or the key is compromised", registrar.ErrConflict)
 	}
-	return w.tx.Cover(w.t.intents, args...)
+	return w.tx.Cover(w.t.intents, append([]any{
+		n.Domain, blob(n.ID), n.Issuer, authority, n.Serial, origin,
+	}, args[6:]...)...)
 }
 
 // outcome moves an intent to certificates.
 func (w writer) outcome(n *registrar.Certificate, status registrar.CertificateStatus, issued time.Time, why string, raw []byte) error {
-	changed, err := w.tx.Exec(insertOutcome, n.Domain, n.Serial, string(status), issued, why, raw)
+	id := blob(n.ID)
+	var authority, serial []byte
+	if n.Elsewhere && status == registrar.Issued {
+		authority, serial = blob(n.Authority), n.Serial
+	}
+	changed, err := w.tx.Exec(insertOutcome, n.Domain, id, string(status), issued, why, raw, authority, serial, n.Elsewhere)
+	if err := moved(changed, err, n, registrar.Intended); err != nil {
+		return conflict(err, "issuance", n.ID)
+	}
+	changed, err = w.tx.Exec(deleteIntent, n.Domain, id)
 	if err := moved(changed, err, n, registrar.Intended); err != nil {
 		return err
 	}
-	changed, err = w.tx.Exec(deleteIntent, n.Domain, n.Serial)
-	if err := moved(changed, err, n, registrar.Intended); err != nil {
-		return err
+	if len(serial) > 0 {
+		if err := w.tx.Cover(w.t.learned, n.Domain, id, "", authority, serial); err != nil {
+			return err
+		}
 	}
-	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(status), issued, 0, 0, why, raw)
+	return w.tx.Cover(w.t.outcomes, n.Domain, id, string(status), issued, 0, 0, why, raw)
 }
 
-func (w writer) revoked(n *registrar.Certificate) error {
-	changed, err := w.tx.Exec(setRevoked, n.RevokedAt, n.RevokeReason, n.Domain, n.Serial)
-	if err := moved(changed, err, n, registrar.Issued); err != nil {
+// changed covers the outcome of a certificate whose status has changed.
+func (w writer) changed(changed int64, err error, n *registrar.Certificate, from registrar.CertificateStatus) error {
+	if err := moved(changed, err, n, from); err != nil {
 		return err
 	}
-	var was registrar.Certificate
-	err = w.tx.QueryRow("SELECT issued_at, raw FROM certificates WHERE domain = ? AND serial = ?", n.Domain, n.Serial).
-		Scan(&was.IssuedAt, &was.Raw)
+	var now registrar.Certificate
+	var status string
+	err = w.tx.QueryRow("SELECT status, issued_at, revoked_at, revoke_reason, raw FROM certificates WHERE domain = ? AND id = ?",
+		n.Domain, blob(n.ID)).Scan(&status, &now.IssuedAt, &now.RevokedAt, &now.RevokeReason, &now.Raw)
 	if err != nil {
 		return err
 	}
-	return w.tx.Cover(w.t.outcomes, n.Domain, n.Serial, string(registrar.Revoked), was.IssuedAt,
-		n.RevokedAt, n.RevokeReason, "", was.Raw)
+	return w.tx.Cover(w.t.outcomes, n.Domain, blob(n.ID), status, now.IssuedAt, now.RevokedAt, now.RevokeReason, "", now.Raw)
 }
 
 // moved says whether a certificate left the status it had to be in.
@@ -107,7 +159,7 @@ func moved(changed int64, err error, n *registrar.Certificate, from registrar.Ce
 	if err == nil {
 		err = fmt.Errorf("%w: it is not %s", registrar.ErrConflict, from)
 	}
-	return fmt.Errorf("certificate %x: %w", n.Serial, err)
+	return fmt.Errorf("issuance %s: %w", n.ID, err)
 }
 
 const certificateColumns = intentColumns + ", status, issued_at, revoked_at, revoke_reason, explanation, raw"
@@ -119,13 +171,16 @@ type scanner interface{ Scan(dest ...any) error }
 func scanCertificate(row scanner) (*registrar.Certificate, error) {
 	var c registrar.Certificate
 	var status string
-	err := row.Scan(&c.Domain, &c.Serial, &c.DeviceID, &c.Profile, &c.Version, &c.Operation, &c.Subject, &c.TBSHash,
+	var id, authority []byte
+	var origin int
+	err := row.Scan(&c.Domain, &id, &c.Issuer, &authority, &c.Serial, &origin, &c.DeviceID, &c.Profile, &c.Version, &c.Operation, &c.Subject, &c.TBSHash,
 		&c.KeyHash, &c.NamesHash, &c.Credential, &c.NotBefore, &c.NotAfter, &c.IntendedAt, &status, &c.IssuedAt,
 		&c.RevokedAt, &c.RevokeReason, &c.Explanation, &c.Raw)
 	if err != nil {
 		return nil, notFound(err)
 	}
-	c.Status = registrar.CertificateStatus(status)
+	c.Status, c.ID, c.Authority = registrar.CertificateStatus(status), hex.EncodeToString(id), hex.EncodeToString(authority)
+	c.Elsewhere = origin == originElsewhere
 	return &c, nil
 }
 
@@ -155,11 +210,41 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 }
 
 // Certificate implements registrar.Certificates.
-func (s *Store) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
-	return pointed(s.caches.certificates.Read(domain, string(serial), func() (registrar.Certificate, error) {
+func (s *Store) Certificate(ctx context.Context, domain, id string) (*registrar.Certificate, error) {
+	return pointed(s.caches.certificates.Read(domain, id, func() (registrar.Certificate, error) {
 		return valued(scanCertificate(s.db.QueryRow(ctx, "SELECT "+certificateColumns+
-			" FROM issuances WHERE domain = ? AND serial = ?", domain, serial)))
+			" FROM issuances WHERE domain = ? AND id = ?", domain, blob(id))))
 	}))
+}
+
+// CertificateOf implements registrar.Certificates. What is kept is the ID of one
+// with the serial number, and counts only if that is the one.
+func (s *Store) CertificateOf(ctx context.Context, domain string, serial, raw []byte) (*registrar.Certificate, error) {
+	same := func(row *registrar.Certificate) bool { return len(raw) > 0 && bytes.Equal(row.Raw, raw) }
+	var row *registrar.Certificate
+	find := func() (string, error) {
+		rows, err := list(ctx, s, scanCertificate, "SELECT "+certificateColumns+
+			" FROM certificates INDEXED BY certificates_serial WHERE domain = ? AND serial = ?", domain, serial)
+		if err != nil {
+			return "", err
+		}
+		for _, row = range rows {
+			if same(row) {
+				return row.ID, nil
+			}
+		}
+		row = nil
+		return "", registrar.ErrNotFound
+	}
+	id, err := s.caches.serials.Read(domain, string(serial), find)
+	if err != nil || row != nil {
+		return row, err
+	}
+	if kept, err := s.Certificate(ctx, domain, id); err == nil && same(kept) {
+		return kept, nil
+	}
+	_, err = find()
+	return row, err
 }
 
 // CurrentCertificate implements registrar.Certificates.
@@ -180,34 +265,59 @@ func (s *Store) ListCertificates(ctx context.Context, q *registrar.CertificateQu
 	if len(q.KeyHash) != 0 && len(q.KeyHash) != sha256.Size {
 		return nil, fmt.Errorf("list certificates: a key hash of %d bytes, want %d", len(q.KeyHash), sha256.Size)
 	}
-	where, args := "domain = ? AND serial > coalesce(?, x'')", []any{q.Domain, q.After}
+	f := &filter{where: "domain = ? AND id > coalesce(?, x'')", args: []any{q.Domain, blob(q.After)}}
+	const unordered = "+domain = ? AND +id > coalesce(?, x'')"
 	switch {
+	case len(q.Serial) > 0:
+		f.where = "domain = ? AND +id > coalesce(?, x'')"
+		f.and("serial = ?", q.Serial)
 	case len(q.KeyHash) > 0:
-		where = "+domain = ? AND +serial > coalesce(?, x'') AND substr(key_hash, 1, 8) = ? AND key_hash = ?"
-		args = append(args, q.KeyHash[:8], q.KeyHash)
+		f.where = unordered
+		f.and("substr(key_hash, 1, 8) = ?", q.KeyHash[:8])
 	case q.DeviceID != "":
-		where = "+domain = ? AND +serial > coalesce(?, x'') AND device_id = ?"
-		args = append(args, q.DeviceID)
+		f.where = unordered
+		f.and("device_id = ?", q.DeviceID)
 	}
-	return s.listCertificates(ctx, q, where, args)
+	if len(q.KeyHash) > 0 {
+		f.and("key_hash = ?", q.KeyHash)
+	}
+	for _, c := range []struct{ condition, value string }{
+		{"+device_id = ?", q.DeviceID}, {"+issuer = ?", q.Issuer}, {"+profile = ?", q.Profile}, {"+credential = ?", q.Credential},
+	} {
+		if c.value != "" {
+			f.and(c.condition, c.value)
+		}
+	}
+	if q.Authority != "" {
+		f.and("+authority = ?", blob(q.Authority))
+	}
+	return s.listCertificates(ctx, q, f)
+}
+
+// filter is a condition with its arguments.
+type filter struct {
+	where string
+	args  []any
+}
+
+func (f *filter) and(condition string, arg any) {
+	f.where += " AND " + condition
+	f.args = append(f.args, arg)
 }
 
 // listCertificates reads open intents and then outcomes. An intent that is
 // decided between the two reads is seen as decided.
-func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQuery, where string, args []any) ([]*registrar.Certificate, error) {
-	if q.DeviceID != "" && len(q.KeyHash) > 0 {
-		where += " AND +device_id = ?"
-		args = append(args, q.DeviceID)
-	}
-	const last = " ORDER BY serial LIMIT ?"
+func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQuery, f *filter) ([]*registrar.Certificate, error) {
+	const last = " ORDER BY id LIMIT ?"
 	var open, decided []*registrar.Certificate
 	var err error
-	if q.Status == "" || q.Status == registrar.Intended {
-		open, err = list(ctx, s, scanCertificate, selectIntents+" WHERE "+where+last, append(slices.Clip(args), q.Limit)...)
+	if q.Status == "" && !q.Unadopted || q.Status == registrar.Intended {
+		open, err = list(ctx, s, scanCertificate, selectIntents+" WHERE "+f.where+last, append(slices.Clip(f.args), q.Limit)...)
 	}
 	if err != nil || q.Status == registrar.Intended {
 		return open, err
 	}
+	where, args := f.where, slices.Clip(f.args)
 	switch q.Status {
 	case "":
 	case registrar.Issued:
@@ -216,7 +326,12 @@ func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQu
 		where += " AND status <> 'issued' AND status = ?"
 		args = append(args, string(q.Status))
 	}
-	decided, err = list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM certificates WHERE "+where+last,
+	from := "certificates"
+	if q.Unadopted {
+		where += " AND origin = 2 AND authority IS NULL AND raw IS NOT NULL"
+		from += " INDEXED BY certificates_unadopted"
+	}
+	decided, err = list(ctx, s, scanCertificate, "SELECT "+certificateColumns+" FROM "+from+" WHERE "+where+last,
 		append(args, q.Limit)...)
 	if err != nil {
 		return nil, err
@@ -224,14 +339,14 @@ func (s *Store) listCertificates(ctx context.Context, q *registrar.CertificateQu
 	return merge(decided, open, q.Limit), nil
 }
 
-// merge returns up to limit of both lists in order of serial; of two with the
-// same serial, that of the first list.
+// merge returns up to limit of both lists in order of ID; of two with the
+// same ID, that of the first list.
 func merge(a, b []*registrar.Certificate, limit int) []*registrar.Certificate {
 	if len(b) == 0 {
 		return a
 	}
 	out := append(slices.Clip(a), b...)
-	compare := func(x, y *registrar.Certificate) int { return bytes.Compare(x.Serial, y.Serial) }
+	compare := func(x, y *registrar.Certificate) int { return strings.Compare(x.ID, y.ID) }
 	slices.SortStableFunc(out, compare)
 	out = slices.CompactFunc(out, func(x, y *registrar.Certificate) bool { return compare(x, y) == 0 })
 	return out[:min(len(out), limit)]
@@ -239,7 +354,7 @@ func merge(a, b []*registrar.Certificate, limit int) []*registrar.Certificate {
 
 // OpenIntents implements registrar.Certificates.
 func (s *Store) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
-	return list(ctx, s, scanCertificate, selectIntents+" ORDER BY domain, serial")
+	return list(ctx, s, scanCertificate, selectIntents+" ORDER BY domain, id")
 }
 
 // LatestCRL implements registrar.Certificates.

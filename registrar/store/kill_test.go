@@ -120,7 +120,7 @@ func checkAcknowledged(t *testing.T, s *store.Store, acknowledged map[int]bool) 
 	for n := range acknowledged {
 		_, change := enrollment(n)
 		want := change.Issued[0]
-		got, err := s.Certificate(t.Context(), want.Domain, want.Serial)
+		got, err := s.Certificate(t.Context(), want.Domain, want.ID)
 		if err != nil || got.Status != registrar.Issued || string(got.Raw) != string(want.Raw) {
 			t.Errorf("enrollment %d was acknowledged, now it is %+v, %v", n, got, err)
 		}

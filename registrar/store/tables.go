@@ -2,12 +2,18 @@ package store
 
 import "github.com/briskest/briskest/internal/sqlitedb"
 
-// tables are the tables that the trail covers. An issuance has two parts: what
-// the intent said never changes, in whichever table it is; the outcome does.
+// tables are the tables that the trail covers. An issuance has three parts: what
+// the intent said never changes, in whichever table it is; the outcome does; and
+// learned is what only the CA that signed, or the start after an upgrade, could
+// tell. Intents from before there were several CAs keep the digest they have.
 type tables struct {
 	devices     *sqlitedb.Table
+	before      *sqlitedb.Table
 	intents     *sqlitedb.Table
 	outcomes    *sqlitedb.Table
+	learned     *sqlitedb.Table
+	outstanding *sqlitedb.Table
+	untold      *sqlitedb.Table
 	crls        *sqlitedb.Table
 	vouchers    *sqlitedb.Table
 	ahead       *sqlitedb.Table
@@ -19,20 +25,26 @@ type tables struct {
 }
 
 func newTables() *tables {
-	serial := []string{"domain", "serial"}
 	id := []string{"domain", "id"}
+	intent := []string{
+		"device_id", "profile", "version", "operation", "subject", "tbs_hash", "key_hash", "names_hash",
+		"credential", "not_before", "not_after", "intended_at",
+	}
 	return &tables{
 		devices: sqlitedb.NewTable("devices", id, []string{
 			"manufacturer", "serial_number", "state", "source", "created_at", "seen_at", "idevid",
 		}).Changing("state", "seen_at", "idevid"),
-		intents: sqlitedb.NewPart("issuances", "certificates", serial, []string{
-			"device_id", "profile", "version", "operation", "subject", "tbs_hash", "key_hash", "names_hash",
-			"credential", "not_before", "not_after", "intended_at",
-		}, nil),
-		outcomes: sqlitedb.NewPart("issuances", "certificates/outcome", serial, []string{
+		before: sqlitedb.NewPart("issuances_before", "certificates", []string{"domain", "serial"}, intent, nil),
+		intents: sqlitedb.NewPart("issuances_since", "issuances", id,
+			append([]string{"issuer", "authority", "serial", "origin"}, intent...), nil),
+		outcomes: sqlitedb.NewPart("issuances", "certificates/outcome", id, []string{
 			"status", "issued_at", "revoked_at", "revoke_reason", "explanation", "raw",
 		}, []any{"intended", 0, 0, 0, "", nil}),
-		crls: sqlitedb.NewTable("crls", []string{"domain", "number"}, []string{"this_update", "next_update", "raw"}),
+		learned: sqlitedb.NewPart("issuances_learned", "issuances/learned", id,
+			[]string{"issuer", "authority", "serial"}, []any{"", nil, nil}),
+		outstanding: sqlitedb.NewTable("outstanding", id, []string{"csr", "decided", "state"}),
+		untold:      sqlitedb.NewTable("untold", id, []string{"at", "reason"}),
+		crls:        sqlitedb.NewTable("crls", []string{"domain", "number"}, []string{"this_update", "next_update", "raw"}),
 		vouchers: sqlitedb.NewTable("vouchers", id, []string{
 			"device_id", "manufacturer", "serial_number", "nonce", "media_type", "request_hash", "state", "reason",
 			"at", "pledge_request", "registrar_req", "voucher", "audit_log", "pledge_status", "enrollment_state",
@@ -57,5 +69,8 @@ func newTables() *tables {
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.intents, t.outcomes, t.crls, t.vouchers, t.ahead, t.pending, t.credentials, t.digests, t.codes, t.owners}
+	return []*sqlitedb.Table{
+		t.devices, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.vouchers, t.ahead, t.pending,
+		t.credentials, t.digests, t.codes, t.owners,
+	}
 }

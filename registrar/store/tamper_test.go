@@ -38,6 +38,8 @@ func filled(t *testing.T) string {
 		default: // stays open
 		}
 		changes = append(changes, &registrar.Change{
+			PutOutstanding: []*registrar.Outstanding{{Domain: domain, ID: id, CSR: []byte{8}, Decided: []byte{9}, State: []byte{10}}},
+			PutUntold:      []*registrar.Untold{{Domain: domain, ID: id, At: now, Reason: 4}},
 			PutOwners:      []*registrar.DeviceOwner{{Domain: domain, DeviceID: id, Owner: "hotel"}},
 			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
 			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
@@ -114,7 +116,7 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 }
 
 var tampered = []struct{ table, key string }{
-	{"devices", "id"}, {"intents", "serial"}, {"certificates", "serial"}, {"crls", "number"}, {"vouchers", "id"},
+	{"devices", "id"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"crls", "number"}, {"vouchers", "id"},
 	{"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
@@ -205,7 +207,7 @@ func TestRowInsertedByHandIsFound(t *testing.T) {
 		values := make([]string, len(names))
 		for i, name := range names {
 			values[i] = name
-			if types[i] == "BLOB" && (name == "serial" || name == "request_hash") {
+			if types[i] == "BLOB" && (name == "id" || name == "serial" || name == "request_hash") {
 				values[i] = "x'7f' || " + name
 			} else if name == "id" || name == "device_id" && tt.table == "device_owners" || name == "user" || name == "key" || name == "serial_number" {
 				values[i] = "'f' || " + name

@@ -33,7 +33,12 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"CertificateGoesFromIntentToRevocation", testLifecycle},
 		{"StatusMovesOnlyFromWhereTheContractSays", testMoves},
-		{"SerialNumberIsUniqueInADomain", testSerial},
+		{"SerialNumberIsUniqueForItsAuthority", testSerial},
+		{"CertificateIsFoundWhole", testCertificateOf},
+		{"SerialNumberOfAnotherCAComesWithTheCertificate", testElsewhere},
+		{"HoldIsReleasedAndNothingElseIs", testHold},
+		{"WhatIsOutstandingIsListedUntilItIsDropped", testOutstanding},
+		{"WhatIsUntoldIsListedUntilThatWasTold", testUntold},
 		{"CurrentCertificateIsTheNewestIssued", testCurrent},
 		{"CertificatesAreListedByEveryFilter", testListCertificates},
 		{"OpenIntentsAreThoseWithoutAnOutcome", testOpenIntents},
@@ -64,6 +69,10 @@ func at(seconds int) time.Time {
 
 func id(n int) string { return fmt.Sprintf("%032x", n) }
 
+func issuanceID(n int) string { return fmt.Sprintf("%032x", 0x10000+n) }
+
+func authority(n int) string { return fmt.Sprintf("%040x", n) }
+
 func hash(s string) [32]byte { return sha256.Sum256([]byte(s)) }
 
 func serial(n int) []byte {
@@ -80,7 +89,7 @@ func device(n int) *registrar.Device {
 
 func intent(n, dev int, key string) *registrar.Certificate {
 	return &registrar.Certificate{
-		Domain: registrar.DefaultDomain, Serial: serial(n), DeviceID: id(dev), Status: registrar.Intended,
+		Domain: registrar.DefaultDomain, ID: issuanceID(n), Issuer: "default", Authority: authority(1), Serial: serial(n), DeviceID: id(dev), Status: registrar.Intended,
 		Profile: "device", Version: "1", Operation: "simpleenroll", Subject: fmt.Sprintf("CN=SN-%d", dev),
 		TBSHash: hash(fmt.Sprint("tbs", n)), KeyHash: hash(key), NamesHash: hash(fmt.Sprint("names", dev)),
 		Credential: "basic:factory", NotBefore: at(0), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),

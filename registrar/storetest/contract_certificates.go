@@ -11,26 +11,26 @@ func testLifecycle(t *testing.T, s registrar.Store) {
 	ctx := t.Context()
 	c := intent(7, 1, "key")
 	commit(t, s, &registrar.Change{Intents: []*registrar.Certificate{issued(c)}}) // only the intent's part counts
-	got, err := s.Certificate(ctx, c.Domain, c.Serial)
+	got, err := s.Certificate(ctx, c.Domain, c.ID)
 	want(t, "Certificate after the intent", got, err, intent(7, 1, "key"))
 
 	commit(t, s, &registrar.Change{Issued: []*registrar.Certificate{issued(c)}})
-	got, err = s.Certificate(ctx, c.Domain, c.Serial)
+	got, err = s.Certificate(ctx, c.Domain, c.ID)
 	want(t, "Certificate after it was issued", got, err, issued(c))
 
 	r := issued(c)
 	r.Status, r.RevokedAt, r.RevokeReason = registrar.Revoked, at(9), 4
 	commit(t, s, &registrar.Change{Revoked: []*registrar.Certificate{{
-		Domain: c.Domain, Serial: c.Serial, RevokedAt: at(9), RevokeReason: 4,
+		Domain: c.Domain, ID: c.ID, RevokedAt: at(9), RevokeReason: 4,
 	}}})
-	got, err = s.Certificate(ctx, c.Domain, c.Serial)
+	got, err = s.Certificate(ctx, c.Domain, c.ID)
 	want(t, "Certificate after it was revoked", got, err, r)
 
 	a := intent(8, 1, "key")
 	commit(t, s, &registrar.Change{Intents: []*registrar.Certificate{a}})
 	a.Status, a.Explanation = registrar.Abandoned, "the signer was never asked"
 	commit(t, s, &registrar.Change{Abandoned: []*registrar.Certificate{a}})
-	got, err = s.Certificate(ctx, a.Domain, a.Serial)
+	got, err = s.Certificate(ctx, a.Domain, a.ID)
 	want(t, "Certificate after it was abandoned", got, err, a)
 }
 
@@ -81,7 +81,7 @@ func testSerial(t *testing.T, s registrar.Store) {
 	wantConflict(t, s, "a serial number twice", &registrar.Change{
 		Intents: []*registrar.Certificate{intent(8, 1, "key"), intent(8, 1, "key")},
 	})
-	got, err := s.Certificate(t.Context(), c.Domain, c.Serial)
+	got, err := s.Certificate(t.Context(), c.Domain, c.ID)
 	want(t, "Certificate", got, err, issued(c))
 }
 
@@ -94,7 +94,7 @@ func testCurrent(t *testing.T, s registrar.Store) {
 			commit(t, s, &registrar.Change{Issued: []*registrar.Certificate{issued(c)}})
 		}
 	}
-	commit(t, s, &registrar.Change{Revoked: []*registrar.Certificate{{Domain: q.Domain, Serial: serial(3), RevokedAt: at(5)}}})
+	commit(t, s, &registrar.Change{Revoked: []*registrar.Certificate{{Domain: q.Domain, ID: issuanceID(3), RevokedAt: at(5)}}})
 	got, err := s.CurrentCertificate(t.Context(), q)
 	want(t, "CurrentCertificate", got, err, issued(intent(2, 1, "key")))
 	for what, change := range map[string]func(*registrar.CurrentQuery){
@@ -134,7 +134,7 @@ func testListCertificates(t *testing.T, s registrar.Store) {
 	}{
 		{"all", registrar.CertificateQuery{Limit: 10000}, []int{0, 1, 2, 3, 4, 5}},
 		{"the first two", registrar.CertificateQuery{Limit: 2}, []int{0, 1}},
-		{"two after the second", registrar.CertificateQuery{Limit: 2, After: serial(1)}, []int{2, 3}},
+		{"two after the second", registrar.CertificateQuery{Limit: 2, After: issuanceID(1)}, []int{2, 3}},
 		{"a device's", registrar.CertificateQuery{Limit: 10, DeviceID: id(1)}, []int{1, 3, 5}},
 		{"a device's issued", registrar.CertificateQuery{Limit: 10, DeviceID: id(1), Status: registrar.Issued}, []int{1}},
 		{"a device's revoked", registrar.CertificateQuery{Limit: 10, DeviceID: id(1), Status: registrar.Revoked}, []int{5}},
@@ -143,7 +143,7 @@ func testListCertificates(t *testing.T, s registrar.Store) {
 		{"issued", registrar.CertificateQuery{Limit: 10, Status: registrar.Issued}, []int{0, 1, 2, 4}},
 		{"intended", registrar.CertificateQuery{Limit: 10, Status: registrar.Intended}, []int{3}},
 		{"revoked", registrar.CertificateQuery{Limit: 10, Status: registrar.Revoked}, []int{5}},
-		{"revoked after the last", registrar.CertificateQuery{Limit: 10, Status: registrar.Revoked, After: serial(5)}, nil},
+		{"revoked after the last", registrar.CertificateQuery{Limit: 10, Status: registrar.Revoked, After: issuanceID(5)}, nil},
 	} {
 		c.q.Domain = registrar.DefaultDomain
 		var expected []*registrar.Certificate

@@ -166,9 +166,9 @@ func testDomains(t *testing.T, s registrar.Store) {
 	want(t, "ListDevices of the other domain", list, err, []*registrar.Device{theirs})
 
 	commit(t, s, &registrar.Change{Issued: []*registrar.Certificate{issued(co)}})
-	cert, err := s.Certificate(ctx, registrar.DefaultDomain, serial(1))
+	cert, err := s.Certificate(ctx, registrar.DefaultDomain, issuanceID(1))
 	want(t, "Certificate", cert, err, ci)
-	cert, err = s.Certificate(ctx, "other", serial(1))
+	cert, err = s.Certificate(ctx, "other", issuanceID(1))
 	want(t, "Certificate of the other domain", cert, err, issued(co))
 	certs, err := s.ListCertificates(ctx, &registrar.CertificateQuery{Domain: "other", DeviceID: id(1), Limit: 5})
 	want(t, "ListCertificates of the other domain", certs, err, []*registrar.Certificate{issued(co)})
@@ -179,7 +179,7 @@ func testMissing(t *testing.T, s registrar.Store) {
 	for call, err := range map[string]error{
 		"Device":               second(s.Device(ctx, domain, "x")),
 		"DeviceBySerialNumber": second(s.DeviceBySerialNumber(ctx, domain, "a", "b")),
-		"Certificate":          second(s.Certificate(ctx, domain, []byte{1})),
+		"Certificate":          second(s.Certificate(ctx, domain, issuanceID(1))),
 		"CurrentCertificate":   second(s.CurrentCertificate(ctx, &registrar.CurrentQuery{Domain: domain})),
 		"LatestCRL":            second(s.LatestCRL(ctx, domain)),
 		"VoucherByRequest":     second(s.VoucherByRequest(ctx, domain, hash("x"))),

@@ -3,7 +3,6 @@
 package storetest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -84,7 +83,9 @@ type issuance struct {
 // state holds copies that are never changed, only replaced.
 type state struct {
 	devices      map[name]*registrar.Device
-	certificates map[name]*issuance // by serial number
+	certificates map[name]*issuance
+	outstanding  map[name]*registrar.Outstanding
+	untold       map[name]*registrar.Untold
 	vouchers     map[name]*registrar.VoucherRecord
 	ahead        map[name]*registrar.AheadVoucher
 	pending      map[name]*registrar.Pending
@@ -99,6 +100,8 @@ func newState() *state {
 	return &state{
 		devices:      map[name]*registrar.Device{},
 		certificates: map[name]*issuance{},
+		outstanding:  map[name]*registrar.Outstanding{},
+		untold:       map[name]*registrar.Untold{},
 		vouchers:     map[name]*registrar.VoucherRecord{},
 		ahead:        map[name]*registrar.AheadVoucher{},
 		pending:      map[name]*registrar.Pending{},
@@ -113,6 +116,8 @@ func (s *state) clone() *state {
 	return &state{
 		devices:      maps.Clone(s.devices),
 		certificates: maps.Clone(s.certificates),
+		outstanding:  maps.Clone(s.outstanding),
+		untold:       maps.Clone(s.untold),
 		vouchers:     maps.Clone(s.vouchers),
 		ahead:        maps.Clone(s.ahead),
 		pending:      maps.Clone(s.pending),
@@ -197,59 +202,6 @@ func (s *state) putDevice(d *registrar.Device) error {
 	return nil
 }
 
-func (s *state) applyCertificates(c *registrar.Change) error {
-	for _, n := range c.Intents {
-		k := name{n.Domain, string(n.Serial)}
-		if s.certificates[k] != nil {
-			return conflict("serial %x", n.Serial)
-		}
-		for _, o := range s.certificates {
-			reasons := o.RevokeReason == 1 || o.RevokeReason == 2 || o.RevokeReason == 10
-			if reasons && o.Status == registrar.Revoked && o.Domain == n.Domain && o.KeyHash == n.KeyHash {
-				return conflict("key %x", n.KeyHash)
-			}
-		}
-		s.certificates[k] = &issuance{Certificate: *intentOf(n), order: len(s.certificates)}
-	}
-	for _, n := range c.Issued {
-		err := s.move(n, registrar.Intended, func(o *registrar.Certificate) {
-			o.Status, o.Raw, o.IssuedAt = registrar.Issued, blob(n.Raw), moment(n.IssuedAt)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, n := range c.Abandoned {
-		err := s.move(n, registrar.Intended, func(o *registrar.Certificate) {
-			o.Status, o.Explanation = registrar.Abandoned, n.Explanation
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, n := range c.Revoked {
-		err := s.move(n, registrar.Issued, func(o *registrar.Certificate) {
-			o.Status, o.RevokedAt, o.RevokeReason = registrar.Revoked, moment(n.RevokedAt), n.RevokeReason
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *state) move(n *registrar.Certificate, from registrar.CertificateStatus, set func(*registrar.Certificate)) error {
-	k := name{n.Domain, string(n.Serial)}
-	old := s.certificates[k]
-	if old == nil || old.Status != from {
-		return conflict("serial %x is not %s", n.Serial, from)
-	}
-	moved := *old
-	set(&moved.Certificate)
-	s.certificates[k] = &moved
-	return nil
-}
-
 func (s *state) putVoucher(v *registrar.VoucherRecord) error {
 	for k, o := range s.vouchers {
 		if o.Domain == v.Domain && o.RequestHash == v.RequestHash && k.id != v.ID {
@@ -312,8 +264,6 @@ func first[V any](all []*V, err error) (*V, error) {
 func byID(a, b *registrar.Device) int { return cmp.Compare(a.ID, b.ID) }
 
 func newestVoucher(a, b *registrar.VoucherRecord) int { return cmp.Compare(b.ID, a.ID) }
-
-func bySerial(a, b *issuance) int { return bytes.Compare(a.Serial, b.Serial) }
 
 func moment(t time.Time) time.Time {
 	if t.IsZero() {

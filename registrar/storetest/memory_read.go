@@ -1,10 +1,8 @@
 package storetest
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
@@ -63,52 +61,6 @@ func (m *Memory) ListDevices(ctx context.Context, domain, after string, limit in
 	return pick(s.devices, limit, func(d *registrar.Device) bool {
 		return d.Domain == domain && d.ID > after
 	}, byID, copyDevice), err
-}
-
-func (s *state) list(limit int, keep func(*issuance) bool, order func(a, b *issuance) int) []*registrar.Certificate {
-	found := pick(s.certificates, limit, keep, order, func(i *issuance) *issuance { return i })
-	var out []*registrar.Certificate
-	for _, i := range found {
-		out = append(out, copyCertificate(&i.Certificate))
-	}
-	return out
-}
-
-// Certificate implements registrar.Certificates.
-func (m *Memory) Certificate(ctx context.Context, domain string, serial []byte) (*registrar.Certificate, error) {
-	s, err := m.read(ctx)
-	return first(s.list(1, func(c *issuance) bool {
-		return c.Domain == domain && bytes.Equal(c.Serial, serial)
-	}, bySerial), err)
-}
-
-// CurrentCertificate implements registrar.Certificates.
-func (m *Memory) CurrentCertificate(ctx context.Context, q *registrar.CurrentQuery) (*registrar.Certificate, error) {
-	s, err := m.read(ctx)
-	return first(s.list(1, func(c *issuance) bool {
-		return c.Domain == q.Domain && c.DeviceID == q.DeviceID && c.Status == registrar.Issued &&
-			c.KeyHash == q.KeyHash && c.NamesHash == q.NamesHash
-	}, func(a, b *issuance) int { return cmp.Compare(b.order, a.order) }), err)
-}
-
-// ListCertificates implements registrar.Certificates.
-func (m *Memory) ListCertificates(ctx context.Context, q *registrar.CertificateQuery) ([]*registrar.Certificate, error) {
-	if q.Domain == "" || q.Limit < 1 || q.Limit > 10000 {
-		return nil, fmt.Errorf("list certificates: domain %q, limit %d: want a domain and 1 to 10000", q.Domain, q.Limit)
-	}
-	s, err := m.read(ctx)
-	return s.list(q.Limit, func(c *issuance) bool {
-		return c.Domain == q.Domain && (q.DeviceID == "" || c.DeviceID == q.DeviceID) &&
-			(len(q.KeyHash) == 0 || bytes.Equal(c.KeyHash[:], q.KeyHash)) &&
-			(q.Status == "" || c.Status == q.Status) && bytes.Compare(c.Serial, q.After) > 0
-	}, bySerial), err
-}
-
-// OpenIntents implements registrar.Certificates.
-func (m *Memory) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
-	s, err := m.read(ctx)
-	return s.list(0, func(c *issuance) bool { return c.Status == registrar.Intended },
-		func(a, b *issuance) int { return cmp.Compare(a.order, b.order) }), err
 }
 
 // LatestCRL implements registrar.Certificates.
