@@ -144,8 +144,8 @@ func (s *Service) Close() {
 
 // CACerts implements est.Backend: the CA that issues at the label first, then
 // those above it, the root last, then what else its clients need, such as the
-// links of a rollover (RFC 7030,
-// Section 4.1.3). It needs no authentication (RFC 7030, Section 4.1.2).
+// links of a rollover (RFC 7030, Section 4.1.3). It needs no authentication (RFC
+// 7030, Section 4.1.2).
 func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificate, error) {
 	v := s.current.Load()
 	if v.Labels[r.Label] == nil {

@@ -132,9 +132,11 @@ func (v *version) checkIdentity() error {
 	if v.PinnedDomainCert != nil {
 		v.ours = append(v.ours, v.PinnedDomainCert)
 	}
-	for _, c := range v.distributed[len(v.chain):] { // roots before the one of today
-		if c.CheckSignatureFrom(c) == nil {
-			v.ours = append(v.ours, c)
+	if standard := v.issuers[DefaultIssuer]; standard != nil {
+		for _, c := range standard.distributed[len(v.chain):] { // roots before the one of today
+			if c.CheckSignatureFrom(c) == nil {
+				v.ours = append(v.ours, c)
+			}
 		}
 	}
 	if v.Cloud != nil {
