@@ -36,6 +36,8 @@ type CMP struct {
 	RA *x509.Certificate
 	// Repeated says what becomes of a request in a transaction that it knows.
 	Repeated Repetition
+	// P10CRID is the certReqId of answers to a p10cr; -1 from NewCMP.
+	P10CRID int64
 	// Implicit grants implicit confirmation to those that ask for it.
 	Implicit bool
 	// Wished may change what a request wishes for, as a CA's own profile does.
@@ -77,15 +79,16 @@ type cmpTransaction struct {
 	requestID int64
 	kind      cmp.Kind // of the answer
 	cert      []byte
-	nonce     []byte // of our last message
-	seen      map[string]bool
+	nonces    map[string]bool // of our messages
+	seen      map[string]bool // nonces of theirs
 	confirmed bool
+	refused   bool
 }
 
 // NewCMP starts one on 127.0.0.1 that signs its answers.
 func NewCMP(t testing.TB) *CMP {
 	t.Helper()
-	s := &CMP{Foreign: NewForeign(t), t: t, open: make(map[string]*cmpTransaction), SignerKey: newKey(t)}
+	s := &CMP{Foreign: NewForeign(t), P10CRID: -1, t: t, open: make(map[string]*cmpTransaction), SignerKey: newKey(t)}
 	s.Signer = s.Certify("CMP server", s.SignerKey, 27)
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(server.Close)
@@ -150,6 +153,19 @@ func (s *CMP) Unconfirmed() int {
 	return n
 }
 
+// Refused is how many certificates a certConf refused.
+func (s *CMP) Refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, t := range s.open {
+		if t.refused {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *CMP) serve(w http.ResponseWriter, r *http.Request) {
 	der, err := io.ReadAll(io.LimitReader(r.Body, cmp.MaxSize))
 	if err != nil {
@@ -203,7 +219,7 @@ func (s *CMP) answer(der []byte) []byte {
 	one := s.open[string(m.Header.TransactionID)]
 	known := one != nil
 	if !known {
-		one = &cmpTransaction{seen: make(map[string]bool)}
+		one = &cmpTransaction{seen: make(map[string]bool), nonces: make(map[string]bool)}
 		s.open[string(m.Header.TransactionID)] = one
 	}
 	if one.seen[string(m.Header.SenderNonce)] {
@@ -219,7 +235,7 @@ func (s *CMP) answer(der []byte) []byte {
 	if s.Reply != nil {
 		s.Reply(m, reply)
 	}
-	one.nonce = reply.Header.SenderNonce
+	one.nonces[string(reply.Header.SenderNonce)] = true
 	if reply.Bytes != nil {
 		return reply.Bytes
 	}
@@ -299,10 +315,11 @@ func refuses(f cmp.Failure, text string) cmp.Body {
 	return cmp.NewError(&cmp.ErrorContent{StatusInfo: cmp.StatusInfo{Status: cmp.Rejection, Failure: f, Text: []string{text}}})
 }
 
-// follows: recipNonce is the nonce of our last message (RFC 9483, Section 3.5).
+// follows: recipNonce is the nonce of a message of ours (RFC 9483, Section 3.5); the
+// last may not have arrived.
 func (s *CMP) follows(m *cmp.Message, one *cmpTransaction) {
-	if one.nonce != nil && !bytes.Equal(m.Header.RecipientNonce, one.nonce) {
-		s.t.Errorf("the recipNonce of a %s is not the nonce of the message before", m.Kind)
+	if len(one.nonces) > 0 && !one.nonces[string(m.Header.RecipientNonce)] {
+		s.t.Errorf("the recipNonce of a %s is no nonce of the messages before", m.Kind)
 	}
 }
 
@@ -319,7 +336,7 @@ func (s *CMP) request(m *cmp.Message, one *cmpTransaction, known bool, reply *CM
 	}
 	one.wish = s.wish(m)
 	if m.Kind == cmp.P10CR {
-		one.requestID = -1
+		one.requestID = s.P10CRID
 	}
 	if s.Wished != nil && one.wish != nil {
 		s.Wished(one.wish)
@@ -390,6 +407,10 @@ func (s *CMP) confirm(m *cmp.Message, one *cmpTransaction) cmp.Body {
 	c, err := m.CertConf()
 	if err != nil || one.cert == nil {
 		return refuses(cmp.BadRequest, "nothing to confirm")
+	}
+	if c.StatusInfo != nil && c.StatusInfo.Status == cmp.Rejection {
+		one.confirmed, one.refused = true, true
+		return cmp.NewPKIConf()
 	}
 	cert, err := x509.ParseCertificate(one.cert)
 	if err != nil || !bytes.Equal(c.Hash.Value, cmp.HashCertificate(cert).Value) || c.RequestID != one.requestID {

@@ -52,6 +52,7 @@ func NewForeign(t testing.TB) *Foreign {
 	f.Root = f.create(template, template, rootKey.Public(), rootKey)
 	issuing := *template
 	issuing.SerialNumber, issuing.Subject = big.NewInt(2), pkix.Name{CommonName: "foreign issuing CA"}
+	issuing.KeyUsage |= x509.KeyUsageDigitalSignature // it may sign CMP's messages
 	f.Issuing = f.create(&issuing, f.Root, f.Key.Public(), rootKey)
 	return f
 }

@@ -58,7 +58,8 @@ func ways() map[string]func(h *house) {
 }
 
 func TestCMPKeepsTheContractOfAnIssuer(t *testing.T) {
-	for name, way := range ways() {
+	for _, name := range []string{"p10cr, signature", "ir, signature", "cr, MAC"} {
+		way := ways()[name]
 		t.Run(name, func(t *testing.T) {
 			catest.TestIssuer(t, func(t *testing.T) catest.Fixture {
 				h := newHouse(t)

@@ -82,6 +82,8 @@ func (c *CA) post(ctx context.Context, der []byte) ([]byte, error) {
 	}
 	request.Header.Set("Content-Type", mediaType)
 	request.Header.Set("Cache-Control", "no-cache")
+	// A server that closes between two messages, as OpenSSL's does after an rr, would have the second one's outcome unknown.
+	request.Close = true
 	a, err := delegate.Do(c.client, request, cmp.MaxSize)
 	if err != nil {
 		return nil, err

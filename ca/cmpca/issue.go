@@ -160,7 +160,7 @@ func pending(after time.Duration, said string) error {
 
 // remember keeps the nonce that our next message answers.
 func (r *run) remember(m *cmp.Message) {
-	if m != nil {
+	if m != nil && len(m.Header.SenderNonce) > 0 {
 		r.t.PeerNonce = m.Header.SenderNonce
 	}
 }
@@ -274,6 +274,7 @@ func (r *run) confirm(ctx context.Context) (*ca.Certificate, error) {
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
+		r.remember(m)
 		return r.unconfirmed(cert, no)
 	case err != nil:
 		return nil, asked(err)
