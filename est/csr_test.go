@@ -36,6 +36,7 @@ func reasonOf(err error) string {
 }
 
 // RFC 2986, Section 4; each of these but for the syntax errors passes crypto/x509.
+// EST-5280-4.2-01: nor is one that has an extension twice.
 func TestParseCSRRefusesWithTheReasonFor(t *testing.T) {
 	good := forged{}.der(t)
 	password := func(s string) []byte { return attribute(oidChallengePassword, tlv(cbasn1.PrintableString, s)) }

@@ -252,7 +252,7 @@ func TestAWrongSignatureDoesNotLeaveWhenVerified(t *testing.T) {
 	}
 }
 
-// RFC 5280, Section 4.1.2.5.
+// EST-5280-4.1.2.5-02.
 func TestACertificateEndsWithItsCAUnlessTheProfileSaysOtherwise(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	long := profile.Device()

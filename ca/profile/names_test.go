@@ -117,7 +117,7 @@ func TestEachTypeOfNameIsAllowedByNameOnly(t *testing.T) {
 	t.Logf("%d combinations of allowed and requested types", combinations)
 }
 
-// R14: characters that would mean something else downstream.
+// R14, EST-5280-4.2.1.6-02: characters that would mean something else downstream.
 func TestDangerousValuesAreRefused(t *testing.T) {
 	p := mustNew(t, everyName())
 	hardware := func(serial string) asn1.RawValue {

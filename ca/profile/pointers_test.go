@@ -37,6 +37,7 @@ func pointing() *profile.Document {
 	return d
 }
 
+// EST-5280-4.2.1.13-01.
 func TestURLsLeadToTheAuthorityAndThePartition(t *testing.T) {
 	p := mustNew(t, pointing())
 	const id = "3031323334353637383930313233343536373839"

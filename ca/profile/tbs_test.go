@@ -149,7 +149,7 @@ func TestTheSubjectAltNameIsCriticalOnlyWithoutASubject(t *testing.T) {
 	}
 }
 
-// UTCTime to 2049, GeneralizedTime after (RFC 5280, Section 4.1.2.5).
+// EST-5280-4.1.2.5-01: UTCTime to 2049, GeneralizedTime after.
 func TestTimesChangeTheirFormIn2050(t *testing.T) {
 	p := mustNew(t, profile.IDevID(""))
 	c := decision(t, p, 0)
