@@ -69,7 +69,7 @@ func TestCloudRegistrarHasNoEST(t *testing.T) {
 
 func TestCloudConfigurationsThatContradictThemselvesAreRefused(t *testing.T) {
 	for name, change := range map[string]struct{ old, text, says string }{
-		"a CA":             {"cloud:", "ca: {certificate: ca.pem, key: \"file:registrar/ca/issuing.key\"}\ncloud:", "the key ca is for"},
+		"a CA":             {"cloud:", "issuers: [{name: default, local: {certificate: ca.pem, key: \"file:registrar/ca/issuing.key\"}}]\ncloud:", "the key issuers is for"},
 		"labels":           {"cloud:", "labels: [{name: \"\", profile: device}]\ncloud:", "the key labels is for"},
 		"a pin":            {"voucher_anchors: ca.pem", "voucher_anchors: ca.pem, pin: ca", "leave pin out"},
 		"no signer":        {"  signer: {", "  # {", "cloud.signer.certificate"},

@@ -51,7 +51,7 @@ func (c *registrarConfig) checkCloud() error {
 		key string
 		set bool
 	}{
-		{"ca", c.CA != caConfig{}}, {"profiles", len(c.Profiles) > 0}, {"labels", len(c.Labels) > 0}, {"key_encryption_keys", len(c.KeyEncryptionKeys) > 0},
+		{"issuers", len(c.Issuers) > 0}, {"profiles", len(c.Profiles) > 0}, {"labels", len(c.Labels) > 0}, {"key_encryption_keys", len(c.KeyEncryptionKeys) > 0},
 		{"announce", c.Announce.Announcement.MDNS},
 	} {
 		if unused.set {

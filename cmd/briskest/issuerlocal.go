@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/localca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/internal/config"
@@ -28,11 +29,17 @@ type caConfig struct {
 func (c *caConfig) check() error {
 	switch {
 	case c.Folder != "" && (c.Certificate != "" || c.Key != ""):
-		return errors.New("ca: folder says what certificate and key would; leave them out")
+		return errors.New("folder says what certificate and key would; leave them out")
 	case c.Folder != "":
 		return nil
 	}
-	return requireKeys(map[string]string{"ca.certificate": c.Certificate, "ca.key": c.Key})
+	return requireKeys(map[string]string{"certificate": c.Certificate, "key": c.Key})
+}
+
+// open implements issuerKind.
+func (c *caConfig) open(ctx context.Context, of *registrarConfig, profiles map[string]*profile.Profile) (ca.Issuer, error) {
+	issuer, _, err := of.localCA(ctx, c, profiles)
+	return issuer, err
 }
 
 // localCA opens a CA that signs here. It returns the CAs, the root last.

@@ -28,7 +28,7 @@ func labelled(t *testing.T, keys string) (*registrarConfig, error) {
 		t.Fatal(err)
 	}
 	text := "version: 1\nlisten: {devices: \"127.0.0.1:0\", admin: a}\nstore: s\ntrail_key: \"file:t\"\ntls: {certificate: c, key: \"file:k\"}\n" +
-		"ca: {certificate: c, key: \"file:k\"}\nlabels:\n  - name: \"\"\n    profile: device\n    idevid: inventory\n" + keys
+		"issuers: [{name: default, local: {certificate: c, key: \"file:k\"}}]\nlabels:\n  - name: \"\"\n    profile: device\n    idevid: inventory\n" + keys
 	for name, data := range map[string]string{
 		"registrar.yaml": text, "third.pem": string(pemfile.Encode(third.Certificate.Raw)), "third.crl": string(list), "empty.json": "{}",
 		"keys.json": `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,

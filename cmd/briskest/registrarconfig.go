@@ -38,8 +38,8 @@ type registrarConfig struct {
 	TLS identityConfig `yaml:"tls"`
 	// MoreTLS are certificates for further server names (SNI).
 	MoreTLS []identityConfig `yaml:"more_tls"`
-	// CA is who issues.
-	CA caConfig `yaml:"ca"`
+	// Issuers are the CAs that issue; one is named default.
+	Issuers []issuerConfig `yaml:"issuers"`
 	// Profiles are files with one certificate profile each.
 	Profiles []string `yaml:"profiles"`
 	// BlockedKeys are files with keys that no certificate is issued for: one line each,
@@ -66,6 +66,8 @@ type registrarConfig struct {
 type labelConfig struct {
 	Name    string `yaml:"name"`
 	Profile string `yaml:"profile"`
+	// Issuer is who issues, by its name in issuers; empty for the one named default.
+	Issuer string `yaml:"issuer"`
 	// Basic lets devices without a certificate enroll with an HTTP credential.
 	Basic bool `yaml:"basic"`
 	// IDevID says when devices enroll with their IDevID: "voucher" once they
@@ -178,7 +180,7 @@ func (c *registrarConfig) check() error {
 			return err
 		}
 		keys["cloud.signer.certificate"], keys["cloud.signer.key"] = c.Cloud.Signer.Certificate, c.Cloud.Signer.Key
-	} else if err := c.CA.check(); err != nil {
+	} else if err := c.checkIssuers(); err != nil {
 		return err
 	}
 	if err := requireKeys(keys); err != nil {

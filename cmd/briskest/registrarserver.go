@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
-	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/cmd/internal/voucherformat"
 	"github.com/briskest/briskest/est"
@@ -157,7 +156,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	if err != nil {
 		return nil, err
 	}
-	issuer, chain, err := c.localCA(ctx, &c.CA, profiles)
+	issuers, chain, err := c.issuers(ctx, profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -174,9 +173,9 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	s := &registrar.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
-		Issuers: map[string]ca.Issuer{registrar.DefaultIssuer: issuer}, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
+		Issuers: issuers, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
 		Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
-		CRLLifetime: time.Duration(c.CA.CRLLifetime),
+		CRLLifetime: c.crlLifetime(),
 		Limits:      limits,
 	}
 	if err := c.addLabels(s, profiles); err != nil {
@@ -233,7 +232,7 @@ func (c *registrarConfig) addLabels(s *registrar.Settings, profiles map[string]*
 		}
 		s.Labels[l.Name] = &registrar.Label{
 			Wanted: wanted, Linking: l.Linking.Mode, Link: link, Ask: ask,
-			Profile: policy.Profile(p), Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
+			Profile: policy.Profile(p), Issuer: l.Issuer, Basic: l.Basic, IDevID: rule, RA: l.RA, Renewal: l.Renewal, Approval: l.Approval,
 			FullCMC: l.FullCMC, SharedSecret: l.SharedSecret,
 		}
 		if err := c.authenticate(s.Labels[l.Name], &l.Auth); err != nil {

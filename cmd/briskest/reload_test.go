@@ -29,7 +29,7 @@ type variant struct {
 	client   bool
 }
 
-// Each certificate is of one version of the profile, whole, and the trail says
+// R21: each certificate is of one version of the profile, whole, and the trail says
 // which; what cannot be loaded changes nothing.
 func TestEachCertificateIsOfExactlyOneLoadedConfiguration(t *testing.T) {
 	bed := testbed.Once(t)
