@@ -50,7 +50,7 @@ func (c *CA) signToken(o *delegate.Order, n int) (string, error) {
 	r := o.Request
 	sum := sha256.Sum256(r.CSR)
 	t := &claims{
-		Subject: commonName(r.Subject), SANs: sans(&r.Names), ID: c.tokenID(r.ID, n),
+		Subject: delegate.CommonName(r.Subject), SANs: sans(&r.Names), ID: c.tokenID(r.ID, n),
 		Bound: &confirmation{base64.RawURLEncoding.EncodeToString(sum[:])},
 	}
 	// step-ca wants a subject; it is one that the CSR may be without.
