@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 1
 SHELL   := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: run build build-pkcs11 test test-only requirements tools check lint fuzz soak sizes clean
+.PHONY: run build build-pkcs11 peers test-peers test test-only requirements tools check lint fuzz soak sizes clean
 
 run:
 	$(GO) run ./cmd/briskest quickstart --once
@@ -31,8 +31,19 @@ tools:
 		$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	fi
 
+# Other people's CAs, built from their Go modules into bin/peers: step-ca, and
+# HashiCorp Vault's server with its PKI alone. It takes an hour on two cores and
+# downloads 3 GB, so `make test` does without them and skips what needs them.
+peers:
+	GOBIN=$(CURDIR)/$(BIN)/peers CGO_ENABLED=0 $(GO) install -trimpath -ldflags '$(LDFLAGS)' github.com/smallstep/certificates/cmd/step-ca@v0.30.2
+	./ca/vaultca/testdata/vault-pki/build.sh $(BIN)/peers
+
+# The tests that speak to them. BRISKEST_PEERS=1 turns a skip into a failure.
+test-peers:
+	BRISKEST_PEERS=1 $(GO) test -race -count=1 -v -run Peer ./ca/stepca ./ca/vaultca ./cmd/briskest
+
 # BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
-# testreport every other skip but those for vectors.
+# testreport every other skip but those for vectors and for peers.
 TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
 
 # What only the build for tokens has: its tests run in that build too.

@@ -27,6 +27,7 @@ func TestOnlySkipsForVectorsAndOfLibestAreLetThrough(t *testing.T) {
 	}{
 		{"p", "TestB", "openssl is not installed", false},
 		{"p", "TestB", "BRISKEST_VECTORS is not set: no vectors at hand", true},
+		{"p", "TestB", "the peer step-ca is not in bin/peers; `make peers` builds it", true},
 		{interop, libest, unset, true},
 		{interop, libest, "openssl is not installed", false},
 		{interop, "TestOtherPeoplesClients/client/curl", unset, false},
