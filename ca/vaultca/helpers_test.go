@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"io"
 	"math/big"
 	"testing"
 	"time"
@@ -22,4 +24,21 @@ func selfMade(t testing.TB) *tls.Certificate {
 		t.Fatal(err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func serialNumber() *big.Int { return big.NewInt(time.Now().UnixNano()) }
+
+// member reads a text below an object of an answer.
+func member(t testing.TB, in io.Reader, object, name string) string {
+	t.Helper()
+	var answer map[string]json.RawMessage
+	var inner map[string]any
+	if err := json.NewDecoder(in).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(answer[object], &inner); err != nil {
+		t.Fatalf("%s: %v in %s", object, err, answer)
+	}
+	text, _ := inner[name].(string)
+	return text
 }
