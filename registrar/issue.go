@@ -178,6 +178,9 @@ func (i *issuance) fail(ctx context.Context, err error) *Decision {
 	case errors.Is(err, ca.ErrPending):
 		return &Decision{Verdict: Wait, Reason: ReasonIssuerPending, Rule: "issuer", WaitFor: ForIssuer, RetryAfter: i.v.Limits.PollAfter, Err: err}
 	case errors.Is(err, ca.ErrUnavailable):
+		if d := endedCA(i.v.chain, i.c.At, err); d != nil {
+			return d
+		}
 		return &Decision{Reason: ReasonIssuerDown, Rule: "issuer", RetryAfter: jitter(10 * time.Second), Err: err}
 	case errors.Is(err, ca.ErrRejected):
 		return denyErr(ReasonIssuerRejected, "issuer", err)

@@ -81,6 +81,7 @@ const (
 	ReasonIssuerRejected      = "issuer-rejected"
 	ReasonNothingToDistribute = "nothing-to-distribute"
 	ReasonIssuerDown          = "issuer-unavailable"
+	ReasonCAEnded             = "ca-expired" // its own certificate, or one above it
 	ReasonIssuerFailed        = "issuer-failed"
 	ReasonIssuerDisagrees     = "issuer-disagrees" // it signed something else than was decided
 
@@ -218,6 +219,7 @@ func decisionReasons() []ReasonText {
 		{ReasonIssuerRejected, http.StatusBadRequest, "RFC 7030, Section 4.2.3", "the CA refused the request"},
 		{ReasonNothingToDistribute, http.StatusNotFound, "RFC 8295, Section 1", "there is nothing of this kind here"},
 		{ReasonIssuerDown, http.StatusServiceUnavailable, "RFC 7030, Section 4.2.3", "the CA cannot be reached; try again later"},
+		{ReasonCAEnded, http.StatusServiceUnavailable, "RFC 5280, Section 4.1.2.5", "the CA's own certificate has expired, and its operator has to renew it; try again later"},
 		{ReasonIssuerFailed, http.StatusInternalServerError, "", "internal error"},
 		{ReasonIssuerDisagrees, http.StatusInternalServerError, "", "internal error"},
 	}

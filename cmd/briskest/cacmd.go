@@ -11,9 +11,16 @@ import (
 )
 
 type caCmd struct {
-	List   caListCmd   `cmd:"" help:"List certificates, intents without an outcome included."`
-	Revoke caRevokeCmd `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
-	CRL    caCRLCmd    `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
+	Init     caInitCmd     `cmd:"" help:"Make a root and an issuing CA, in files or in a token."`
+	CSR      caCSRCmd      `cmd:"" name:"csr" help:"Ask for the certificate of a CA whose root is elsewhere."`
+	Certify  caCertifyCmd  `cmd:"" aliases:"sign-csr" help:"Have a root certify a CA: the answer to csr, on the machine that has the root's key."`
+	Install  caInstallCmd  `cmd:"" help:"Put in the certificate that csr asked for."`
+	Renew    caRenewCmd    `cmd:"" help:"Make the CA's certificates anew, for the same keys: one that has ended too."`
+	Rollover caRolloverCmd `cmd:"" help:"Change the keys of the root and the issuing CA; cacerts then links old and new."`
+	Status   caStatusCmd   `cmd:"" help:"Which certificates and keys there are, how long they last, and what to do about it."`
+	List     caListCmd     `cmd:"" help:"List certificates, intents without an outcome included."`
+	Revoke   caRevokeCmd   `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
+	CRL      caCRLCmd      `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
 }
 
 type caListCmd struct {

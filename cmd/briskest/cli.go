@@ -17,7 +17,7 @@ type commands struct {
 	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why, evidence."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Credential credentialCmd `cmd:"" help:"HTTP credentials and one-time codes for devices without a certificate."`
-	CA         caCmd         `cmd:"" name:"ca" help:"The registrar's certificates: list, revoke, crl."`
+	CA         caCmd         `cmd:"" name:"ca" help:"The CA: init, csr, certify, install, renew, rollover, status; and its certificates: list, revoke, crl."`
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify."`

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/briskest/briskest/brski"
@@ -36,6 +37,7 @@ type registrarRole struct {
 	service  *registrar.Service
 	settings *registrar.Settings
 	servers  []*tls.Certificate // what the devices' port shows
+	inForce  atomic.Pointer[registrar.Settings]
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.
@@ -47,6 +49,10 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	}
 	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
+	}
+	r.inForce.Store(r.settings)
+	for _, w := range c.warnings {
+		r.log.WarnContext(ctx, "configuration", slog.Any("warning", w))
 	}
 	trailKey, err := keystore.Open(ctx, c.uri(c.TrailKey))
 	if err != nil {
@@ -96,14 +102,14 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 				Backend: role.service.BRSKI(), Formats: voucherformat.All(), Log: role.log,
 			},
 		},
-		operators: registraradmin.Handler(role.service),
+		operators: withKeys(registraradmin.Handler(role.service)),
 	}
 	if c.Cloud != nil {
 		s.routes[est.PathPrefix] = http.HandlerFunc(noEST)
 	}
 	s.certificates.Store(&role.servers)
 	reloader := &reloader[*registrar.Settings]{
-		service: s, record: role.record, apply: role.service.Reload,
+		service: s, record: role.record, apply: role.apply,
 		load: func() (configuration[*registrar.Settings], error) {
 			next, err := loadRegistrarConfig(c.file)
 			next.fetcher = c.fetcher // what was fetched stays
@@ -111,6 +117,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 	}
 	s.reload = reloader.reload
+	s.watch = func(ctx context.Context) { role.reportEnding(ctx) }
 	begin := func() error {
 		return errors.Join(role.record(ctx, c.notice(kindConfigurationLoaded)), role.service.Start(ctx))
 	}
@@ -124,6 +131,20 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		}
 	}
 	return s, role, nil
+}
+
+// apply puts other settings into force, and looks at what of them will end.
+func (r *registrarRole) apply(next *registrar.Settings) error {
+	if err := r.service.Reload(next); err != nil {
+		return err
+	}
+	r.inForce.Store(next)
+	return nil
+}
+
+// reportEnding logs which certificates of the settings in force need renewal.
+func (r *registrarRole) reportEnding(ctx context.Context) {
+	reportEnding(ctx, r.log, watchRegistrar(ctx, r.inForce.Load()), time.Now())
 }
 
 // record puts one entry on the trail.

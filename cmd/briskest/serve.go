@@ -35,6 +35,9 @@ type service struct {
 	// certificates are what the devices' port shows, the default one first.
 	certificates atomic.Pointer[[]*tls.Certificate]
 	bounds       httpserver.Config // limits; its other fields are filled in
+	// watch looks, at the start, after each reload and once a day, whether something
+	// of the server's own is about to end; nil: nothing is.
+	watch func(ctx context.Context)
 	// beside runs while the service does, such as an announcement; nil: nothing.
 	beside func(ctx context.Context) error
 	log    *slog.Logger
@@ -97,9 +100,15 @@ func (s *service) serve(ctx context.Context) error {
 		run(func() error { return s.beside(ctx) })
 	}
 	s.log.InfoContext(ctx, "serving", slog.String("role", s.name), slog.String("address", s.devices.Addr().String()))
+	daily := time.NewTicker(watchPeriod)
+	defer daily.Stop()
 	for ctx.Err() == nil {
+		if s.watch != nil {
+			s.watch(ctx)
+		}
 		select {
 		case <-ctx.Done():
+		case <-daily.C:
 		case <-s.hangup:
 			s.reloaded(ctx)
 		}

@@ -73,7 +73,10 @@ func newBenchBed(t testing.TB) *benchBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tok := token.NewModule(library, token.Limits{}).Token(token.Selector{Token: hsm.Token}, "", func() (string, error) { return "471147", nil })
+	tok, err := token.NewModule(library, token.Limits{}).Token(token.Selector{Token: hsm.Token}, "", token.Limits{}, func() (string, error) { return "471147", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
 	bed := &benchBed{keys: make(map[string]*token.Key)}
 	for _, kind := range []string{"p256", "rsa2048"} {
 		if bed.keys[kind], err = tok.Create(t.Context(), token.Object{Label: kind}, token.Algorithm(kind)); err != nil {

@@ -76,7 +76,10 @@ func TestATokensDaemonMayBeKilledRestartedAndStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	limits := token.Limits{Deadline: 2 * time.Second, Pause: time.Millisecond, Sessions: 4}
-	tok := token.NewModule(library, limits).Token(token.Selector{Token: d.hsm.Token}, "", func() (string, error) { return "471147", nil })
+	tok, err := token.NewModule(library, limits).Token(token.Selector{Token: d.hsm.Token}, "", token.Limits{}, func() (string, error) { return "471147", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
 	key, err := tok.Create(t.Context(), token.Object{Label: "k"}, "p256")
 	if err != nil {
 		t.Fatal(err)

@@ -3,12 +3,15 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/briskest/briskest/internal/cryptoki"
@@ -96,9 +99,33 @@ func locate(uri string) (*token.Token, token.Object, error) {
 	if err != nil {
 		return nil, object, err
 	}
-	return m.Token(token.Selector{
+	t, err := m.Token(token.Selector{
 		Token: u.Token, Serial: u.Serial, Manufacturer: u.Manufacturer, Model: u.Model, Slot: u.Slot,
-	}, u.PINSource, u.PIN), object, nil
+	}, u.PINSource, token.Limits{Sessions: u.Sessions, Deadline: u.Deadline, Failures: u.Failures, Pause: u.Pause}, u.PIN)
+	return t, object, err
+}
+
+// tokens tells how each token is doing.
+func tokens() []TokenHealth {
+	modules.mu.Lock()
+	loaded := maps.Clone(modules.loaded)
+	modules.mu.Unlock()
+	var out []TokenHealth
+	for path, m := range loaded {
+		m.Tokens(func(s token.Selector, t *token.Token) {
+			h := t.Health()
+			name := pkcs11uri.URI{Token: s.Token, Serial: s.Serial, Manufacturer: s.Manufacturer, Model: s.Model, Slot: s.Slot, ModulePath: path}
+			row := TokenHealth{
+				Token: name.String(), Usable: h.Usable, Failures: h.Failures, Sessions: h.Sessions, Busy: h.Busy, Hung: h.Hung, Limit: h.Limit,
+			}
+			if h.Last != nil {
+				row.Last = h.Last.Error()
+			}
+			out = append(out, row)
+		})
+	}
+	slices.SortFunc(out, func(a, b TokenHealth) int { return cmp.Compare(a.Token, b.Token) })
+	return out
 }
 
 // inKeystore gives an error the sentinel that Open and Create promise.

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrURI says that a URI is not one of RFC 7512, or names a key in a way that
@@ -31,6 +33,11 @@ type URI struct {
 	ModulePath   string // the library, an absolute path
 	PINSource    string // the file with the PIN: a path
 	InitReserved string // what C_Initialize is told besides (x-init-reserved, ours): NSS wants its configdir there
+
+	Sessions int           // at a time (x-sessions, ours); 0: the default
+	Deadline time.Duration // of one call (x-deadline, ours); 0: the default
+	Failures int           // in a row until calls fail at once (x-failures, ours); 0: the default
+	Pause    time.Duration // of failing at once (x-pause, ours); 0: the default
 }
 
 // Parse reads a URI. What the path of a URI says must hold for the key (RFC 7512,
@@ -139,9 +146,38 @@ func (u *URI) setQuery(name, value string) error {
 		u.PINSource = path
 	case "x-init-reserved":
 		u.InitReserved = value
+	case "x-sessions":
+		return setNumber(&u.Sessions, name, value)
+	case "x-failures":
+		return setNumber(&u.Failures, name, value)
+	case "x-deadline":
+		return setDuration(&u.Deadline, name, value)
+	case "x-pause":
+		return setDuration(&u.Pause, name, value)
 	case "pin-value":
 		return fmt.Errorf("%w: pin-value would show the PIN to everybody who sees the URI; put it in a file of mode 0600 and write pin-source=file:PATH, and change the PIN", ErrURI)
 	}
+	return nil
+}
+
+// maxNumber bounds x-sessions and x-failures.
+const maxNumber = 1024
+
+func setNumber(to *int, name, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > maxNumber {
+		return fmt.Errorf("%w: %s is a number from 1 to %d", ErrURI, name, maxNumber)
+	}
+	*to = n
+	return nil
+}
+
+func setDuration(to *time.Duration, name, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < time.Millisecond || d > time.Hour {
+		return fmt.Errorf("%w: %s is a time such as 5s, from 1ms to 1h", ErrURI, name)
+	}
+	*to = d
 	return nil
 }
 
@@ -196,6 +232,18 @@ func (u *URI) String() string {
 		query = append(query, "pin-source=file:"+encode(u.PINSource, "pin-source"))
 	}
 	add(&query, "x-init-reserved", u.InitReserved)
+	fixed := len(query)
+	for name, n := range map[string]int{"x-failures": u.Failures, "x-sessions": u.Sessions} {
+		if n != 0 {
+			add(&query, name, strconv.Itoa(n))
+		}
+	}
+	for name, d := range map[string]time.Duration{"x-deadline": u.Deadline, "x-pause": u.Pause} {
+		if d != 0 {
+			add(&query, name, d.String())
+		}
+	}
+	slices.Sort(query[fixed:])
 	out := "pkcs11:" + strings.Join(path, ";")
 	if len(query) > 0 {
 		out += "?" + strings.Join(query, "&")

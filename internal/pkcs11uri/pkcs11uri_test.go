@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/briskest/briskest/internal/pkcs11uri"
 )
@@ -23,11 +24,14 @@ func TestAURIIsReadAsItIsWritten(t *testing.T) {
 			ID: "\x00\xff", Serial: "DE12", Model: "m", Manufacturer: "a;b", Slot: slot(17),
 		},
 		"pkcs11:object=k?x-init-reserved=configdir%3D%27sql:/n%27": {Object: "k", InitReserved: "configdir='sql:/n'"},
-		"pkcs11:object=k?pin-source=/etc/pin&x-vendor=1":           {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=k?pin-source=file:///etc/pin":               {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=k?pin-source=file:pin%20of%20mine.txt":      {Object: "k", PINSource: "pin of mine.txt"},
-		"pkcs11:object=k?pin-source=file://localhost/etc/pin":      {Object: "k", PINSource: "/etc/pin"},
-		"pkcs11:object=%C3%BC?module-path=%2Fusr%2Flib%2Fp11.so":   {Object: "ü", ModulePath: "/usr/lib/p11.so"},
+		"pkcs11:object=k?x-deadline=5s&x-failures=7&x-pause=500ms&x-sessions=4": {
+			Object: "k", Deadline: 5 * time.Second, Failures: 7, Pause: 500 * time.Millisecond, Sessions: 4,
+		},
+		"pkcs11:object=k?pin-source=/etc/pin&x-vendor=1":         {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=k?pin-source=file:///etc/pin":             {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=k?pin-source=file:pin%20of%20mine.txt":    {Object: "k", PINSource: "pin of mine.txt"},
+		"pkcs11:object=k?pin-source=file://localhost/etc/pin":    {Object: "k", PINSource: "/etc/pin"},
+		"pkcs11:object=%C3%BC?module-path=%2Fusr%2Flib%2Fp11.so": {Object: "ü", ModulePath: "/usr/lib/p11.so"},
 	} {
 		got, err := pkcs11uri.Parse(uri)
 		if err != nil {

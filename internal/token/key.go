@@ -23,7 +23,7 @@ var _ crypto.Signer = (*Key)(nil)
 
 // Open finds the private key of that name, [ErrNotFound] if there is none.
 func (t *Token) Open(ctx context.Context, o Object) (*Key, error) {
-	ctx, cancel := within(ctx, t.module.limits.Deadline)
+	ctx, cancel := within(ctx, t.limits.Deadline)
 	defer cancel()
 	public, err := run(ctx, t, func(s *pooled) (crypto.PublicKey, error) {
 		h, err := s.find(o)
@@ -42,7 +42,7 @@ func (t *Token) Open(ctx context.Context, o Object) (*Key, error) {
 // out. A name that is taken gives [ErrExists], an algorithm that the token has not
 // [ErrAlgorithm]. Without an identifier it gets a random one.
 func (t *Token) Create(ctx context.Context, o Object, a Algorithm) (*Key, error) {
-	ctx, cancel := within(ctx, t.module.limits.Generate)
+	ctx, cancel := within(ctx, t.limits.Generate)
 	defer cancel()
 	made := o
 	if made.ID == "" {
@@ -101,7 +101,7 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(context.Background(), k.token.module.limits.Deadline)
+	ctx, cancel := within(context.Background(), k.token.limits.Deadline)
 	defer cancel()
 	return run(ctx, k.token, func(s *pooled) ([]byte, error) {
 		h, err := s.find(k.object)

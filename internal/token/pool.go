@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -11,6 +13,7 @@ import (
 type Token struct {
 	module   *Module
 	selector Selector
+	limits   Limits
 	pin      func() (string, error)
 	breaker  breaker
 	places   chan struct{} // one for each call that may be under way
@@ -30,8 +33,10 @@ type pooled struct {
 }
 
 // Token returns the token that s selects. pin reads its PIN, which source
-// names: for the same selector and source there is one Token.
-func (m *Module) Token(s Selector, source string, pin func() (string, error)) *Token {
+// names: for the same selector and source there is one Token. limits that are
+// zero are those that it has, or the module's; others than it has are an error
+// that wraps [ErrLimits].
+func (m *Module) Token(s Selector, source string, limits Limits, pin func() (string, error)) (*Token, error) {
 	slot := ""
 	if s.Slot != nil {
 		slot = fmt.Sprint(*s.Slot)
@@ -41,10 +46,24 @@ func (m *Module) Token(s Selector, source string, pin func() (string, error)) *T
 	defer m.mu.Unlock()
 	t := m.tokens[name]
 	if t == nil {
-		t = &Token{module: m, selector: s, pin: pin, breaker: breaker{limits: m.limits}, places: make(chan struct{}, m.limits.Sessions)}
+		limits = limits.or(m.limits)
+		t = &Token{module: m, selector: s, limits: limits, pin: pin, breaker: breaker{limits: limits}, places: make(chan struct{}, limits.Sessions)}
 		m.tokens[name] = t
 	}
-	return t
+	if limits.or(t.limits) != t.limits {
+		return nil, ErrLimits
+	}
+	return t, nil
+}
+
+// Tokens calls f with each token, in no order.
+func (m *Module) Tokens(f func(Selector, *Token)) {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.tokens))
+	m.mu.Unlock()
+	for _, t := range all {
+		f(t.selector, t)
+	}
 }
 
 // Health says how the token is doing.
@@ -56,6 +75,7 @@ func (t *Token) Health() Health {
 	t.mu.Lock()
 	h.Sessions = len(t.idle)
 	h.Busy = len(t.places) - t.given
+	h.Limit = cap(t.places) - t.given
 	t.mu.Unlock()
 	t.module.mu.Lock()
 	h.Hung = t.module.hung

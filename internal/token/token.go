@@ -42,6 +42,8 @@ var (
 	ErrWrongSignature = errors.New("pkcs11: the token made a signature that its public key does not verify")
 	// ErrAlgorithm says that the token has no such algorithm.
 	ErrAlgorithm = errors.New("pkcs11: the token has no such algorithm")
+	// ErrLimits says that the token was opened with other limits.
+	ErrLimits = errors.New("pkcs11: the token is in use with other limits; give every URI of it the same x- attributes, or only the first")
 	// ErrPIN says that the token refused the PIN, and that it is not tried again.
 	ErrPIN = errors.New("pkcs11: the token refuses the PIN")
 )
@@ -119,19 +121,24 @@ type Limits struct {
 }
 
 func (l Limits) filled() Limits {
+	return l.or(Limits{Sessions: 16, Deadline: 10 * time.Second, Generate: 2 * time.Minute, Failures: 3, Pause: 2 * time.Second})
+}
+
+// or takes from other what l leaves open.
+func (l Limits) or(other Limits) Limits {
 	fill := func(d *time.Duration, to time.Duration) {
 		if *d <= 0 {
 			*d = to
 		}
 	}
-	fill(&l.Deadline, 10*time.Second)
-	fill(&l.Generate, 2*time.Minute)
-	fill(&l.Pause, 2*time.Second)
+	fill(&l.Deadline, other.Deadline)
+	fill(&l.Generate, other.Generate)
+	fill(&l.Pause, other.Pause)
 	if l.Sessions <= 0 {
-		l.Sessions = 16
+		l.Sessions = other.Sessions
 	}
 	if l.Failures <= 0 {
-		l.Failures = 3
+		l.Failures = other.Failures
 	}
 	return l
 }
@@ -142,6 +149,7 @@ type Health struct {
 	Failures int   // in a row
 	Last     error // of them; nil when the last call was fine
 	Sessions int   // open and idle
+	Limit    int   // how many there may be: fewer than asked for where the token has fewer
 	Busy     int   // calls under way, those that hang among them
 	Hung     int   // calls of the whole module that passed their deadline and have not returned
 }

@@ -28,12 +28,21 @@ type bed struct {
 func newBed(t testing.TB, limits token.Limits) *bed {
 	t.Helper()
 	b := &bed{t: t, library: newLibrary(t)}
-	b.token = token.NewModule(b.library, limits).Token(token.Selector{Token: "t"}, "", pin("4711"))
+	b.token = opened(t, token.NewModule(b.library, limits), token.Selector{Token: "t"}, pin("4711"))
 	var err error
 	if b.key, err = b.token.Create(t.Context(), token.Object{Label: "k"}, "p256"); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+func opened(t testing.TB, m *token.Module, s token.Selector, pin func() (string, error)) *token.Token {
+	t.Helper()
+	tok, err := m.Token(s, "", token.Limits{}, pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
 }
 
 // sign signs, and says when what came out does not verify.
@@ -193,7 +202,7 @@ func TestAnotherKeyUnderTheSameNameIsFoundOut(t *testing.T) {
 func TestARefusedPINIsSentOnce(t *testing.T) {
 	l := newLibrary(t)
 	text := "0815"
-	tok := token.NewModule(l, token.Limits{}).Token(token.Selector{}, "", func() (string, error) { return text, nil })
+	tok := opened(t, token.NewModule(l, token.Limits{}), token.Selector{}, func() (string, error) { return text, nil })
 	for range 50 {
 		if _, err := tok.Open(t.Context(), token.Object{Label: "k"}); !errors.Is(err, token.ErrPIN) {
 			t.Fatalf("Open with a wrong PIN: %v, want ErrPIN", err)
@@ -211,7 +220,7 @@ func TestARefusedPINIsSentOnce(t *testing.T) {
 func TestALockedPINSaysWhoUnlocksIt(t *testing.T) {
 	l := newLibrary(t)
 	l.refuse = token.PINLocked
-	tok := token.NewModule(l, token.Limits{}).Token(token.Selector{}, "", pin("0815"))
+	tok := opened(t, token.NewModule(l, token.Limits{}), token.Selector{}, pin("0815"))
 	_, err := tok.Open(t.Context(), token.Object{Label: "k"})
 	if !errors.Is(err, token.ErrPIN) || !errors.Is(err, token.PINLocked) || !strings.Contains(err.Error(), "security officer") || l.starts != 1 {
 		t.Errorf("Open with a locked PIN: %v after %d starts, want who unlocks it and one start", err, l.starts)
@@ -278,12 +287,44 @@ func TestWhatIsTheCallsFaultRestartsNothing(t *testing.T) {
 func TestALibraryThatDoesNotStartIsTriedAgain(t *testing.T) {
 	l := newLibrary(t)
 	l.starting = func() error { return token.GeneralError }
-	tok := token.NewModule(l, token.Limits{}).Token(token.Selector{}, "", pin("4711"))
+	tok := opened(t, token.NewModule(l, token.Limits{}), token.Selector{}, pin("4711"))
 	if _, err := tok.Create(t.Context(), token.Object{Label: "k"}, "p256"); !errors.Is(err, token.GeneralError) {
 		t.Errorf("Create while the library does not start: %v", err)
 	}
 	l.set(func() { l.starting = nil })
 	if _, err := tok.Create(t.Context(), token.Object{Label: "k"}, "p256"); err != nil {
 		t.Errorf("Create once it starts: %v", err)
+	}
+}
+
+// Each token has its own limits, the module's where it says nothing.
+func TestATokenKeepsTheLimitsItWasOpenedWith(t *testing.T) {
+	m := token.NewModule(newLibrary(t), token.Limits{Sessions: 5})
+	get := func(label string, limits token.Limits) (*token.Token, error) {
+		return m.Token(token.Selector{Token: label}, "", limits, pin("4711"))
+	}
+	first, err := get("a", token.Limits{Sessions: 2, Deadline: time.Second})
+	if err != nil || first.Health().Limit != 2 {
+		t.Fatalf("a token opened for 2 sessions has %d, %v", first.Health().Limit, err)
+	}
+	for name, limits := range map[string]token.Limits{"the same": {Sessions: 2}, "none": {}} {
+		if again, err := get("a", limits); err != nil || again != first {
+			t.Errorf("opened again with limits that are %s: %v", name, err)
+		}
+	}
+	if _, err := get("a", token.Limits{Sessions: 3}); !errors.Is(err, token.ErrLimits) {
+		t.Errorf("opened again with other limits: %v, want ErrLimits", err)
+	}
+	if other, err := get("b", token.Limits{}); err != nil || other.Health().Limit != 5 {
+		t.Errorf("a token that says nothing has %d sessions, want the module's 5; %v", other.Health().Limit, err)
+	}
+	n := 0
+	m.Tokens(func(s token.Selector, tok *token.Token) {
+		if s.Token == "a" == (tok == first) {
+			n++
+		}
+	})
+	if n != 2 {
+		t.Errorf("Tokens tells of %d tokens, want 2", n)
 	}
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/briskest/briskest/internal/keystore"
+	"github.com/briskest/briskest/registrar"
+)
+
+// watchRegistrar lists the certificates of a registrar that somebody has to renew.
+func watchRegistrar(ctx context.Context, s *registrar.Settings) []watched {
+	var out []watched
+	for _, c := range s.TLSCertificates {
+		out = append(out, watched{"registrar", c, renewRegistrar})
+	}
+	if s.Issuer == nil {
+		return out
+	}
+	if chain, err := s.Issuer.Chain(ctx); err == nil { // an issuer that is down is told of elsewhere
+		out = append(out, watchChain(chain)...)
+	}
+	return out
+}
+
+// keysPath is where a server's operators' socket tells how its tokens are doing.
+const keysPath = "/v1/keys"
+
+// withKeys tells of the tokens beside the operators' calls.
+func withKeys(operators http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", operators)
+	mux.HandleFunc("POST "+keysPath, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(keystore.Tokens()) // an error means that the client is gone
+	})
+	return mux
+}
+
+// registrarStatus loads a registrar's configuration, lists its certificates,
+// tries its keys, and asks the running server how its tokens are doing.
+func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
+	cfg, err := loadRegistrarConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	settings, _, err := cfg.build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cfg.fetcher.Close()
+	var rows []caStatusRow
+	for _, w := range watchRegistrar(ctx, settings) {
+		rows = append(rows, statusRow(w, time.Now()))
+	}
+	for role, uri := range cfg.keys() {
+		rows = append(rows, keyRow(ctx, role, cfg.uri(uri), uri))
+	}
+	if cfg.CA.Folder != "" {
+		f, err := openCAFolder(cfg.path(cfg.CA.Folder))
+		if err != nil {
+			return nil, err
+		}
+		more, err := f.status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more[min(2, len(more)):]...) // its chain is there already
+	}
+	if socket := cfg.path(cfg.Listen.Admin); answers(ctx, socket) {
+		tokens, err := askTokens(ctx, socket)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tokens {
+			rows = append(rows, tokenRow(t))
+		}
+	}
+	return rows, nil
+}
+
+// keys are the keys that the configuration names.
+func (c *registrarConfig) keys() map[string]string {
+	out := map[string]string{"registrar key": c.TLS.Key, "trail key": c.TrailKey}
+	if c.CA.Key != "" {
+		out["issuing key"] = c.CA.Key
+	}
+	return out
+}
+
+func tokenRow(t keystore.TokenHealth) caStatusRow {
+	row := caStatusRow{Role: "token of the running server", Key: t.Token, State: fmt.Sprintf("usable; %d of %d sessions idle, %d busy", t.Sessions, t.Limit, t.Busy)}
+	switch {
+	case !t.Usable:
+		row.State = keyBroken + ": " + t.Last
+		row.Do = "look after the token; the server tries again by itself"
+	case t.Hung > 0:
+		row.State += fmt.Sprintf(", %d calls hang", t.Hung)
+		row.Do = "restart the token's daemon, then the server"
+	case t.Failures > 0:
+		row.State += fmt.Sprintf(", %d failures in a row: %s", t.Failures, t.Last)
+	}
+	return row
+}
+
+// askTokens asks a running server.
+func askTokens(ctx context.Context, socket string) ([]keystore.TokenHealth, error) {
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) }, DisableKeepAlives: true,
+	}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server"+keysPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("the admin socket: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK { // an older server
+		return nil, nil
+	}
+	var out []keystore.TokenHealth
+	return out, json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&out)
+}
