@@ -136,6 +136,9 @@ type Case struct {
 	// false, without having been looked for; nothing is issued unless the record
 	// turns out to say so too.
 	Supposed bool
+	// Own says that an operator wants a certificate for the registrar itself, and
+	// another one where there is one.
+	Own bool
 	// Asked says that the other system, see Ask, has allowed the case.
 	Asked bool
 	// Evidence is what is kept when the case has to wait: the CSR or

@@ -178,7 +178,7 @@ func (i *issuance) fail(ctx context.Context, err error) *Decision {
 	case errors.Is(err, ca.ErrPending):
 		return &Decision{Verdict: Wait, Reason: ReasonIssuerPending, Rule: "issuer", WaitFor: ForIssuer, RetryAfter: i.v.Limits.PollAfter, Err: err}
 	case errors.Is(err, ca.ErrUnavailable):
-		if d := endedCA(i.v.chain, i.c.At, err); d != nil {
+		if d := endedCA(i.by.chain, i.c.At, err); d != nil {
 			return d
 		}
 		return &Decision{Reason: ReasonIssuerDown, Rule: "issuer", RetryAfter: jitter(10 * time.Second), Err: err}
@@ -205,6 +205,9 @@ type IssueRequest struct {
 	Label   string // whose profile decides
 	Profile Profile
 	CSR     *x509.CertificateRequest // its signature verified by the caller
+	// Own says that it is for the registrar itself: Settings.OwnProfile decides, and
+	// there is another one even where one of the same names and key is current.
+	Own bool
 }
 
 // IssueCertificate issues to an operator, such as a certificate for an RA or
@@ -217,7 +220,12 @@ func (s *Service) IssueCertificate(ctx context.Context, r *IssueRequest) ([]byte
 		return nil, err
 	}
 	label := &Label{Name: r.Label, Profile: r.Profile}
-	if r.Profile == nil {
+	switch {
+	case r.Own && v.OwnProfile == nil:
+		return nil, fmt.Errorf("the configuration has no profile for the registrar's own certificates: %w", ErrNotFound)
+	case r.Own:
+		label.Profile = v.OwnProfile
+	case r.Profile == nil:
 		known := v.Labels[r.Label]
 		if known == nil {
 			return nil, fmt.Errorf("label %q: %w", r.Label, ErrNotFound)
@@ -225,7 +233,7 @@ func (s *Service) IssueCertificate(ctx context.Context, r *IssueRequest) ([]byte
 		label.Profile = known.Profile
 	}
 	c := &Case{
-		Domain: v.Domain, Road: "operator", Operation: OpEnroll, Label: label, At: s.now(), CSR: r.CSR,
+		Domain: v.Domain, Road: "operator", Operation: OpEnroll, Label: label, At: s.now(), CSR: r.CSR, Own: r.Own,
 		Identity: Identity{Kind: Operator, Credential: r.Actor},
 	}
 	d := decideNames(c)

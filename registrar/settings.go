@@ -49,6 +49,9 @@ type Settings struct {
 	// pledge's proximity-registrar-cert is one of them. Empty for Signer's. Their
 	// names and those of Signer's, but for loopback ones, are issued to operators only.
 	TLSCertificates []*x509.Certificate
+	// OwnProfile decides about the registrar's own certificates, where an operator
+	// has the default issuer renew them. Nil: it does not.
+	OwnProfile Profile
 	// PinnedDomainCert is what vouchers are to pin. Nil for the last of the default issuer's chain.
 	PinnedDomainCert *x509.Certificate
 	// Formats are the voucher encodings spoken, the preferred one first.

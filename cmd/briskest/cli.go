@@ -11,7 +11,7 @@ import (
 type commands struct {
 	Quickstart quickstartCmd `cmd:"" help:"A vendor, a registrar and a simulated device on this machine, end to end."`
 	Init       initCmd       `cmd:"" help:"Make a configuration, keys and a CA for a registrar or a MASA."`
-	Registrar  registrarCmd  `cmd:"" help:"Run the registrar."`
+	Registrar  registrarCmd  `cmd:"" help:"Run the registrar, or renew its own certificate."`
 	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: devices, IDevIDs, owners, claims, blocks."`
 	JoinProxy  joinProxyCmd  `cmd:"" help:"Let devices on a link reach the registrar, which they cannot by themselves."`
 	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why, evidence."`

@@ -83,7 +83,7 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
 			MASA: role.service, Formats: voucherformat.All(), Log: role.log, TakeBase64: c.TakeBase64,
 		}},
-		operators: withIntents(masaadmin.Handler(role.service, role.log), role.record),
+		operators: withKeys(withIntents(masaadmin.Handler(role.service, role.log), role.record)),
 	}
 	s.certificates.Store(&role.servers)
 	reloader := &reloader[*masa.Settings]{
@@ -95,11 +95,27 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 		},
 	}
 	s.reload = reloader.reload
+	s.watch = func(ctx context.Context) { role.reportEnding(ctx, *s.certificates.Load()) }
 	begin := func() error { return role.record(ctx, c.notice(kindConfigurationLoaded)) }
 	if err := s.open(ctx, begin, c.Listen.Registrars, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
 	}
 	return s, role, nil
+}
+
+// reportEnding logs which certificates of the MASA need renewal: those that it
+// shows, and those of its voucher keys.
+func (r *masaRole) reportEnding(ctx context.Context, servers []*tls.Certificate) {
+	var all []watched
+	for _, c := range servers {
+		all = append(all, watched{"MASA", c.Leaf, renewMASA})
+	}
+	for _, id := range r.config.identities()[1:] {
+		if certs, err := pemfile.Certificates(r.config.path(id.Certificate)); err == nil { // CheckSigners tells of the others
+			all = append(all, watched{"voucher signer", certs[0], renewMASA})
+		}
+	}
+	reportEnding(ctx, r.log, all, time.Now())
 }
 
 // record puts one entry on the trail.

@@ -11,12 +11,22 @@ import (
 )
 
 type registrarCmd struct {
+	Serve registrarServeCmd `cmd:"" default:"withargs" hidden:"" help:"Run the registrar."`
+	Renew registrarRenewCmd `cmd:"" help:"Make the registrar's own certificate anew, for the same key and names: one that has ended too."`
+}
+
+// Help says how the server is run, which is the command without a subcommand.
+func (registrarCmd) Help() string {
+	return "briskest registrar --config registrar.yaml runs the server. With --check it loads the configuration and all it names, says what is wrong, and exits."
+}
+
+type registrarServeCmd struct {
 	Config string `required:"" type:"existingfile" help:"registrar.yaml."`
 	Check  bool   `help:"Load the configuration and all it names, say what is wrong with it, and exit."`
 }
 
 // Run serves until it is told to stop. SIGHUP loads the configuration again.
-func (c *registrarCmd) Run(ctx context.Context, s streams) error {
+func (c *registrarServeCmd) Run(ctx context.Context, s streams) error {
 	cfg, err := loadRegistrarConfig(c.Config)
 	if err != nil {
 		return err

@@ -199,6 +199,9 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		CRLLifetime: c.crlLifetime(),
 		Limits:      limits,
 	}
+	if own := profiles[ownProfile]; own != nil {
+		s.OwnProfile = policy.Profile(own)
+	}
 	if err := c.addLabels(s, profiles); err != nil {
 		return nil, err
 	}

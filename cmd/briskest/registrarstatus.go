@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/internal/keystore"
@@ -19,11 +21,17 @@ func watchRegistrar(ctx context.Context, s *registrar.Settings) []watched {
 	for _, c := range s.TLSCertificates {
 		out = append(out, watched{"registrar", c, renewRegistrar})
 	}
-	if s.Issuer == nil {
-		return out
-	}
-	if chain, err := s.Issuer.Chain(ctx); err == nil { // an issuer that is down is told of elsewhere
-		out = append(out, watchChain(chain)...)
+	for _, name := range slices.Sorted(maps.Keys(s.Issuers)) {
+		chain, err := s.Issuers[name].Chain(ctx)
+		if err != nil { // an issuer that is down is told of elsewhere
+			continue
+		}
+		for _, w := range watchChain(chain) {
+			if name != registrar.DefaultIssuer {
+				w.role += " of " + name
+			}
+			out = append(out, w)
+		}
 	}
 	return out
 }
@@ -58,8 +66,9 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 	for _, w := range watchRegistrar(ctx, settings) {
 		rows = append(rows, statusRow(w, time.Now()))
 	}
-	for role, uri := range cfg.keys() {
-		rows = append(rows, keyRow(ctx, role, cfg.uri(uri), uri))
+	keys := cfg.keys()
+	for _, role := range slices.Sorted(maps.Keys(keys)) {
+		rows = append(rows, keyRow(ctx, role, cfg.uri(keys[role]), keys[role]))
 	}
 	if cfg.CA.Folder != "" {
 		f, err := openCAFolder(cfg.path(cfg.CA.Folder))

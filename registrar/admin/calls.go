@@ -264,6 +264,8 @@ type Issue struct {
 	By
 	Label string `json:"label"` // whose profile decides
 	CSR   []byte `json:"csr"`   // PKCS#10, DER
+	// Own says that it is for the registrar itself, whose profile decides.
+	Own bool `json:"own,omitempty"`
 }
 
 // Issued is an issued certificate.
@@ -279,7 +281,7 @@ func (a *api) issue(ctx context.Context, in *Issue) (*Issued, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CSR: %w: %w", registrar.ErrInvalid, err)
 	}
-	raw, err := a.s.IssueCertificate(ctx, &registrar.IssueRequest{Domain: in.Domain, Actor: in.Actor, Label: in.Label, CSR: csr})
+	raw, err := a.s.IssueCertificate(ctx, &registrar.IssueRequest{Domain: in.Domain, Actor: in.Actor, Label: in.Label, CSR: csr, Own: in.Own})
 	return &Issued{raw}, err
 }
 

@@ -142,7 +142,16 @@ func (c *Client) Release(ctx context.Context, in Revoke) (*Certificate, error) {
 
 // Issue has a certificate issued by a label's profile for a PKCS#10 request (DER).
 func (c *Client) Issue(ctx context.Context, label string, csr []byte) ([]byte, error) {
-	out, err := post[Issued](ctx, c, "certificate-issue", &Issue{c.by(), label, csr})
+	out, err := post[Issued](ctx, c, "certificate-issue", &Issue{By: c.by(), Label: label, CSR: csr})
+	if err != nil {
+		return nil, err
+	}
+	return out.Certificate, nil
+}
+
+// IssueOwn has a certificate issued for the registrar itself.
+func (c *Client) IssueOwn(ctx context.Context, csr []byte) ([]byte, error) {
+	out, err := post[Issued](ctx, c, "certificate-issue", &Issue{By: c.by(), CSR: csr, Own: true})
 	if err != nil {
 		return nil, err
 	}

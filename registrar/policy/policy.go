@@ -317,7 +317,7 @@ func sameNames(c *registrar.Case) *registrar.Decision {
 // askedAgain answers a repeated enrollment with the certificate there is, one
 // that a certificate of ours authenticates too.
 func askedAgain(c *registrar.Case) *registrar.Decision {
-	if c.Operation == registrar.OpRenew && c.Posted != registrar.OpEnroll {
+	if c.Operation == registrar.OpRenew && c.Posted != registrar.OpEnroll || c.Own {
 		return nil
 	}
 	if !answersAgain(c) {
