@@ -103,16 +103,23 @@ func statusRow(w watched, now time.Time) caStatusRow {
 	return row
 }
 
+// The roles of a chain's certificates.
+const (
+	roleIssuing = "issuing CA"
+	roleRoot    = "root"
+	roleAbove   = "CA above it"
+)
+
 // watchChain names the parts of a CA's chain.
 func watchChain(chain []*x509.Certificate) []watched {
 	var out []watched
 	for i, c := range chain {
-		role := "issuing CA"
+		role := roleIssuing
 		switch {
 		case bytes.Equal(c.RawIssuer, c.RawSubject):
-			role = "root"
+			role = roleRoot
 		case i > 0:
-			role = "CA above it"
+			role = roleAbove
 		}
 		out = append(out, watched{role, c, renewCA})
 	}
@@ -131,7 +138,7 @@ func (f *caFolder) status(ctx context.Context) ([]caStatusRow, error) {
 			rows = append(rows, statusRow(w, f.now()))
 		}
 	} else {
-		rows = append(rows, caStatusRow{Role: "issuing CA", State: "no certificate yet", Do: "briskest ca install"})
+		rows = append(rows, caStatusRow{Role: roleIssuing, State: "no certificate yet", Do: "briskest ca install"})
 	}
 	old := f.Previous
 	for _, p := range old {

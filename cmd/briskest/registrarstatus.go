@@ -70,8 +70,12 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 	for _, role := range slices.Sorted(maps.Keys(keys)) {
 		rows = append(rows, keyRow(ctx, role, cfg.uri(keys[role]), keys[role]))
 	}
-	if cfg.CA.Folder != "" {
-		f, err := openCAFolder(cfg.path(cfg.CA.Folder))
+	for i := range cfg.Issuers {
+		local := cfg.Issuers[i].Local
+		if local == nil || local.Folder == "" {
+			continue
+		}
+		f, err := openCAFolder(cfg.path(local.Folder))
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +83,7 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, more[min(2, len(more)):]...) // its chain is there already
+		rows = append(rows, ofIssuer(cfg.Issuers[i].Name, more)...)
 	}
 	if socket := cfg.path(cfg.Listen.Admin); answers(ctx, socket) {
 		tokens, err := askTokens(ctx, socket)
@@ -96,8 +100,26 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 // keys are the keys that the configuration names.
 func (c *registrarConfig) keys() map[string]string {
 	out := map[string]string{"registrar key": c.TLS.Key, "trail key": c.TrailKey}
-	if c.CA.Key != "" {
-		out["issuing key"] = c.CA.Key
+	for i := range c.Issuers {
+		if local := c.Issuers[i].Local; local != nil && local.Key != "" {
+			out["issuing key of "+c.Issuers[i].Name] = local.Key
+		}
+	}
+	return out
+}
+
+// ofIssuer leaves out the chain, which is there already, and names the issuer.
+func ofIssuer(name string, rows []caStatusRow) []caStatusRow {
+	var out []caStatusRow
+	for _, r := range rows {
+		switch r.Role {
+		case roleIssuing, roleRoot, roleAbove:
+			continue
+		}
+		if name != registrar.DefaultIssuer {
+			r.Role += " of " + name
+		}
+		out = append(out, r)
 	}
 	return out
 }
