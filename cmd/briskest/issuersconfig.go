@@ -19,6 +19,8 @@ type issuerConfig struct {
 	Name string `yaml:"name"`
 	// Local signs here.
 	Local *caConfig `yaml:"local"`
+	// CMP asks a CA by CMP.
+	CMP *cmpConfig `yaml:"cmp"`
 }
 
 // issuerKind is what one kind of issuer is configured by.
@@ -35,11 +37,14 @@ func (i *issuerConfig) kinds() map[string]issuerKind {
 	if i.Local != nil {
 		kinds["local"] = i.Local
 	}
+	if i.CMP != nil {
+		kinds["cmp"] = i.CMP
+	}
 	return kinds
 }
 
 // issuerKinds are the keys that there are.
-const issuerKinds = "local"
+const issuerKinds = "local, cmp"
 
 // kind returns the one kind that is configured, with its key.
 func (i *issuerConfig) kind() (string, issuerKind, error) {
