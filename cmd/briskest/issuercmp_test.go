@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -148,6 +149,28 @@ func TestADeviceEnrollsAtACAThatSpeaksCMP(t *testing.T) {
 	p.ca.Fail(catest.Refuses)
 	if status, _, _ := p.enroll(p.device("pump-3")); status < 400 || status == http.StatusServiceUnavailable || status >= 500 {
 		t.Errorf("what the CA refuses: %d, want a refusal", status)
+	}
+}
+
+func TestTheExamplesOfCMPAreConfigurations(t *testing.T) {
+	examples := exampleIssuers(t, "CMP")
+	if len(examples) != 2 {
+		t.Errorf("docs/issuers.md has %d examples of CMP, want 2", len(examples))
+	}
+	for _, example := range examples {
+		var c struct {
+			Issuers []issuerConfig `yaml:"issuers"`
+		}
+		err := config.Decode([]byte(example), &c)
+		if err == nil && (len(c.Issuers) != 1 || c.Issuers[0].CMP == nil) {
+			err = errors.New("it is not one of CMP")
+		}
+		if err == nil {
+			err = c.Issuers[0].CMP.check()
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, example)
+		}
 	}
 }
 
