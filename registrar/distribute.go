@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/briskest/briskest/est"
@@ -32,7 +31,7 @@ func (s *Service) Packages(ctx context.Context, r *est.Request) ([]est.Package, 
 		size += len(ca.Raw)
 	}
 	list := []est.Package{{Type: est.PackageCACertificates, Size: int64(size), Info: at(est.OpCACerts)}}
-	if crl, err := s.currentCRL(ctx, v); err == nil {
+	if crl, err := s.currentCRL(ctx, c); err == nil {
 		list = append(list, est.Package{Type: est.PackageCRL, Size: int64(len(crl.Raw)), Info: at(est.OpCRLs)})
 	}
 	list = append(list, est.Package{Type: est.PackageEnrollWithAttrs, Info: at(est.OpCSRAttrs)}, est.Package{Type: est.PackageEnroll, Info: at(est.OpSimpleEnroll)})
@@ -82,11 +81,11 @@ const maxEECerts = 32
 // CRLs implements est.Distributor (RFC 8295, Section 4). Nobody has to
 // authenticate: a CRL is public.
 func (s *Service) CRLs(ctx context.Context, r *est.Request) ([][]byte, error) {
-	v, c, d := s.question(r)
+	_, c, d := s.question(r)
 	if d != nil {
 		return nil, s.refuse(ctx, c, d)
 	}
-	crl, err := s.currentCRL(ctx, v)
+	crl, err := s.currentCRL(ctx, c)
 	switch {
 	case errors.Is(err, ErrInvalid): // the issuer signs none here
 		return nil, s.refuse(ctx, c, deny(ReasonNothingToDistribute, "distribute"))
@@ -106,43 +105,9 @@ func (s *Service) question(r *est.Request) (*version, *Case, *Decision) {
 	return v, c, s.questionBudget(v, c)
 }
 
-// currentCRL is the newest CRL, signed anew when half of its life is over, or
-// something was revoked after it and it is a minute old: strangers cannot make
-// the CA sign more often than that. While somebody has it signed, and where that
-// fails, the others get the one there is as long as it is current: nobody waits
-// for a CA that is slow.
-func (s *Service) currentCRL(ctx context.Context, v *version) (*CRL, error) {
-	last, due, err := s.lastCRL(ctx, v)
-	if err != nil || !due {
-		return last, err
-	}
-	current := last != nil && s.now().Before(last.NextUpdate)
-	if !s.crlAsked.TryLock() { // of those who ask at once, one has it signed
-		if current {
-			return last, nil
-		}
-		s.crlAsked.Lock()
-	}
-	defer s.crlAsked.Unlock()
-	if newest, due, err := s.lastCRL(ctx, v); err != nil || !due {
-		return newest, err
-	}
-	signed, err := s.GenerateCRL(context.WithoutCancel(ctx), v.Domain, "est")
-	if err != nil && current {
-		s.log.ErrorContext(ctx, "CRL not signed anew", slog.Any("error", err))
-		return last, nil
-	}
-	return signed, err
-}
-
-// lastCRL is the newest CRL on record, nil for none, and whether the next is due.
-func (s *Service) lastCRL(ctx context.Context, v *version) (last *CRL, due bool, err error) {
-	last, err = found(s.store.LatestCRL(ctx, v.Domain))
-	if err != nil || last == nil {
-		return nil, true, err
-	}
-	age, life := s.now().Sub(last.ThisUpdate), last.NextUpdate.Sub(last.ThisUpdate)
-	return last, age > life/2 || age > time.Minute && s.revokedAt.Load() > last.ThisUpdate.UnixNano(), nil
+// currentCRL is the newest list of all that the CA behind the label has revoked.
+func (s *Service) currentCRL(ctx context.Context, c *Case) (*CRL, error) {
+	return s.CRL(ctx, c.Domain, CRLScope{Authority: c.Label.Issuer})
 }
 
 // ownCertificates are those of the registrar itself, each once.

@@ -186,7 +186,7 @@ func (x *cmcExchange) getCRL(ctx context.Context, m *cmcMessage, id cmc.BodyPart
 		d = deny(ReasonCMCNoCRL, rule)
 	}
 	if d == nil {
-		list, err := found(x.s.store.LatestCRL(ctx, x.v.Domain))
+		list, err := found(x.s.LatestCRL(ctx, x.v.Domain))
 		switch {
 		case err != nil:
 			d = storeFailed(rule, err)

@@ -99,7 +99,6 @@ func (s *Service) commitRevocation(ctx context.Context, v *version, actor, kind 
 		if err := s.store.Commit(ctx, change); err != nil {
 			return fmt.Errorf("certificate %x: %w", row.Serial, err)
 		}
-		s.revokedAt.Store(row.RevokedAt.UnixNano())
 	}
 	return nil
 }
@@ -179,79 +178,6 @@ func (c *Certificate) exists() bool { return c.Raw != nil }
 // removeFromCRL (8) is for delta CRLs (RFC 5280, Section 5.3.1).
 func validReason(reason int) bool {
 	return reason >= 0 && reason <= 10 && reason != 7 && reason != ReasonRelease
-}
-
-// GenerateCRL signs a full CRL (RFC 5280, Section 5) of every revoked
-// certificate that has not expired, puts it on record and returns it.
-func (s *Service) GenerateCRL(ctx context.Context, domain, actor string) (*CRL, error) {
-	v, err := s.inDomain(domain)
-	if err != nil {
-		return nil, err
-	}
-	by := v.issuers[DefaultIssuer]
-	if by == nil {
-		return nil, invalid("there is no issuer")
-	}
-	issuer, ok := by.Issuer.(ca.CRLIssuer)
-	if !ok {
-		return nil, invalid("the CA behind this registrar signs its revocation lists itself")
-	}
-	s.crl.Lock() // numbers rise one by one
-	defer s.crl.Unlock()
-	list := &ca.RevocationList{Number: 1, ThisUpdate: s.now().UTC()}
-	last, err := found(s.store.LatestCRL(ctx, v.Domain))
-	if err != nil {
-		return nil, err
-	}
-	if last != nil {
-		list.Number = last.Number + 1
-	}
-	list.NextUpdate = list.ThisUpdate.Add(v.CRLLifetime)
-	if list.Revoked, err = s.revoked(ctx, v, by, list); err != nil {
-		return nil, err
-	}
-	raw, err := issuer.CRL(ctx, list)
-	if err != nil {
-		return nil, fmt.Errorf("sign the CRL: %w", err)
-	}
-	out := &CRL{Domain: v.Domain, Number: list.Number, ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate, Raw: raw}
-	b := newBody().num("number", int(list.Number)).num("entries", len(list.Revoked)).time("next_update", list.NextUpdate)
-	err = s.store.Commit(ctx, &Change{PutCRL: out, Trail: []*trail.Entry{s.act(v, actor, KindCRLSigned, "", b)}})
-	if err != nil {
-		return nil, fmt.Errorf("record the CRL: %w", err)
-	}
-	return out, nil
-}
-
-// LatestCRL returns the newest CRL on record, or ErrNotFound.
-func (s *Service) LatestCRL(ctx context.Context, domain string) (*CRL, error) {
-	v, err := s.inDomain(domain)
-	if err != nil {
-		return nil, err
-	}
-	return s.store.LatestCRL(ctx, v.Domain)
-}
-
-// revoked reads every revoked certificate of the issuer's CA that is good for
-// longer than the list's date. What nobody has adopted yet is the default issuer's.
-func (s *Service) revoked(ctx context.Context, v *version, by *issuer, list *ca.RevocationList) ([]ca.Revocation, error) {
-	var out []ca.Revocation
-	q := &CertificateQuery{Domain: v.Domain, Status: Revoked, Limit: maxList}
-	for {
-		page, err := s.store.ListCertificates(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range page {
-			if !c.NotAfter.Before(list.ThisUpdate) && (c.Authority == by.authority || c.Authority == "" && !c.Elsewhere) {
-				out = append(out, ca.Revocation{Serial: c.Serial, At: c.RevokedAt, Reason: c.RevokeReason})
-			}
-		}
-		if len(page) < q.Limit {
-			return out, nil
-		}
-		q.After = page[len(page)-1].ID
-	}
 }
 
 // TrailEntries returns up to limit entries of the domain, from a sequence

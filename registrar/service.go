@@ -43,10 +43,9 @@ type Service struct {
 
 	devices   keyLocks // one holder a device
 	enrolling admission
-	asking    keySet // devices about which another system is being asked
-	crl       sync.Mutex
-	revokedAt atomic.Int64 // when an operator last revoked, in Unix nanoseconds
-	crlAsked  sync.Mutex   // held by who has a list signed because it was asked for
+	asking    keySet   // devices about which another system is being asked
+	listLocks keyLocks // one holder a partition of lists
+	lists     heldCRLs
 	chains    *chainCache
 	passwords *passwords
 	byDevice  *budget
@@ -130,6 +129,11 @@ func (s *Service) Reload(set *Settings) error {
 	}
 	if old := s.current.Load(); old != nil && old.Domain != v.Domain {
 		return fmt.Errorf("registrar settings: the domain cannot change from %q to %q while the registrar runs", old.Domain, v.Domain)
+	}
+	if s.started.Load() {
+		if err := s.recordPartitions(s.life, v); err != nil {
+			return err
+		}
 	}
 	s.current.Store(v)
 	return nil

@@ -76,6 +76,8 @@ type Settings struct {
 	Limits Limits
 	// CRLLifetime is how long a CRL is current; zero for seven days.
 	CRLLifetime time.Duration
+	// Lists says how others learn of revocations.
+	Lists Lists
 }
 
 // Label is one EST label: who may use it, and what it issues.

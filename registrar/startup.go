@@ -21,6 +21,9 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.explainIntents(ctx); err != nil {
 		return fmt.Errorf("start-up pass: %w", err)
 	}
+	if err := s.recordPartitions(ctx, s.current.Load()); err != nil {
+		return fmt.Errorf("start-up pass: %w", err)
+	}
 	open, err := s.store.UnansweredVouchers(ctx)
 	if err != nil {
 		return fmt.Errorf("start-up pass: %w", err)
@@ -29,6 +32,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.tasks.Go(s.settle)
 	s.tasks.Go(s.renewAhead)
 	s.tasks.Go(s.adopt)
+	s.tasks.Go(s.keepLists)
 	if len(open) > 0 {
 		s.tasks.Go(func() { s.resumeExchanges(open) })
 	}

@@ -85,7 +85,10 @@ type Change struct {
 	Spendable []*Spending
 	// Spend does the same and spends them; one that is spent already stays as it is.
 	Spend []*Spending
-	// PutCRL stores a signed list; numbers rise.
+	// PutPartitions inserts what is not there.
+	PutPartitions []*CRLPartitions
+	// PutCRL replaces the list of the same scope. Its number is higher than that of
+	// each list before of the same authority and partition, delta or not; ErrConflict otherwise.
 	PutCRL *CRL
 	// Trail is appended last.
 	Trail []*trail.Entry
@@ -93,15 +96,6 @@ type Change struct {
 
 // DeviceName is a serial number in a domain.
 type DeviceName struct{ Domain, SerialNumber string }
-
-// CRL is one signed list on record.
-type CRL struct {
-	Domain     string
-	Number     int64
-	ThisUpdate time.Time
-	NextUpdate time.Time
-	Raw        []byte
-}
 
 // Devices reads the inventory. A missing row is ErrNotFound.
 type Devices interface {
@@ -138,12 +132,6 @@ type Unfinished interface {
 	ListOutstanding(ctx context.Context) ([]*Outstanding, error)
 	// ListUntold returns up to limit rows in order of ID, after the given ID ("" for the start).
 	ListUntold(ctx context.Context, domain, after string, limit int) ([]*Untold, error)
-}
-
-// CRLs reads revocation lists. A missing row is ErrNotFound.
-type CRLs interface {
-	// LatestCRL returns the list with the highest number.
-	LatestCRL(ctx context.Context, domain string) (*CRL, error)
 }
 
 // CurrentQuery names what "asking again" has in common.

@@ -20,11 +20,12 @@ import (
 type version struct {
 	Settings
 	issuers       map[string]*issuer
-	chain         []*x509.Certificate // the default issuer's
-	anchors       *x509.CertPool      // DeviceAnchors
-	manufacturers []*Manufacturer     // by name, so that every choice is the same each time
-	cmc           *cmcSide            // of CMC; nil where no label offers it
-	ours          []*x509.Certificate // that a voucher may pin, if the manufacturer's rule takes them
+	authorities   map[string]*Authority // by ID: who signs lists
+	chain         []*x509.Certificate   // the default issuer's
+	anchors       *x509.CertPool        // DeviceAnchors
+	manufacturers []*Manufacturer       // by name, so that every choice is the same each time
+	cmc           *cmcSide              // of CMC; nil where no label offers it
+	ours          []*x509.Certificate   // that a voucher may pin, if the manufacturer's rule takes them
 
 	above        map[string]map[string]bool  // which of ours each of TLSCertificates chains to, by DER
 	domainIDs    map[string]bool             // of ours, as audit-logs name a domain
@@ -56,6 +57,9 @@ func (s *Settings) check(ctx context.Context, otherwise ca.Issuer) (*version, er
 		return nil, err
 	}
 	v.CRLLifetime = orDefault(v.CRLLifetime, 7*24*time.Hour)
+	if err := v.checkLists(); err != nil {
+		return nil, err
+	}
 	if err := v.checkLabels(); err != nil {
 		return nil, err
 	}

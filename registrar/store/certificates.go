@@ -79,10 +79,16 @@ func (w writer) certificates(c *registrar.Change) error {
 		if err := w.changed(changed, err, n, registrar.Issued); err != nil {
 			return err
 		}
+		if err := w.listed(n); err != nil {
+			return err
+		}
 	}
 	for _, n := range c.Released {
 		changed, err := w.tx.Exec(setReleased, n.RevokedAt, n.Domain, blob(n.ID))
 		if err := w.changed(changed, err, n, "on hold"); err != nil {
+			return err
+		}
+		if err := w.listed(n); err != nil {
 			return err
 		}
 	}
@@ -355,15 +361,4 @@ func merge(a, b []*registrar.Certificate, limit int) []*registrar.Certificate {
 // OpenIntents implements registrar.Certificates.
 func (s *Store) OpenIntents(ctx context.Context) ([]*registrar.Certificate, error) {
 	return list(ctx, s, scanCertificate, selectIntents+" ORDER BY domain, id")
-}
-
-// LatestCRL implements registrar.Certificates.
-func (s *Store) LatestCRL(ctx context.Context, domain string) (*registrar.CRL, error) {
-	var l registrar.CRL
-	err := s.db.QueryRow(ctx, `SELECT domain, number, this_update, next_update, raw FROM crls
-	WHERE domain = ? ORDER BY number DESC LIMIT 1`, domain).Scan(&l.Domain, &l.Number, &l.ThisUpdate, &l.NextUpdate, &l.Raw)
-	if err != nil {
-		return nil, notFound(err)
-	}
-	return &l, nil
 }

@@ -79,6 +79,9 @@ func (w writer) change(c *registrar.Change) error {
 	if err := w.codes(c); err != nil {
 		return err
 	}
+	if err := w.partitions(c.PutPartitions); err != nil {
+		return err
+	}
 	if c.PutCRL != nil {
 		return w.crl(c.PutCRL)
 	}
@@ -134,18 +137,6 @@ func (w writer) credential(k *registrar.Credential) error {
 		return err
 	}
 	return w.tx.Put(w.t.digests, k.Domain, k.User, k.Realm, k.HA1.Reveal(), k.HA1MD5.Reveal())
-}
-
-func (w writer) crl(l *registrar.CRL) error {
-	var last int64
-	err := w.tx.QueryRow("SELECT coalesce(max(number), -1) FROM crls WHERE domain = ?", l.Domain).Scan(&last)
-	if err != nil {
-		return err
-	}
-	if l.Number <= last {
-		return fmt.Errorf("revocation list %d after %d: %w", l.Number, last, registrar.ErrConflict)
-	}
-	return w.tx.Put(w.t.crls, l.Domain, l.Number, l.ThisUpdate, l.NextUpdate, l.Raw)
 }
 
 // nobody checks that the condition finds no device of the name. The writer has the index at

@@ -14,7 +14,10 @@ type tables struct {
 	learned     *sqlitedb.Table
 	outstanding *sqlitedb.Table
 	untold      *sqlitedb.Table
-	crls        *sqlitedb.Table
+	crls        *sqlitedb.Table // of before there were several series
+	lists       *sqlitedb.Table
+	revocations *sqlitedb.Table
+	partitions  *sqlitedb.Table
 	vouchers    *sqlitedb.Table
 	ahead       *sqlitedb.Table
 	pending     *sqlitedb.Table
@@ -45,6 +48,13 @@ func newTables() *tables {
 		outstanding: sqlitedb.NewTable("outstanding", id, []string{"csr", "decided", "state"}),
 		untold:      sqlitedb.NewTable("untold", id, []string{"at", "reason"}),
 		crls:        sqlitedb.NewTable("crls", []string{"domain", "number"}, []string{"this_update", "next_update", "raw"}),
+		lists: sqlitedb.NewTable("lists", []string{"domain", "authority", "partitions", "place", "delta"}, []string{
+			"number", "change", "this_update", "next_update", "bases", "raw",
+		}),
+		revocations: sqlitedb.NewTable("revocations", []string{"domain", "authority", "place", "serial"}, []string{
+			"change", "revoked_at", "reason", "not_after",
+		}),
+		partitions: sqlitedb.NewTable("list_partitions", []string{"domain", "authority", "partitions"}, nil),
 		vouchers: sqlitedb.NewTable("vouchers", id, []string{
 			"device_id", "manufacturer", "serial_number", "nonce", "media_type", "request_hash", "state", "reason",
 			"at", "pledge_request", "registrar_req", "voucher", "audit_log", "pledge_status", "enrollment_state",
@@ -70,7 +80,7 @@ func newTables() *tables {
 
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
-		t.devices, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.vouchers, t.ahead, t.pending,
+		t.devices, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
 		t.credentials, t.digests, t.codes, t.owners,
 	}
 }

@@ -18,6 +18,9 @@ func (w writer) unfinished(c *registrar.Change) error {
 		if err := w.tx.Cover(w.t.learned, n.Domain, blob(n.ID), n.Issuer, authority, nil); err != nil {
 			return err
 		}
+		if err := w.listed(n); err != nil {
+			return err
+		}
 	}
 	for _, o := range c.PutOutstanding {
 		if err := w.tx.Put(w.t.outstanding, o.Domain, blob(o.ID), o.CSR, o.Decided, o.State); err != nil {

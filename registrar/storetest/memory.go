@@ -92,7 +92,9 @@ type state struct {
 	credentials  map[name]*registrar.Credential // by user
 	codes        map[name]*registrar.Code       // by serial number
 	owners       map[name]*registrar.DeviceOwner
-	crls         map[string]*registrar.CRL // the latest, by domain
+	lists        map[scope]*registrar.CRL // the latest
+	revocations  map[place][]*registrar.Revocation
+	partitions   map[place][]int
 	trail        []*trail.Entry
 }
 
@@ -108,7 +110,9 @@ func newState() *state {
 		credentials:  map[name]*registrar.Credential{},
 		codes:        map[name]*registrar.Code{},
 		owners:       map[name]*registrar.DeviceOwner{},
-		crls:         map[string]*registrar.CRL{},
+		lists:        map[scope]*registrar.CRL{},
+		revocations:  map[place][]*registrar.Revocation{},
+		partitions:   map[place][]int{},
 	}
 }
 
@@ -124,7 +128,9 @@ func (s *state) clone() *state {
 		credentials:  maps.Clone(s.credentials),
 		codes:        maps.Clone(s.codes),
 		owners:       maps.Clone(s.owners),
-		crls:         maps.Clone(s.crls),
+		lists:        maps.Clone(s.lists),
+		revocations:  maps.Clone(s.revocations),
+		partitions:   maps.Clone(s.partitions),
 		trail:        slices.Clone(s.trail),
 	}
 }
@@ -178,11 +184,13 @@ func (s *state) apply(c *registrar.Change) error {
 	if err := s.applyCodes(c); err != nil {
 		return err
 	}
-	if l := c.PutCRL; l != nil {
-		if old := s.crls[l.Domain]; old != nil && old.Number >= l.Number {
-			return conflict("list %d", l.Number)
+	for _, p := range c.PutPartitions {
+		s.putPartitions(p)
+	}
+	if c.PutCRL != nil {
+		if err := s.putCRL(c.PutCRL); err != nil {
+			return err
 		}
-		s.crls[l.Domain] = copyCRL(l)
 	}
 	for _, e := range c.Trail {
 		e = copyEntry(e)

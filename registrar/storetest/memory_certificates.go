@@ -47,6 +47,7 @@ func (s *state) applyOutcomes(c *registrar.Change) error {
 	for _, n := range c.Revoked {
 		err := s.move(n, good, func(o *registrar.Certificate) error {
 			o.Status, o.RevokedAt, o.RevokeReason = registrar.Revoked, moment(n.RevokedAt), n.RevokeReason
+			s.listed(o)
 			return nil
 		})
 		if err != nil {
@@ -56,6 +57,7 @@ func (s *state) applyOutcomes(c *registrar.Change) error {
 	for _, n := range c.Released {
 		err := s.move(n, (*registrar.Certificate).OnHold, func(o *registrar.Certificate) error {
 			o.Status, o.RevokedAt, o.RevokeReason = registrar.Issued, moment(n.RevokedAt), registrar.ReasonRelease
+			s.listed(o)
 			return nil
 		})
 		if err != nil {

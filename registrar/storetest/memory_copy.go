@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/internal/trail"
@@ -56,6 +57,7 @@ func copyCredential(k *registrar.Credential) *registrar.Credential {
 func copyCRL(l *registrar.CRL) *registrar.CRL {
 	c := *l
 	c.ThisUpdate, c.NextUpdate, c.Raw = moment(l.ThisUpdate), moment(l.NextUpdate), blob(l.Raw)
+	c.Bases = slices.Clone(l.Bases)
 	return &c
 }
 

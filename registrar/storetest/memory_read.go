@@ -63,18 +63,6 @@ func (m *Memory) ListDevices(ctx context.Context, domain, after string, limit in
 	}, byID, copyDevice), err
 }
 
-// LatestCRL implements registrar.Certificates.
-func (m *Memory) LatestCRL(ctx context.Context, domain string) (*registrar.CRL, error) {
-	s, err := m.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if s.crls[domain] == nil {
-		return nil, registrar.ErrNotFound
-	}
-	return copyCRL(s.crls[domain]), nil
-}
-
 // VoucherByRequest implements registrar.Vouchers.
 func (m *Memory) VoucherByRequest(ctx context.Context, domain string, requestHash [32]byte) (*registrar.VoucherRecord, error) {
 	s, err := m.read(ctx)
