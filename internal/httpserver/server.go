@@ -1,6 +1,7 @@
 // Package httpserver is the listener every device meets: TLS that asks for a
 // client certificate and requires none, bounds on everything a peer can make
-// us hold, and an orderly stop.
+// us hold, and an orderly stop. What is for everybody, such as revocation lists,
+// it serves without TLS and with the same bounds.
 package httpserver
 
 import (
@@ -22,8 +23,10 @@ import (
 type Config struct {
 	// Certificates returns the server's certificates for each handshake, so
 	// that a reload takes effect at once; the client gets the first that suits
-	// the name it asks for. Required.
+	// the name it asks for. Required, unless Plain.
 	Certificates func() []*tls.Certificate
+	// Plain serves without TLS, for what is signed and public (RFC 5280, Section 8).
+	Plain bool
 	// Routes maps path prefixes, such as "/.well-known/est", to handlers. The
 	// escaped path decides, and is never cleaned: a handler sees what was sent.
 	Routes map[string]http.Handler
@@ -106,7 +109,10 @@ func New(l net.Listener, c Config) *Server {
 		ConnContext:       c.ConnContext,
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
-	s.listener = tls.NewListener(newWaitingRoom(l, &c), TLSConfig(c.Certificates))
+	s.listener = newWaitingRoom(l, &c)
+	if !c.Plain {
+		s.listener = tls.NewListener(s.listener, TLSConfig(c.Certificates))
+	}
 	return s
 }
 
