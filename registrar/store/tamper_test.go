@@ -33,8 +33,9 @@ func filled(t *testing.T) string {
 			changes = append(changes, &registrar.Change{Abandoned: intended.Intents, Trail: issued.Trail})
 		case 2:
 			changes = append(changes, issued, &registrar.Change{Revoked: issued.Issued, PutCRL: &registrar.CRL{
-				Domain: domain, Number: int64(n), ThisUpdate: now, NextUpdate: now, Raw: []byte{1},
-			}})
+				Domain: domain, CRLScope: registrar.CRLScope{Authority: issued.Issued[0].Authority, Count: 4, Index: n / 4}, Number: int64(n),
+				ThisUpdate: now, NextUpdate: now, Raw: []byte{1},
+			}, PutPartitions: []*registrar.CRLPartitions{{Domain: domain, Authority: issued.Issued[0].Authority, Count: 1 << (n / 4)}}})
 		default: // stays open
 		}
 		changes = append(changes, &registrar.Change{
@@ -116,8 +117,8 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 }
 
 var tampered = []struct{ table, key string }{
-	{"devices", "id"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"crls", "number"}, {"vouchers", "id"},
-	{"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
+	{"devices", "id"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"lists", "number"}, {"revocations", "serial"}, {"list_partitions", "partitions"},
+	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
 
@@ -211,7 +212,7 @@ func TestRowInsertedByHandIsFound(t *testing.T) {
 				values[i] = "x'7f' || " + name
 			} else if name == "id" || name == "device_id" && tt.table == "device_owners" || name == "user" || name == "key" || name == "serial_number" {
 				values[i] = "'f' || " + name
-			} else if name == "number" || name == "seq" {
+			} else if name == "number" || name == "seq" || name == "partitions" {
 				values[i] = name + " + 100"
 			}
 		}

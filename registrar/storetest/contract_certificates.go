@@ -172,18 +172,6 @@ func testOpenIntents(t *testing.T, s registrar.Store) {
 	want(t, "OpenIntents", got, err, []*registrar.Certificate{intent(1, 1, "k"), intent(3, 3, "k")})
 }
 
-func testCRL(t *testing.T, s registrar.Store) {
-	list := func(n int64) *registrar.CRL {
-		return &registrar.CRL{Domain: registrar.DefaultDomain, Number: n, ThisUpdate: at(1), NextUpdate: at(50), Raw: []byte{0x30, byte(n)}}
-	}
-	commit(t, s, &registrar.Change{PutCRL: list(1)})
-	commit(t, s, &registrar.Change{PutCRL: list(3)})
-	wantConflict(t, s, "the same list again", &registrar.Change{PutCRL: list(3)})
-	wantConflict(t, s, "an earlier list", &registrar.Change{PutCRL: list(2)})
-	got, err := s.LatestCRL(t.Context(), registrar.DefaultDomain)
-	want(t, "LatestCRL", got, err, list(3))
-}
-
 func testCompromised(t *testing.T, s registrar.Store) {
 	n := 0
 	revoked := func(key string, reason int) *registrar.Certificate {

@@ -181,7 +181,7 @@ func testMissing(t *testing.T, s registrar.Store) {
 		"DeviceBySerialNumber": second(s.DeviceBySerialNumber(ctx, domain, "a", "b")),
 		"Certificate":          second(s.Certificate(ctx, domain, issuanceID(1))),
 		"CurrentCertificate":   second(s.CurrentCertificate(ctx, &registrar.CurrentQuery{Domain: domain})),
-		"LatestCRL":            second(s.LatestCRL(ctx, domain)),
+		"LatestCRL":            second(s.LatestCRL(ctx, domain, registrar.CRLScope{Authority: authority(1), Count: 1})),
 		"VoucherByRequest":     second(s.VoucherByRequest(ctx, domain, hash("x"))),
 		"VoucherByNonce":       second(s.VoucherByNonce(ctx, domain, "x", "y")),
 		"LatestVoucher":        second(s.LatestVoucher(ctx, domain, "x")),
