@@ -35,6 +35,7 @@ type Lists struct {
 type Authority struct {
 	Issuer      string // name of the issuer
 	Certificate *x509.Certificate
+	Above       []*x509.Certificate // each CA above it
 	Lists       ca.CRLIssuer
 	// Responder issues certificates by the profile ResponderProfile. Nil: no OCSP.
 	Responder ca.Issuer

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/pem"
 	"strings"
 	"time"
 
@@ -117,25 +116,5 @@ func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		return cli.PrintOne(s.Out, c.Format, certificateRows([]registraradmin.Certificate{*cert})[0])
-	})
-}
-
-type caCRLCmd struct {
-	registrarData
-	Out string `help:"Write to this file instead of standard output."`
-	DER bool   `name:"der" help:"DER instead of PEM."`
-}
-
-// Run signs a list of every revoked certificate that has not expired.
-func (c *caCRLCmd) Run(ctx context.Context, s streams) error {
-	return c.operate(ctx, s, func(client *registraradmin.Client) error {
-		crl, err := client.SignCRL(ctx)
-		if err != nil {
-			return err
-		}
-		if c.DER {
-			return writeOut(s, c.Out, crl.Raw)
-		}
-		return writeOut(s, c.Out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: crl.Raw}))
 	})
 }

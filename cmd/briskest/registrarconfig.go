@@ -28,6 +28,9 @@ type registrarConfig struct {
 		Devices string `yaml:"devices"`
 		// Admin is the unix socket that operators' commands use while the server runs.
 		Admin string `yaml:"admin"`
+		// Revocation is the address of OCSP, revocation lists and CA certificates, HOST:PORT,
+		// for anybody, over plain HTTP; empty: they are served nowhere.
+		Revocation string `yaml:"revocation"`
 	} `yaml:"listen"`
 	// Store is the SQLite database file; made when it is not there.
 	Store string `yaml:"store"`
@@ -40,6 +43,8 @@ type registrarConfig struct {
 	MoreTLS []identityConfig `yaml:"more_tls"`
 	// Issuers are the CAs that issue; one is named default.
 	Issuers []issuerConfig `yaml:"issuers"`
+	// Revocation says how others learn of revocations.
+	Revocation listsConfig `yaml:"revocation"`
 	// Profiles are files with one certificate profile each.
 	Profiles []string `yaml:"profiles"`
 	// BlockedKeys are files with keys that no certificate is issued for: one line each,
@@ -195,6 +200,9 @@ func (c *registrarConfig) check() error {
 		}
 	}
 	if _, err := c.Limits.relays(); err != nil {
+		return err
+	}
+	if err := c.Revocation.check(c.Listen.Revocation); err != nil {
 		return err
 	}
 	for i, m := range c.Manufacturers {

@@ -31,13 +31,14 @@ import (
 
 // registrarRole is a registrar put together, without listeners.
 type registrarRole struct {
-	config   *registrarConfig
-	log      *slog.Logger
-	store    *registrarstore.Store
-	service  *registrar.Service
-	settings *registrar.Settings
-	servers  []*tls.Certificate // what the devices' port shows
-	inForce  atomic.Pointer[registrar.Settings]
+	config     *registrarConfig
+	log        *slog.Logger
+	store      *registrarstore.Store
+	service    *registrar.Service
+	settings   *registrar.Settings
+	servers    []*tls.Certificate // what the devices' port shows
+	inForce    atomic.Pointer[registrar.Settings]
+	revocation *revocationPort // nil: there is none
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.
@@ -124,6 +125,13 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	if err := s.open(ctx, begin, c.Listen.Devices, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
 	}
+	if c.Listen.Revocation != "" {
+		if role.revocation, err = openRevocationPort(ctx, role, s.bounds); err != nil {
+			discard(s.discard)
+			return nil, nil, err
+		}
+		s.public = role.revocation.serve
+	}
 	if announce := &c.Announce.Announcement; announce.MDNS {
 		if s.beside, err = announce.announcing(c.Announce.types(), []net.Listener{s.devices}, role.log); err != nil {
 			discard(s.discard)
@@ -139,6 +147,9 @@ func (r *registrarRole) apply(next *registrar.Settings) error {
 		return err
 	}
 	r.inForce.Store(next)
+	if r.revocation != nil {
+		return r.revocation.update()
+	}
 	return nil
 }
 
@@ -201,6 +212,9 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 	}
 	if own := profiles[ownProfile]; own != nil {
 		s.OwnProfile = policy.Profile(own)
+	}
+	if err := c.addLists(ctx, s); err != nil {
+		return nil, err
 	}
 	if err := c.addLabels(s, profiles); err != nil {
 		return nil, err

@@ -40,6 +40,8 @@ type service struct {
 	watch func(ctx context.Context)
 	// beside runs while the service does, such as an announcement; nil: nothing.
 	beside func(ctx context.Context) error
+	// public serves the port for anybody; nil: there is none.
+	public func(ctx context.Context) error
 	log    *slog.Logger
 	hangup chan os.Signal
 	// reload loads the configuration again, whole or not at all.
@@ -96,8 +98,10 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	run(server.Serve)
 	run(func() error { return admin.Serve(s.admin) })
-	if s.beside != nil {
-		run(func() error { return s.beside(ctx) })
+	for _, more := range []func(context.Context) error{s.beside, s.public} {
+		if more != nil {
+			run(func() error { return more(ctx) })
+		}
 	}
 	s.log.InfoContext(ctx, "serving", slog.String("role", s.name), slog.String("address", s.devices.Addr().String()))
 	daily := time.NewTicker(watchPeriod)

@@ -120,7 +120,7 @@ func operate(t *testing.T, c *admin.Client) {
 	for row, err := range c.AheadVouchers(ctx) {
 		t.Errorf("AheadVouchers yields %+v, %v; want none", row, err)
 	}
-	signed, err := c.SignCRL(ctx)
+	signed, err := c.SignCRL(ctx, admin.SignCRL{})
 	check(t, err)
 	list, err := c.CRL(ctx)
 	if err != nil || list.Number != signed.Number || len(list.Raw) == 0 {

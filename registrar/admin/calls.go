@@ -285,8 +285,20 @@ func (a *api) issue(ctx context.Context, in *Issue) (*Issued, error) {
 	return &Issued{raw}, err
 }
 
-func (a *api) signCRL(ctx context.Context, in *By) (*CRL, error) {
-	list, err := a.s.GenerateCRL(ctx, in.Domain, in.Actor)
+// SignCRL says which list to sign; the zero value is that of all that the
+// default issuer's CA has revoked.
+type SignCRL struct {
+	By
+	Authority  string `json:"authority,omitempty"`  // name of an issuer, or of the CA's key on record
+	Partitions int    `json:"partitions,omitempty"` // 0 is 1
+	Index      int    `json:"index,omitempty"`
+	Delta      bool   `json:"delta,omitempty"`
+}
+
+func (a *api) signCRL(ctx context.Context, in *SignCRL) (*CRL, error) {
+	list, err := a.s.SignCRL(ctx, in.Domain, in.Actor, registrar.CRLScope{
+		Authority: in.Authority, Count: in.Partitions, Index: in.Index, Delta: in.Delta,
+	})
 	if err != nil {
 		return nil, err
 	}

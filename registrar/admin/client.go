@@ -158,10 +158,10 @@ func (c *Client) IssueOwn(ctx context.Context, csr []byte) ([]byte, error) {
 	return out.Certificate, nil
 }
 
-// SignCRL signs and records a new revocation list.
-func (c *Client) SignCRL(ctx context.Context) (*CRL, error) {
-	by := c.by()
-	return post[CRL](ctx, c, "crl-sign", &by)
+// SignCRL signs and records a new revocation list; in's By is filled in.
+func (c *Client) SignCRL(ctx context.Context, in SignCRL) (*CRL, error) {
+	in.By = c.by()
+	return post[CRL](ctx, c, "crl-sign", &in)
 }
 
 // CRL returns the newest revocation list on record.
