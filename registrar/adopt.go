@@ -88,3 +88,31 @@ func (i *issuer) signer(cert *x509.Certificate) *x509.Certificate {
 	}
 	return nil
 }
+
+// adoptRevoked adopts what was revoked before there were several issuers, so
+// that no list is signed without it. It looks again until there is nothing to
+// adopt, because adopt may be at the same rows.
+func (s *Service) adoptRevoked(ctx context.Context, v *version) error {
+	const page = 256
+	found := 0
+	for q := (&CertificateQuery{Domain: v.Domain, Unadopted: true, Status: Revoked, Limit: page}); !s.adopted.Load(); {
+		rows, err := s.store.ListCertificates(ctx, q)
+		if err != nil {
+			return err
+		}
+		n, err := s.adoptRows(ctx, v, rows)
+		if err != nil {
+			return err
+		}
+		found += n
+		switch {
+		case len(rows) == page:
+			q.After = rows[len(rows)-1].ID
+		case found > 0:
+			found, q.After = 0, ""
+		default:
+			s.adopted.Store(true)
+		}
+	}
+	return nil
+}

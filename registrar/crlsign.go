@@ -171,6 +171,9 @@ func (s *Service) signCRL(ctx context.Context, v *version, a *Authority, actor s
 	if err != nil {
 		return nil, err
 	}
+	if err := s.adoptRevoked(ctx, v); err != nil {
+		return nil, err
+	}
 	now := s.now().UTC().Truncate(time.Second)
 	if scope.Delta && full.base(now) == nil {
 		if full, err = s.signCRL(ctx, v, a, actor, whole); err != nil {

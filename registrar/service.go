@@ -46,6 +46,7 @@ type Service struct {
 	asking    keySet   // devices about which another system is being asked
 	listLocks keyLocks // one holder a partition of lists
 	lists     heldCRLs
+	adopted   atomic.Bool // every revoked certificate from before there were several issuers has its authority
 	chains    *chainCache
 	passwords *passwords
 	byDevice  *budget
