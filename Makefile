@@ -35,7 +35,7 @@ tools:
 # HashiCorp Vault's server with its PKI alone. It takes an hour on two cores and
 # downloads 3 GB, so `make test` does without them and skips what needs them.
 peers:
-	GOBIN=$(CURDIR)/$(BIN)/peers CGO_ENABLED=0 $(GO) install -trimpath -ldflags '$(LDFLAGS)' github.com/smallstep/certificates/cmd/step-ca@v0.30.2
+	GOBIN=$(CURDIR)/$(BIN)/peers CGO_ENABLED=0 $(GO) install -ldflags '$(LDFLAGS)' github.com/smallstep/certificates/cmd/step-ca@v0.30.2
 	./ca/vaultca/testdata/vault-pki/build.sh $(BIN)/peers
 
 # The tests that speak to them. BRISKEST_PEERS=1 turns a skip into a failure.

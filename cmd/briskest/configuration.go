@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,9 @@ type source struct {
 	version string            // set by stamp
 	// warnings are what an operator is to know of what was loaded, and what is no reason not to run.
 	warnings []error
+	// log is where what was loaded may say what an operator has to know while
+	// it runs; nil: nowhere.
+	log *slog.Logger
 }
 
 // path resolves a path of the file.

@@ -21,6 +21,9 @@ type issuerConfig struct {
 	Local *caConfig `yaml:"local"`
 	// CMP asks a CA by CMP.
 	CMP *cmpConfig `yaml:"cmp"`
+	// Step asks a step-ca, Vault the PKI of OpenBao or HashiCorp Vault.
+	Step  *stepConfig  `yaml:"step"`
+	Vault *vaultConfig `yaml:"vault"`
 }
 
 // issuerKind is what one kind of issuer is configured by.
@@ -40,11 +43,17 @@ func (i *issuerConfig) kinds() map[string]issuerKind {
 	if i.CMP != nil {
 		kinds["cmp"] = i.CMP
 	}
+	if i.Step != nil {
+		kinds["step"] = i.Step
+	}
+	if i.Vault != nil {
+		kinds["vault"] = i.Vault
+	}
 	return kinds
 }
 
 // issuerKinds are the keys that there are.
-const issuerKinds = "local, cmp"
+const issuerKinds = "local, cmp, step, vault"
 
 // kind returns the one kind that is configured, with its key.
 func (i *issuerConfig) kind() (string, issuerKind, error) {

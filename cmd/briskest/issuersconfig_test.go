@@ -14,7 +14,7 @@ func TestConfigurationsOfIssuersThatAreNotWholeAreRefused(t *testing.T) {
 		"no default":         {"[{name: a, local: " + local + "}]", "", `none named "default"`},
 		"no name":            {"[{local: " + local + "}]", "", "issuer 1 has no name"},
 		"one name twice":     {"[{name: default, local: " + local + "}, {name: default, local: " + local + "}]", "", "is there twice"},
-		"no kind":            {"[{name: default}]", "", `issuer "default" has 0 kinds; it wants one of: local`},
+		"no kind":            {"[{name: default}]", "", `issuer "default" has 0 kinds; it wants one of: local, cmp, step, vault`},
 		"half a kind":        {"[{name: default, local: {certificate: c}}]", "", `issuer "default": local:`},
 		"both forms":         {"[{name: default, local: {folder: f, key: \"file:k\"}}]", "", "folder says"},
 		"an unknown kind":    {"[{name: default, sorcery: {}}]", "", "sorcery"},

@@ -6,9 +6,9 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/ca/stepca"
 	"github.com/briskest/briskest/internal/config"
@@ -45,35 +45,36 @@ type stepConfig struct {
 
 // check wants what nothing goes without.
 func (c *stepConfig) check() error {
-	if err := requireKeys(map[string]string{"step.url": c.URL, "step.chain": c.Chain, "step.provisioner": c.Provisioner}); err != nil {
+	if err := requireKeys(map[string]string{"url": c.URL, "chain": c.Chain, "provisioner": c.Provisioner}); err != nil {
 		return err
 	}
 	switch {
 	case (c.Key == "") == (c.JWK == ""):
-		return errors.New("step: one of key and jwk names the provisioner's key")
+		return errors.New("one of key and jwk names the provisioner's key")
 	case c.Password != "" && c.JWK == "":
-		return errors.New("step.password is that of step.jwk, which is missing")
+		return errors.New("password is that of jwk, which is missing")
 	}
 	return nil
 }
 
-// stepCA opens a step-ca. It does not ask it anything.
-func (s *source) stepCA(ctx context.Context, c *stepConfig, profiles map[string]*profile.Profile, log *slog.Logger) (*stepca.CA, error) {
+// open implements issuerKind. It asks the server nothing.
+func (c *stepConfig) open(ctx context.Context, of *registrarConfig, profiles map[string]*profile.Profile) (ca.Issuer, error) {
+	s := &of.source
 	conf := stepca.Config{
-		URL: c.URL, Provisioner: c.Provisioner, KeyID: c.KeyID, Template: c.Template, Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: log,
+		URL: c.URL, Provisioner: c.Provisioner, KeyID: c.KeyID, Template: c.Template, Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: s.log,
 	}
 	var err error
 	if conf.Chain, err = pemfile.Certificates(s.path(c.Chain)); err != nil {
-		return nil, fmt.Errorf("step.chain: %w", err)
+		return nil, fmt.Errorf("chain: %w", err)
 	}
 	if c.TLSAnchors != "" {
 		if conf.Anchors, err = pemfile.Certificates(s.path(c.TLSAnchors)); err != nil {
-			return nil, fmt.Errorf("step.tls_anchors: %w", err)
+			return nil, fmt.Errorf("tls_anchors: %w", err)
 		}
 	}
 	if c.Certificates != "" {
 		if conf.Certificates, err = pemfile.Certificates(s.path(c.Certificates)); err != nil {
-			return nil, fmt.Errorf("step.certificates: %w", err)
+			return nil, fmt.Errorf("certificates: %w", err)
 		}
 	}
 	if conf.Key, err = s.stepKey(ctx, c, &conf.KeyID); err != nil {
@@ -87,7 +88,7 @@ func (s *source) stepKey(ctx context.Context, c *stepConfig, id *string) (crypto
 	if c.Key != "" {
 		key, err := keystore.Open(ctx, s.uri(c.Key))
 		if err != nil {
-			return nil, fmt.Errorf("step.key: %w", err)
+			return nil, fmt.Errorf("key: %w", err)
 		}
 		return key, nil
 	}
@@ -95,17 +96,17 @@ func (s *source) stepKey(ctx context.Context, c *stepConfig, id *string) (crypto
 	if c.Password != "" {
 		data, err := s.secret(c.Password)
 		if err != nil {
-			return nil, fmt.Errorf("step.password: %w", err)
+			return nil, fmt.Errorf("password: %w", err)
 		}
 		password = data
 	}
 	data, err := s.secret(c.JWK)
 	if err != nil {
-		return nil, fmt.Errorf("step.jwk: %w", err)
+		return nil, fmt.Errorf("jwk: %w", err)
 	}
 	key, err := stepca.ReadKey(data, password)
 	if err != nil {
-		return nil, fmt.Errorf("step.jwk: %s: %w", c.JWK, err)
+		return nil, fmt.Errorf("jwk: %s: %w", c.JWK, err)
 	}
 	if *id == "" {
 		*id = key.ID

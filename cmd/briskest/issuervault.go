@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/ca/vaultca"
 	"github.com/briskest/briskest/internal/config"
@@ -65,7 +65,7 @@ const defaultSearch = 2000
 
 // check wants what nothing goes without.
 func (c *vaultConfig) check() error {
-	err := requireKeys(map[string]string{"vault.url": c.URL, "vault.tls_anchors": c.TLSAnchors, "vault.role": c.Role, "vault.chain": c.Chain})
+	err := requireKeys(map[string]string{"url": c.URL, "tls_anchors": c.TLSAnchors, "role": c.Role, "chain": c.Chain})
 	if err != nil {
 		return err
 	}
@@ -77,31 +77,31 @@ func (c *vaultConfig) check() error {
 	}
 	switch {
 	case n != 1:
-		return errors.New("vault: one of token, approle and certificate says who logs in")
+		return errors.New("one of token, approle and certificate says who logs in")
 	case c.AppRole != vaultAppRole{} && c.AppRole.RoleID == "":
-		return errors.New("vault.approle.role_id is missing")
+		return errors.New("approle.role_id is missing")
 	case c.Certificate != vaultCertificate{} && (c.Certificate.Certificate == "" || c.Certificate.Key == ""):
-		return errors.New("vault.certificate wants certificate and key")
+		return errors.New("certificate wants certificate and key")
 	}
 	return nil
 }
 
-// vaultCA opens one. It does not ask it anything; its KeepAlive is for the
-// caller to run.
-func (s *source) vaultCA(ctx context.Context, c *vaultConfig, profiles map[string]*profile.Profile, log *slog.Logger) (*vaultca.CA, error) {
+// open implements issuerKind. It asks the server nothing.
+func (c *vaultConfig) open(ctx context.Context, of *registrarConfig, profiles map[string]*profile.Profile) (ca.Issuer, error) {
+	s := &of.source
 	conf := vaultca.Config{
 		URL: c.URL, Namespace: c.Namespace, Mount: c.Mount, Role: c.Role, Issuer: c.Issuer, IgnoresCSRNames: c.IgnoresCSRNames,
-		Search: c.Search, Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: log,
+		Search: c.Search, Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: s.log,
 	}
 	if conf.Search == 0 {
 		conf.Search = defaultSearch
 	}
 	var err error
 	if conf.Chain, err = pemfile.Certificates(s.path(c.Chain)); err != nil {
-		return nil, fmt.Errorf("vault.chain: %w", err)
+		return nil, fmt.Errorf("chain: %w", err)
 	}
 	if conf.Anchors, err = pemfile.Certificates(s.path(c.TLSAnchors)); err != nil {
-		return nil, fmt.Errorf("vault.tls_anchors: %w", err)
+		return nil, fmt.Errorf("tls_anchors: %w", err)
 	}
 	text := func(name string) func() (string, error) {
 		return func() (string, error) {
@@ -120,7 +120,7 @@ func (s *source) vaultCA(ctx context.Context, c *vaultConfig, profiles map[strin
 	default:
 		own, err := pemfile.Identity(ctx, s.path(c.Certificate.Certificate), s.uri(c.Certificate.Key))
 		if err != nil {
-			return nil, fmt.Errorf("vault.certificate: %w", err)
+			return nil, fmt.Errorf("certificate: %w", err)
 		}
 		conf.Login = vaultca.Login{Certificate: own, CertRole: c.Certificate.Role, Mount: c.Certificate.Mount}
 	}

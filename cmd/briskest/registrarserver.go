@@ -48,6 +48,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	if r.log, err = newLog(c.Log, logTo); err != nil {
 		return nil, c.wrong(err)
 	}
+	c.log = r.log
 	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
@@ -109,11 +110,20 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		s.routes[est.PathPrefix] = http.HandlerFunc(noEST)
 	}
 	s.certificates.Store(&role.servers)
+	tending := newTending(role.log, role.settings.Issuers)
 	reloader := &reloader[*registrar.Settings]{
-		service: s, record: role.record, apply: role.apply,
+		service: s, record: role.record,
+		apply: func(settings *registrar.Settings) error {
+			if err := role.apply(settings); err != nil {
+				return err
+			}
+			tending.set(settings.Issuers)
+			return nil
+		},
 		load: func() (configuration[*registrar.Settings], error) {
 			next, err := loadRegistrarConfig(c.file)
 			next.fetcher = c.fetcher // what was fetched stays
+			next.log = role.log
 			return next, err
 		},
 	}
@@ -138,6 +148,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			return nil, nil, err
 		}
 	}
+	s.beside = tending.beside(s.beside)
 	return s, role, nil
 }
 

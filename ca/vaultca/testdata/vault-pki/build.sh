@@ -16,4 +16,4 @@ cp "$source/go.sum" go.sum
 chmod u+w go.sum
 cp "$here/main.go.txt" main.go
 go mod edit -require "github.com/hashicorp/vault@$vault"
-CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags '-s -w' -o "$out/vault-pki" .
+CGO_ENABLED=0 go build -mod=mod -ldflags '-s -w' -o "$out/vault-pki" .
