@@ -31,7 +31,7 @@ func (s *Service) RequestAuditLog(ctx context.Context, r *brski.MASARequest) (*b
 func (s *Service) requestAuditLog(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.AuditLog, error) {
 	asked := *r
 	asked.Accept = nil // of a log, not of a voucher
-	if err := s.understand(x, &asked); err != nil {
+	if err := s.understand(ctx, x, &asked); err != nil {
 		return nil, err
 	}
 	if err := s.auditedDevice(ctx, x); err != nil {

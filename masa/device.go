@@ -38,6 +38,10 @@ type Device struct {
 	// key is taken. Nil for none.
 	KeyHash []byte    `json:"key_sha256,omitempty"`
 	BuiltAt time.Time `json:"built_at,omitzero"` // as the import said; zero for unknown
+	// IDevIDSigned says which key was found to have signed IDevID: the SHA-256
+	// of the SHA-256 of that SubjectPublicKeyInfo followed by IDevID. It is of
+	// these bytes and of no others. Nil while it has not been verified.
+	IDevIDSigned []byte `json:"idevid_signed,omitempty"`
 }
 
 // builtAt is when the device was built, as far as is known: IDevIDs are made

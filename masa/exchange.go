@@ -76,6 +76,7 @@ type checked struct {
 	companions []*x509.Certificate
 	idevid     *x509.Certificate // of the pledge; from its signature or the record; may be nil
 	products   []string          // whose anchors the IDevID chains to; nil without prior
+	signed     []byte            // by whom the IDevID was found to be signed, as in [Device].IDevIDSigned; nil for unknown
 }
 
 func (s *Service) newExchange(r *brski.MASARequest) *exchange {

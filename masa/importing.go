@@ -111,6 +111,7 @@ type importing struct {
 // importForm is what a row says, as far as it can be told without the record.
 type importForm struct {
 	ImportDevice
+	signed  []byte // as in [Device].IDevIDSigned
 	problem string // "" for none
 }
 
@@ -128,7 +129,7 @@ func (im *importing) checkForms() {
 		wg.Go(func() {
 			for i := w; i < len(im.forms); i += workers {
 				im.forms[i].ImportDevice = im.Devices[i]
-				im.forms[i].problem = im.checkForm(&im.forms[i].ImportDevice)
+				im.forms[i].problem = im.checkForm(&im.forms[i])
 			}
 		})
 	}
@@ -137,7 +138,7 @@ func (im *importing) checkForms() {
 
 // checkForm checks one row and completes it from its certificate. It returns
 // what is wrong, or "".
-func (im *importing) checkForm(row *ImportDevice) string {
+func (im *importing) checkForm(row *importForm) string {
 	if row.Batch == "" {
 		row.Batch = im.Batch
 	}
@@ -156,7 +157,7 @@ func (im *importing) checkForm(row *ImportDevice) string {
 
 // checkIDevID checks the certificate, where there is one, and takes the serial
 // number from it. It returns what is wrong, or "".
-func (im *importing) checkIDevID(row *ImportDevice) string {
+func (im *importing) checkIDevID(row *importForm) string {
 	if len(row.IDevID) == 0 {
 		return ""
 	}
@@ -174,10 +175,12 @@ func (im *importing) checkIDevID(row *ImportDevice) string {
 		return "the IDevID certificate has another key than the key hash says"
 	}
 	row.SerialNumber = serial
+	chains, err := chainsTo(withoutNames(cert), im.anchors, nil, im.at)
 	// An issuing CA that the list does not hold is shown by the device later.
-	if _, err := chainsTo(withoutNames(cert), im.anchors, nil, im.at); err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
+	if err != nil && !errors.As(err, new(x509.UnknownAuthorityError)) {
 		return "the IDevID certificate does not verify: " + err.Error()
 	}
+	row.signed = signedBy(chains, row.IDevID)
 	return ""
 }
 
@@ -200,7 +203,7 @@ func (im *importing) row(ctx context.Context, devices Devices, i int) error {
 		im.report.Added++
 		im.put = append(im.put, &Device{
 			ID: NewID(im.at), Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
-			IDevID: row.IDevID, KeyHash: row.KeyHash, Batch: row.Batch, BuiltAt: row.BuiltAt.UTC(), Source: "import", CreatedAt: im.at,
+			IDevID: row.IDevID, IDevIDSigned: row.signed, KeyHash: row.KeyHash, Batch: row.Batch, BuiltAt: row.BuiltAt.UTC(), Source: "import", CreatedAt: im.at,
 		})
 		return nil
 	case err != nil:
@@ -221,7 +224,7 @@ func (im *importing) row(ctx context.Context, devices Devices, i int) error {
 
 // merge adds to the device on record what the row knows better. What a device
 // is known by does not change.
-func (row *ImportDevice) merge(d *Device) (changed bool, problem string) {
+func (row *importForm) merge(d *Device) (changed bool, problem string) {
 	if len(row.IDevID) > 0 && !bytes.Equal(row.IDevID, d.IDevID) {
 		if len(d.IDevID) > 0 {
 			return false, "another IDevID certificate is on record for this device"
@@ -230,6 +233,9 @@ func (row *ImportDevice) merge(d *Device) (changed bool, problem string) {
 			return false, "an IDevID with another key is on record for this device"
 		}
 		d.IDevID, changed = row.IDevID, true
+	}
+	if len(row.signed) > 0 && !bytes.Equal(row.signed, d.IDevIDSigned) { // of the certificate that is on record now
+		d.IDevIDSigned, changed = row.signed, true
 	}
 	if len(row.KeyHash) > 0 && !bytes.Equal(row.KeyHash, d.KeyHash) {
 		known := len(d.KeyHash) > 0

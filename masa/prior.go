@@ -2,10 +2,10 @@ package masa
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
-	"encoding/asn1"
 	"slices"
 
 	"github.com/briskest/briskest/voucher"
@@ -13,11 +13,11 @@ import (
 
 // checkPrior checks what the pledge signed against what the registrar says
 // about it (RFC 8995, Sections 5.5.5 and 5.5.6). Without it there is nothing to check.
-func (x *exchange) checkPrior() error {
+func (s *Service) checkPrior(ctx context.Context, x *exchange) error {
 	if x.prior == nil {
 		return nil
 	}
-	if err := x.checkIDevID(); err != nil {
+	if err := s.checkIDevID(ctx, x); err != nil {
 		return err
 	}
 	serial, err := voucher.SerialNumber(x.idevid)
@@ -36,39 +36,6 @@ func (x *exchange) checkPrior() error {
 		return err
 	}
 	return x.checkProximity()
-}
-
-// checkIDevID finds the products whose anchors the pledge's signer chains to.
-// Its extended key usages are not looked at: IEEE 802.1AR asks for none.
-func (x *exchange) checkIDevID() error {
-	x.idevid = x.priorArt.Signer
-	leaf := withoutNames(x.idevid)
-	bag := append(slices.Clone(x.priorArt.Certificates), x.artifact.Certificates...)
-	var last error
-	for _, name := range x.settings.productNames() {
-		if _, err := chainsTo(leaf, x.settings.Products[name].IDevIDAnchors, bag, x.at); err != nil {
-			last = err
-			continue
-		}
-		x.products = append(x.products, name)
-	}
-	if len(x.products) == 0 {
-		e := forbid(ReasonIDevIDUntrusted, "RFC 8995, Section 5.5.5",
-			"The prior-signed-voucher-request is not signed by a device of this manufacturer.")
-		e.Err = last
-		return e
-	}
-	return nil
-}
-
-// withoutNames returns the certificate as one whose SubjectAltName counts as
-// handled. A hardwareModuleName in a critical one is usual in IDevIDs and
-// unknown to crypto/x509; nothing here rests on it.
-func withoutNames(idevid *x509.Certificate) *x509.Certificate {
-	leaf := *idevid
-	leaf.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(leaf.UnhandledCriticalExtensions),
-		asn1.ObjectIdentifier{2, 5, 29, 17}.Equal)
-	return &leaf
 }
 
 // checkIssuer compares the leaf idevid-issuer, where the registrar sends one

@@ -46,7 +46,7 @@ const (
 // Product is a line of devices with one voucher key, or several in the course
 // of time.
 type Product struct {
-	IDevIDAnchors *x509.CertPool  // the CAs its IDevIDs chain to; required
+	IDevIDAnchors *x509.CertPool  // the CAs its IDevIDs chain to, without constraints of the pool; required
 	Signer        *voucher.Signer // of its vouchers; required
 	// NoncelessSigner signs its nonceless vouchers, which are good for long and
 	// deserve a better kept key (RFC 8995, Section 11.6.2.2). Nil for Signer.

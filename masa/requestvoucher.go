@@ -1,6 +1,7 @@
 package masa
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (s *Service) RequestVoucher(ctx context.Context, r *brski.MASARequest) (*br
 }
 
 func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASARequest) (*brski.Voucher, error) {
-	if err := s.understand(x, r); err != nil {
+	if err := s.understand(ctx, x, r); err != nil {
 		return nil, err
 	}
 	if err := s.checkRevocation(ctx, x); err != nil {
@@ -53,8 +54,8 @@ func (s *Service) requestVoucher(ctx context.Context, x *exchange, r *brski.MASA
 }
 
 // check verifies both signatures' signers and compares the two requests.
-func (x *exchange) check(m *memory) error {
-	if err := x.checkRegistrar(m); err != nil {
+func (s *Service) check(ctx context.Context, x *exchange) error {
+	if err := x.checkRegistrar(s.memory); err != nil {
 		return err
 	}
 	if err := x.checkCloud(); err != nil {
@@ -65,7 +66,7 @@ func (x *exchange) check(m *memory) error {
 			return err
 		}
 	}
-	return x.checkPrior()
+	return s.checkPrior(ctx, x)
 }
 
 // checkClient wants the TLS connection to be of who signed the request.
@@ -179,13 +180,13 @@ func (x *exchange) newRecord(earlier *VoucherRecord) *VoucherRecord {
 }
 
 // intend makes the intent durable. The first signed sight of a device fixes
-// its IDevID.
+// its IDevID, and notes that its signature was verified.
 func (s *Service) intend(ctx context.Context, x *exchange, v *VoucherRecord) error {
 	x.details = x.issuance(v).json()
 	change := &Change{Intents: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIntended)}}
-	if x.unlisted || len(x.device.IDevID) == 0 && x.prior != nil {
+	if x.unlisted || x.prior != nil && (len(x.device.IDevID) == 0 || !bytes.Equal(x.device.IDevIDSigned, x.signed)) {
 		device := *x.device
-		device.IDevID = x.idevid.Raw
+		device.IDevID, device.IDevIDSigned = x.idevid.Raw, x.signed
 		change.PutDevices = []*Device{&device}
 	}
 	if err := s.store.Commit(ctx, change); err != nil {

@@ -2,6 +2,7 @@ package masa
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"time"
@@ -13,7 +14,7 @@ import (
 // understand reads and checks a request, within the budget of its address. The
 // request that a registrar got a voucher for is the one that it asks for the
 // audit-log with (RFC 8995, Section 5.8), so what came of it is recalled for a moment.
-func (s *Service) understand(x *exchange, r *brski.MASARequest) error {
+func (s *Service) understand(ctx context.Context, x *exchange, r *brski.MASARequest) error {
 	if err := s.withinBudget(x, r.Peer); err != nil {
 		return err
 	}
@@ -24,7 +25,7 @@ func (s *Service) understand(x *exchange, r *brski.MASARequest) error {
 		if err := x.read(s.memory, r.Raw); err != nil {
 			return err
 		}
-		if err := x.check(s.memory); err != nil {
+		if err := s.check(ctx, x); err != nil {
 			return err
 		}
 		s.memory.keep(x)
@@ -41,6 +42,8 @@ type memory struct {
 	// certificates that registrars sent with their requests, by their DER. What
 	// one says holds for ever.
 	certificates *recent.Map[[sha256.Size]byte, *x509.Certificate]
+	// issuers are CAs that IDevIDs came from, by product and name.
+	issuers *recent.Map[[sha256.Size]byte, *issuingCA]
 }
 
 const (
@@ -50,6 +53,7 @@ const (
 	// Certificates of usual size, some 10 KB each with what they were parsed to.
 	maxRememberedCertificates = 1024
 	maxRememberedDER          = 4 << 10
+	maxRememberedIssuers      = 64
 	// rememberedFor bounds how much later than it was checked a certificate
 	// counts as valid.
 	rememberedFor = 30 * time.Second
@@ -73,6 +77,7 @@ func newMemory() *memory {
 		registrars: recent.New[[sha256.Size]byte, *registrarChains](maxRememberedRegistrars),
 
 		certificates: recent.New[[sha256.Size]byte, *x509.Certificate](maxRememberedCertificates),
+		issuers:      recent.New[[sha256.Size]byte, *issuingCA](maxRememberedIssuers),
 	}
 }
 

@@ -72,8 +72,10 @@ const (
 	noMade  = "UPDATE devices SET key_hash = NULL, built_at = 0 WHERE domain = ? AND id = ? AND (key_hash IS NOT NULL OR built_at <> 0)"
 )
 
-// device writes both parts of the row. The second is covered only where there
-// is something in it, or was.
+const setSigned = "UPDATE devices SET idevid_signed = ? WHERE domain = ? AND id = ? AND idevid_signed IS NOT ?"
+
+// device writes all parts of the row. Those that came later are covered only
+// where there is something in them, or was.
 func (w writer) device(d *masa.Device) error {
 	err := w.tx.Put(w.t.devices, d.Domain, d.ID, d.Product, d.SerialNumber, string(d.State), d.Reason, d.IDevID,
 		d.Batch, d.Source, d.CreatedAt, d.BlockedAt)
@@ -86,10 +88,16 @@ func (w writer) device(d *masa.Device) error {
 	} else {
 		changed, err = w.tx.Exec(setMade, d.KeyHash, d.BuiltAt, d.Domain, d.ID)
 	}
-	if err != nil || changed == 0 {
+	if err == nil && changed > 0 {
+		err = w.tx.Cover(w.t.made, d.Domain, d.ID, d.KeyHash, d.BuiltAt)
+	}
+	if err != nil {
 		return err
 	}
-	return w.tx.Cover(w.t.made, d.Domain, d.ID, d.KeyHash, d.BuiltAt)
+	if changed, err = w.tx.Exec(setSigned, d.IDevIDSigned, d.Domain, d.ID, d.IDevIDSigned); err != nil || changed == 0 {
+		return err
+	}
+	return w.tx.Cover(w.t.signed, d.Domain, d.ID, d.IDevIDSigned)
 }
 
 const (

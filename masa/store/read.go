@@ -39,13 +39,13 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 }
 
 const selectDevice = `SELECT domain, id, product, serial_number, state, reason, idevid, batch, source, created_at, blocked_at,
-	key_hash, built_at FROM devices `
+	key_hash, built_at, idevid_signed FROM devices `
 
 func scanDevice(row scanner) (*masa.Device, error) {
 	var d masa.Device
 	var state string
 	err := row.Scan(&d.Domain, &d.ID, &d.Product, &d.SerialNumber, &state, &d.Reason, &d.IDevID, &d.Batch, &d.Source,
-		&d.CreatedAt, &d.BlockedAt, &d.KeyHash, &d.BuiltAt)
+		&d.CreatedAt, &d.BlockedAt, &d.KeyHash, &d.BuiltAt, &d.IDevIDSigned)
 	if err != nil {
 		return nil, notFound(err)
 	}

@@ -75,7 +75,8 @@ func TestVerifyFindsEveryChangeByHand(t *testing.T) {
 	for _, statement := range []string{
 		"UPDATE devices SET state = 'blocked'", "DELETE FROM devices", "UPDATE owners SET until = 1", "DELETE FROM owners",
 		"UPDATE devices SET key_hash = x'00' WHERE key_hash IS NULL", "UPDATE devices SET key_hash = NULL",
-		"UPDATE devices SET built_at = built_at + 1", "UPDATE owners SET est_domain = ''", "UPDATE owners SET registrar_url = 'x'",
+		"UPDATE devices SET built_at = built_at + 1",
+		"UPDATE devices SET idevid_signed = NULL", "UPDATE devices SET idevid_signed = x'00' WHERE idevid_signed IS NULL", "UPDATE owners SET est_domain = ''", "UPDATE owners SET registrar_url = 'x'",
 		"UPDATE claims SET redeemed_at = 1", "DELETE FROM claims",
 		"UPDATE vouchers SET nonce = 'x'", "UPDATE outcomes SET voucher = x'00'", "UPDATE outcomes SET state = 'failed'",
 		"UPDATE outcomes SET seq = seq + 100", "DELETE FROM outcomes", "INSERT INTO intended VALUES (1000)",
@@ -85,6 +86,10 @@ func TestVerifyFindsEveryChangeByHand(t *testing.T) {
 			path, key := filepath.Join(t.TempDir(), "masa.db"), newKey()
 			s := open(t, path, key)
 			fill(t, s)
+			verified := &masa.Device{ID: "verified", Domain: masa.DefaultDomain, Product: "widget", SerialNumber: "3", State: masa.Known, IDevIDSigned: []byte{2}}
+			if err := s.Commit(t.Context(), &masa.Change{PutDevices: []*masa.Device{verified}}); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := s.VerifyTrail(t.Context()); err != nil {
 				t.Fatalf("VerifyTrail before the change: %v", err)
 			}

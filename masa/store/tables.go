@@ -8,6 +8,7 @@ import "github.com/briskest/briskest/internal/sqlitedb"
 type tables struct {
 	devices  *sqlitedb.Table
 	made     *sqlitedb.Table // what else is known of a device's making
+	signed   *sqlitedb.Table // whether the IDevID's signature was verified
 	owners   *sqlitedb.Table
 	reached  *sqlitedb.Table // where an owner is to be found
 	claims   *sqlitedb.Table
@@ -21,7 +22,8 @@ func newTables() *tables {
 		devices: sqlitedb.NewTable("devices", id, []string{
 			"product", "serial_number", "state", "reason", "idevid", "batch", "source", "created_at", "blocked_at",
 		}),
-		made: sqlitedb.NewPart("devices", "devices/made", id, []string{"key_hash", "built_at"}, []any{nil, 0}),
+		made:   sqlitedb.NewPart("devices", "devices/made", id, []string{"key_hash", "built_at"}, []any{nil, 0}),
+		signed: sqlitedb.NewPart("devices", "devices/signed", id, []string{"idevid_signed"}, []any{nil}),
 		reached: sqlitedb.NewPart("owners", "owners/reached", id, []string{"source", "registrar_url", "est_domain"},
 			[]any{"", "", ""}),
 		claims: sqlitedb.NewTable("claims", id, []string{
@@ -41,5 +43,5 @@ func newTables() *tables {
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.made, t.owners, t.reached, t.claims, t.intents, t.outcomes}
+	return []*sqlitedb.Table{t.devices, t.made, t.signed, t.owners, t.reached, t.claims, t.intents, t.outcomes}
 }

@@ -61,6 +61,7 @@ func device(n int) *masa.Device {
 		ID: id(n), Domain: masa.DefaultDomain, Product: "widget", SerialNumber: fmt.Sprintf("SN-%d", n), State: masa.Blocked,
 		Reason: "stolen, reported by\nthe customer \x00", IDevID: []byte{0x30, 1, byte(n)}, Batch: "2030-01", Source: "import",
 		CreatedAt: at(0), BlockedAt: at(1), KeyHash: []byte{1, 2, byte(n)}, BuiltAt: at(2),
+		IDevIDSigned: []byte{3, byte(n)},
 	}
 }
 
@@ -120,7 +121,7 @@ func testDevice(t *testing.T, s masa.Store) {
 	want(t, "Device", got, err, d)
 	changed := *d
 	changed.State, changed.Reason, changed.IDevID, changed.BlockedAt = masa.Known, "", nil, time.Time{}
-	changed.KeyHash, changed.BuiltAt = nil, time.Time{}
+	changed.KeyHash, changed.BuiltAt, changed.IDevIDSigned = nil, time.Time{}, nil
 	commit(t, s, &masa.Change{PutDevices: []*masa.Device{&changed}})
 	got, err = s.DeviceBySerialNumber(t.Context(), d.Domain, "widget", "SN-1")
 	want(t, "DeviceBySerialNumber", got, err, &changed)
