@@ -1,11 +1,15 @@
 package registrar_test
 
 import (
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -44,4 +48,48 @@ func TestAForeignNameAmongOwnOnesIsRefused(t *testing.T) {
 		h.enroll(alone).basic(alone).dns(names...).refusedAs(registrar.ReasonForeignName, 403)
 	}
 	h.enroll(alone).basic(alone).dns(alone, alone+".example.com").mustSend()
+}
+
+// R20: with N names the trail says N, each of them was decided on, and one bad one among them ends it.
+func TestTheTrailCountsTheDistinctNamesThatWereDecidedOn(t *testing.T) {
+	h := newHouse(t, func(h *house) {
+		h.reprofile(func(d *profile.Document) {
+			d.SAN.DNS = &profile.NameRule{Request: true, Max: 20, Patterns: []string{`[a-z0-9]+\.good\.example`}}
+		})
+	})
+	names := []string{"a.good.example", "b.good.example", "c.good.example", "d.good.example", "e.good.example"}
+	for i := range names {
+		bad := slices.Clone(names)
+		bad[i] = "x.bad.example"
+		h.enroll("sensor-7").basic(group).dns(bad...).refusedAs(registrar.ReasonNamesRefused, 400)
+	}
+	h.enroll("sensor-7").basic(group).dns(append(slices.Clone(names), "A.good.example")...).refusedAs(registrar.ReasonNamesRefused, 400)
+	if n := len(h.certificates("")); n != 0 {
+		t.Fatalf("%d certificates for names of which one is refused", n)
+	}
+	cert := h.enroll("sensor-7").basic(group).dns(names...).ip(net.IPv4(10, 0, 0, 1)).mustSend()
+	entries := h.entries(registrar.KindCertificateIssued)
+	if len(cert.DNSNames) != len(names) || len(entries) != 1 || !strings.Contains(string(entries[0].Body), `"names":6`) {
+		t.Errorf("%q, and the trail says %s", cert.DNSNames, entries[0].Body)
+	}
+}
+
+// Templates have what is known of the device: the label and its IDevID.
+func TestNamesAreMadeOfTheIDevIDAndTheLabel(t *testing.T) {
+	h := newHouse(t, func(h *house) {
+		h.reprofile(func(d *profile.Document) {
+			d.Subject.Attributes = append(d.Subject.Attributes, profile.AttributeRule{Type: "organization", Value: "{attribute.idevid_organization}"},
+				profile.AttributeRule{Type: "organizational_unit", Value: "label {label} of {domain}"})
+		})
+		h.settings.Labels["plant"] = &registrar.Label{Profile: h.profile("device"), IDevID: registrar.IDevIDInventory, Renewal: true}
+	})
+	h.importSerials("SN-1")
+	id := h.device(t, func(c *x509.Certificate) {
+		c.Subject = pkix.Name{SerialNumber: "SN-1", Organization: []string{"Acme Meters"}}
+	})
+	r := h.enrollWithIDevID(id).label("plant")
+	cert := r.mustSend()
+	if got := cert.Subject.String(); !strings.Contains(got, "O=Acme Meters") || !strings.Contains(got, "OU=label plant of default") {
+		t.Errorf("subject %s", got)
+	}
 }

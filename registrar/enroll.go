@@ -114,7 +114,7 @@ func sentence(reason string, err error) string { return Explain(reason).Message 
 
 // knownFacts is what the record, and not the request, says about the device.
 func (c *Case) knownFacts() *Facts {
-	f := &Facts{Domain: c.Domain}
+	f := &Facts{Domain: c.Domain, Label: c.Label.Name, IDevID: c.idevid}
 	switch {
 	case c.Identity.Kind == IDevID:
 		f.Manufacturer, f.SerialNumber = c.Manufacturer.Name, c.SerialNumber
@@ -129,6 +129,20 @@ func (c *Case) knownFacts() *Facts {
 		f.SerialNumber, _ = c.Identity.Named()
 	}
 	return f
+}
+
+// idevid is the device's IDevID as it authenticates or as it is on record; nil for none.
+func (c *Case) idevid() *x509.Certificate {
+	switch {
+	case c.Identity.Kind == IDevID:
+		return c.Identity.Certificate
+	case c.aboutItself() && c.Identity.Device.IDevID != nil:
+		cert, err := x509.ParseCertificate(c.Identity.Device.IDevID)
+		if err == nil {
+			return cert
+		}
+	}
+	return nil
 }
 
 // manufacturer is the name under which the case's device is in the inventory.

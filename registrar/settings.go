@@ -170,6 +170,9 @@ type Facts struct {
 	SerialNumber string // of the IDevID, the inventory, or the credential
 	Manufacturer string
 	Domain       string
+	Label        string // that was asked; empty for none
+	// IDevID is the device's, when it is known; it may be read by many at once.
+	IDevID func() *x509.Certificate
 }
 
 // ProfileRules are a profile's rules about requests.

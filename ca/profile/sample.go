@@ -52,7 +52,8 @@ type sampler struct {
 func (s *sampler) facts() *Facts {
 	return &Facts{
 		DeviceID: "0192f0c1a2b3c4d5e6f7" + s.digits(), SerialNumber: "SN-" + s.digits(), Manufacturer: "Example-Devices",
-		Model: "M1", Group: "plant-7", Domain: "default",
+		Model: "M1", Group: "plant-7", Domain: "default", Label: "plant",
+		Attribute: func(string) string { return "A-" + s.digits() },
 	}
 }
 

@@ -15,6 +15,10 @@ type Facts struct {
 	Model        string // {model}
 	Group        string // {group}
 	Domain       string // {domain}
+	Label        string // {label}: the EST label that was asked
+	// Attribute returns what else is known by a name of up to 32 lower-case letters,
+	// digits and "_", for {attribute.NAME}; empty for nothing. Nil: nothing is.
+	Attribute func(name string) string
 }
 
 func (f *Facts) value(word string) (string, bool) {
@@ -31,9 +35,17 @@ func (f *Facts) value(word string) (string, bool) {
 		return f.Group, true
 	case "domain":
 		return f.Domain, true
-	default:
+	case "label":
+		return f.Label, true
+	}
+	name, ok := strings.CutPrefix(word, "attribute.")
+	if !ok || !isWord(name, 32, "_") || strings.ToLower(name) != name {
 		return "", false
 	}
+	if f.Attribute == nil {
+		return "", true
+	}
+	return f.Attribute(name), true
 }
 
 // template is text with {words} in it. A value put in never changes the
@@ -78,7 +90,7 @@ func parseTemplate(text string, e escape) (*template, string) {
 		}
 		word, after, closed := strings.Cut(after, "}")
 		if _, known := new(Facts).value(word); !closed || !known {
-			return nil, "{" + word + "} is none of {device_id}, {serial_number}, {manufacturer}, {model}, {group}, {domain}"
+			return nil, "{" + word + "} is none of {device_id}, {serial_number}, {manufacturer}, {model}, {group}, {domain}, {label}, {attribute.NAME}"
 		}
 		t.parts = append(t.parts, templatePart{text: word, word: true})
 		pattern.WriteString(e.class())

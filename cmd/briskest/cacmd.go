@@ -20,6 +20,7 @@ type caCmd struct {
 	List     caListCmd     `cmd:"" help:"List certificates, intents without an outcome included."`
 	Revoke   caRevokeCmd   `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
 	CRL      caCRLCmd      `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
+	Profile  caProfileCmd  `cmd:"" help:"List, show, check and try certificate profiles."`
 }
 
 type caListCmd struct {

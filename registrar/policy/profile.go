@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"strings"
 
 	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/ca/profile"
@@ -48,8 +49,41 @@ func (p *profiled) Names(f *registrar.Facts, csr *x509.CertificateRequest) (pkix
 		return nil, ca.Names{}, err
 	}
 	return p.p.Names(requested, &profile.Facts{
-		DeviceID: f.DeviceID, SerialNumber: f.SerialNumber, Manufacturer: f.Manufacturer, Domain: f.Domain,
+		DeviceID: f.DeviceID, SerialNumber: f.SerialNumber, Manufacturer: f.Manufacturer, Domain: f.Domain, Label: f.Label,
+		Attribute: func(name string) string { return idevidAttribute(f, name) },
 	})
+}
+
+// idevidAttribute is what {attribute.idevid_NAME} of a template stands for: an attribute of the
+// IDevID's subject, the first of its type, or the hwType of its HardwareModuleName.
+func idevidAttribute(f *registrar.Facts, name string) string {
+	word, ok := strings.CutPrefix(name, "idevid_")
+	if !ok || f.IDevID == nil {
+		return ""
+	}
+	cert := f.IDevID()
+	if cert == nil {
+		return ""
+	}
+	first := func(values []string) string {
+		if len(values) == 0 {
+			return ""
+		}
+		return values[0]
+	}
+	switch word {
+	case "common_name":
+		return cert.Subject.CommonName
+	case "organization":
+		return first(cert.Subject.Organization)
+	case "organizational_unit":
+		return first(cert.Subject.OrganizationalUnit)
+	case "hardware_type":
+		if types := HardwareTypes(cert); len(types) > 0 {
+			return types[0].String()
+		}
+	}
+	return ""
 }
 
 // CheckKey refuses kinds of keys; see profile.Profile.CheckKey.
