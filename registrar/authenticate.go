@@ -241,7 +241,9 @@ func (s *Service) retireOthers(ctx context.Context, v *version, c *Case, row *Ce
 		return nil
 	}
 	v.tell(change)
-	return s.commit(ctx, change)
+	err = s.commit(ctx, change)
+	s.tellSoon(change)
+	return err
 }
 
 // maxHeld is how many certificates of one device are read at once.

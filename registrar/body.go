@@ -16,7 +16,9 @@ const (
 	KindCertificateIssued   = "certificate-issued"
 	KindCertificateRevoked  = "certificate-revoked"
 	KindCertificateReleased = "certificate-released" // from hold
-	KindCertificateRetired  = "certificate-retired"  // replaced by a newer one that was seen in use
+	KindCATold              = "issuer-told"          // of a revocation, hold or release
+	KindCARefused           = "issuer-refused-revocation"
+	KindCertificateRetired  = "certificate-retired" // replaced by a newer one that was seen in use
 	KindIssuanceAbandoned   = "issuance-abandoned"
 	KindCertificatesAdopted = "certificates-adopted" // from before there were several issuers
 	KindVoucherRequested    = "voucher-requested"

@@ -232,7 +232,8 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 // the policy then allows, and the intent is recorded only if it is so.
 func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool) *Decision {
 	c.forgetRecord()
-	known := c.aboutItself() || c.Identity.Kind == IDevID || c.Generate != nil && c.Generate.request.CertificateKeyID != nil
+	known := c.aboutItself() || c.Identity.Kind == IDevID || c.Generate != nil && c.Generate.request.CertificateKeyID != nil ||
+		s.openings.has(deviceKey(c.manufacturer(), c.SerialNumber))
 	if c.Supposed = suppose && !known; c.Supposed {
 		if d := s.policy(&v.Settings, c); d.Verdict == Allow {
 			return d

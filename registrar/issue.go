@@ -24,6 +24,13 @@ type issuance struct {
 	made   bool         // device is new
 	row    *Certificate // nil until the intent is on record
 	failed error        // why the intent could not be recorded
+
+	// Of an issuance that another CA takes its time for:
+	kept    *Outstanding     // as it is on record; nil for none
+	keeps   *decidedIssuance // what kept says
+	fresh   bool             // nobody pursues it yet
+	opening *opening
+	away    bool // its device is not waiting for an answer
 }
 
 // issue has a certificate signed and recorded: the intent is durable before
@@ -32,13 +39,26 @@ type issuance struct {
 func (s *Service) issue(ctx context.Context, v *version, c *Case, d *Decision) ([]byte, *Decision) {
 	i := &issuance{s: s, v: v, by: v.issuerOf(c.Label), c: c, d: d, id: NewID(c.At)}
 	i.prepareDevice()
+	if raw, d, known := s.takeUp(ctx, i); known {
+		return raw, d
+	}
 	// From here on a peer that hangs up stops nothing: it asks again and gets
 	// what was issued.
-	ctx = context.WithoutCancel(ctx)
-	cert, err := i.by.Issue(ctx, &ca.Request{
+	return i.asked(context.WithoutCancel(ctx), &ca.Request{
 		ID: i.id, Profile: d.Profile, PublicKey: c.CSR.PublicKey, Subject: d.Subject, Names: d.Names,
 		CSR: c.CSR.Raw, Record: i.record,
 	})
+}
+
+// asked has the issuer issue, and records what becomes of it.
+func (i *issuance) asked(ctx context.Context, r *ca.Request) ([]byte, *Decision) {
+	until := ctx
+	if i.away {
+		until = i.s.life
+	}
+	waiting, end := context.WithTimeout(until, i.v.Limits.IssuerTimeout)
+	cert, err := i.by.Issue(waiting, r)
+	end()
 	if err != nil {
 		return nil, i.fail(ctx, err)
 	}
@@ -84,7 +104,7 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 		Operation: c.rowOperation(), Subject: i.d.Subject.String(), TBSHash: in.TBSHash, KeyHash: c.KeyHash, NamesHash: c.NamesHash,
 		Credential: c.Identity.Credential, NotBefore: in.NotBefore, NotAfter: in.NotAfter, IntendedAt: c.At.UTC(),
 	}
-	change := &Change{Intents: []*Certificate{row}, Spendable: c.spending()}
+	change := &Change{Intents: []*Certificate{row}, Spendable: i.spending()}
 	if i.made {
 		change.PutDevices = []*Device{i.device}
 	}
@@ -94,14 +114,53 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 			change.NoIDevIDs = append(change.NoIDevIDs, DeviceName{i.v.Domain, name})
 		}
 	}
-	if row.Elsewhere = len(in.Serial) == 0; row.Elsewhere {
-		row.Authority = ""
+	row.Elsewhere = len(in.Serial) == 0
+	if row.Elsewhere {
+		row.Authority, i.row = "", row
+		i.failed = i.recordOutstanding(ctx, change)
+	} else {
+		i.failed = i.s.store.Commit(ctx, change)
 	}
-	if i.failed = i.s.store.Commit(ctx, change); i.failed != nil {
+	if i.failed != nil {
+		i.row = nil
 		return i.failed
 	}
 	i.row = row
 	return nil
+}
+
+// errOutstanding says that too many issuances are outstanding.
+var errOutstanding = errors.New("too many issuances of this device, or in all, wait for another CA")
+
+// recordOutstanding records an intent that may take long: with it goes what is
+// needed to ask again, whatever becomes of this process.
+func (i *issuance) recordOutstanding(ctx context.Context, change *Change) error {
+	i.opening = &opening{id: i.id, of: i.asking()}
+	if !i.s.openings.reserve(&i.v.Limits, i.opening) {
+		return errOutstanding
+	}
+	err := i.keep(change)
+	if err == nil {
+		err = i.s.store.Commit(ctx, change)
+	}
+	if err != nil {
+		i.s.openings.remove(i.id)
+		i.kept, i.opening = nil, nil
+		return err
+	}
+	i.fresh = true
+	return nil
+}
+
+// spending is how the issuance spends a code; nil for none.
+func (i *issuance) spending() []*Spending {
+	if i.keeps == nil || i.keeps.Code == nil || !i.away {
+		return i.c.spending()
+	}
+	return []*Spending{{
+		Domain: i.v.Domain, SerialNumber: i.keeps.Code.SerialNumber, Digest: i.keeps.Code.Digest,
+		KeyHash: i.c.KeyHash, NamesHash: i.c.NamesHash, At: i.c.At.UTC(),
+	}}
 }
 
 // finish records what was signed.
@@ -109,16 +168,25 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	now := i.s.now().UTC()
 	row := *i.row
 	row.Raw, row.IssuedAt, row.Status = cert.Raw, now, Issued
-	change := &Change{Issued: []*Certificate{&row}, Spend: i.c.spending()}
+	change := &Change{Issued: []*Certificate{&row}, Spend: i.spending()}
 	problem := checkIssued(i.c, cert.Raw)
 	if row.Elsewhere {
-		row.Serial, row.Authority = cert.Serial, i.by.authority
+		row.Serial = cert.Serial
+		if problem == nil {
+			row.Authority, problem = i.authority(ctx, cert.Raw)
+		}
 	}
 	if problem == nil && !bytes.Equal(cert.Serial, row.Serial) {
 		problem = errors.New("the certificate has another serial number than the intent")
 	}
 	if problem != nil {
 		return nil, i.disown(ctx, change, &row, problem)
+	}
+	if i.keeps != nil && i.keeps.Nobody != "" {
+		return nil, i.discard(ctx, change, &row)
+	}
+	if err := i.ready(change); err != nil {
+		return nil, storeFailed("record", err)
 	}
 	device := *i.device
 	device.State = Enrolled
@@ -138,9 +206,36 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 		if !errors.Is(err, ErrConflict) {
 			i.s.settleLater(change)
 		}
+		i.begin()
 		return nil, storeFailed("record", fmt.Errorf("certificate %x: %w", row.Serial, err))
 	}
+	if i.kept != nil && !i.away {
+		i.s.openings.remove(i.id)
+	}
+	i.s.tellSoon(change)
 	return cert.Raw, nil
+}
+
+// authority is the key of the issuer's CA that signed a certificate elsewhere.
+func (i *issuance) authority(ctx context.Context, raw []byte) (string, error) {
+	cert, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return "", err
+	}
+	if by := i.by.signer(cert); by != nil {
+		return AuthorityOf(by), nil
+	}
+	// The CA behind it may have another key since the settings were loaded.
+	now, err := newIssuer(ctx, i.by.name, i.by.Issuer)
+	if err != nil {
+		return "", fmt.Errorf("the CA that signed it: %w", err)
+	}
+	by := now.signer(cert)
+	if by == nil {
+		return "", errors.New("no CA of the issuer's has signed the certificate")
+	}
+	i.s.refreshLater(i.v)
+	return AuthorityOf(by), nil
 }
 
 func (i *issuance) issuedBody(row *Certificate) *body {
@@ -152,30 +247,60 @@ func (i *issuance) issuedBody(row *Certificate) *body {
 // disown records a certificate that is not what was decided, as revoked at
 // once: it exists, and nobody gets it.
 func (i *issuance) disown(ctx context.Context, change *Change, row *Certificate, problem error) *Decision {
+	i.s.log.ErrorContext(ctx, "the issuer disagrees", slog.String("issuer", i.by.name), slog.String("id", i.id), slog.Any("error", problem))
+	return i.revokeAtOnce(ctx, change, row, ReasonIssuerDisagrees, problem)
+}
+
+// discard is disown for a certificate that is as it was decided, and that
+// nobody is to get any more.
+func (i *issuance) discard(ctx context.Context, change *Change, row *Certificate) *Decision {
+	return i.revokeAtOnce(ctx, change, row, ReasonIssuedForNobody, errors.New(i.keeps.Nobody))
+}
+
+func (i *issuance) revokeAtOnce(ctx context.Context, change *Change, row *Certificate, reason string, problem error) *Decision {
 	revoked := *row
 	revoked.Status, revoked.RevokedAt, revoked.RevokeReason = Revoked, row.IssuedAt, 0
 	change.Revoked = []*Certificate{&revoked}
+	if i.kept != nil {
+		change.DropOutstanding = []*Outstanding{i.kept}
+	}
 	i.c.Device = i.device
-	b := i.c.facts(i.v).hex("serial", row.Serial).str("problem", problem.Error())
-	change.Trail = append(change.Trail, i.c.entry(KindCertificateRevoked, ReasonIssuerDisagrees, b))
+	b := i.c.facts(i.v).str("id", row.ID).hex("serial", row.Serial).str("issuer", row.Issuer).str("problem", ascii(problem.Error()))
+	change.Trail = append(change.Trail, i.c.entry(KindCertificateRevoked, reason, b))
 	i.v.tell(change)
 	if err := i.s.store.Commit(ctx, change); err != nil {
 		i.s.settleLater(change)
 		problem = errors.Join(problem, err)
+	} else {
+		i.s.openings.remove(i.id)
+		i.s.revokedAt.Store(revoked.RevokedAt.UnixNano())
+		i.s.tellSoon(change)
 	}
-	return denyErr(ReasonIssuerDisagrees, "issuer", problem)
+	return denyErr(reason, "issuer", problem)
 }
 
-// fail maps an issuer's error, and explains the intent that got no certificate.
+// fail maps an issuer's error, and explains the intent that got no certificate,
+// or leaves it open.
 func (i *issuance) fail(ctx context.Context, err error) *Decision {
-	if i.failed != nil {
+	switch {
+	case errors.Is(i.failed, errOutstanding):
+		return &Decision{Reason: ReasonPendingFull, Rule: "outstanding-limit", RetryAfter: jitter(time.Minute), Err: i.failed}
+	case i.failed != nil:
 		return storeFailed("intent", i.failed)
 	}
 	if i.row != nil {
+		var later *ca.Later
+		var wrong *ca.Mismatch
+		switch {
+		case errors.As(err, &later):
+			return i.later(ctx, later)
+		case errors.As(err, &wrong):
+			return i.mismatch(ctx, wrong)
+		}
 		i.s.abandon(ctx, i.row, i.c.actor(), i.s.now(), "the issuer was asked and gave no certificate: "+ascii(err.Error()))
 	}
 	switch {
-	case errors.Is(err, ca.ErrPending):
+	case isPending(err):
 		return &Decision{Verdict: Wait, Reason: ReasonIssuerPending, Rule: "issuer", WaitFor: ForIssuer, RetryAfter: i.v.Limits.PollAfter, Err: err}
 	case errors.Is(err, ca.ErrUnavailable):
 		if d := endedCA(i.by.chain, i.c.At, err); d != nil {
@@ -184,18 +309,25 @@ func (i *issuance) fail(ctx context.Context, err error) *Decision {
 		return &Decision{Reason: ReasonIssuerDown, Rule: "issuer", RetryAfter: jitter(10 * time.Second), Err: err}
 	case errors.Is(err, ca.ErrRejected):
 		return denyErr(ReasonIssuerRejected, "issuer", err)
+	case errors.Is(err, ca.ErrMismatch):
+		return denyErr(ReasonIssuerDisagrees, "issuer", err)
 	default:
 		return denyErr(ReasonIssuerFailed, "issuer", err)
 	}
 }
 
+func isPending(err error) bool { return errors.Is(err, ca.ErrPending) }
+
 // abandon explains an intent that has no certificate.
 func (s *Service) abandon(ctx context.Context, row *Certificate, actor string, at time.Time, explanation string) {
 	change := abandonment(row, actor, at, explanation)
-	if err := s.store.Commit(ctx, change); err != nil && !errors.Is(err, ErrConflict) {
-		s.log.ErrorContext(ctx, "intent not explained", slog.String("serial", fmt.Sprintf("%x", row.Serial)), slog.Any("error", err))
+	err := s.store.Commit(ctx, change)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		s.log.ErrorContext(ctx, "intent not explained", slog.String("id", row.ID), slog.Any("error", err))
 		s.settleLater(change)
+		return
 	}
+	s.openings.remove(row.ID)
 }
 
 // IssueRequest asks for a certificate on an operator's word.

@@ -58,7 +58,7 @@ func TestACertificateThatIsNotWhatWasDecidedIsNotHandedOut(t *testing.T) {
 		"another serial number": func(_ *ca.Request, c *ca.Certificate) *ca.Certificate { out := *c; out.Serial = []byte{1}; return &out },
 	} {
 		h.replaceIssuer(&liar{h.issuer, lie})
-		h.enroll("sensor-7").basic(group).refusedAs(registrar.ReasonIssuerDisagrees, 500)
+		h.enroll("sensor-7").basic(group).refusedAs(registrar.ReasonIssuerDisagrees, 502)
 		for _, c := range h.certificates("") {
 			if c.Status != registrar.Revoked {
 				t.Errorf("%s: the certificate is on record as %s", what, c.Status)

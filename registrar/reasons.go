@@ -83,7 +83,9 @@ const (
 	ReasonIssuerDown          = "issuer-unavailable"
 	ReasonCAEnded             = "ca-expired" // its own certificate, or one above it
 	ReasonIssuerFailed        = "issuer-failed"
-	ReasonIssuerDisagrees     = "issuer-disagrees" // it signed something else than was decided
+	ReasonKeyGenLater         = "key-generation-issuer-pending" // serverkeygen at an issuer that answers later
+	ReasonIssuedForNobody     = "issued-for-nobody"             // a certificate that came when nobody was to get it any more
+	ReasonIssuerDisagrees     = "issuer-disagrees"              // it signed something else than was decided
 
 	// The voucher-request.
 	ReasonRequestRefused    = "voucher-leaf"
@@ -221,7 +223,9 @@ func decisionReasons() []ReasonText {
 		{ReasonIssuerDown, http.StatusServiceUnavailable, "RFC 7030, Section 4.2.3", "the CA cannot be reached; try again later"},
 		{ReasonCAEnded, http.StatusServiceUnavailable, "RFC 5280, Section 4.1.2.5", "the CA's own certificate has expired, and its operator has to renew it; try again later"},
 		{ReasonIssuerFailed, http.StatusInternalServerError, "", "internal error"},
-		{ReasonIssuerDisagrees, http.StatusInternalServerError, "", "internal error"},
+		{ReasonIssuerDisagrees, http.StatusBadGateway, "", "the CA signed something else than was asked for; nobody is given that certificate"},
+		{ReasonKeyGenLater, http.StatusServiceUnavailable, "RFC 7030, Section 4.4", "the CA did not answer at once, and a key that is made here is not kept meanwhile; try again later, or make the key on the device and use simpleenroll"},
+		{ReasonIssuedForNobody, http.StatusGone, "", "nobody is to get this certificate any more"},
 	}
 }
 

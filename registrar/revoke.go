@@ -99,6 +99,7 @@ func (s *Service) commitRevocation(ctx context.Context, v *version, actor, kind 
 		if err := s.store.Commit(ctx, change); err != nil {
 			return fmt.Errorf("certificate %x: %w", row.Serial, err)
 		}
+		s.tellSoon(change)
 	}
 	return nil
 }

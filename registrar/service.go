@@ -65,6 +65,9 @@ type Service struct {
 	tasks sync.WaitGroup // all goroutines of the service
 
 	exchanges  exchanges
+	openings   openings      // issuances that are outstanding
+	telling    chan struct{} // wakes who tells CAs of revocations
+	pursuing   chan struct{} // one place an outstanding issuance that is asked about
 	generators chan struct{} // one place a key that is being made
 
 	unsettled chan *Change // outcomes that could not be recorded; tried again by settle
@@ -98,7 +101,8 @@ func New(c Config) (*Service, error) {
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
 		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
 		waiting: &waiting{}, confirmed: recent.New[string, struct{}](1 << 16),
-		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)), pursuing: make(chan struct{}, pursuers),
+		telling: make(chan struct{}, 1),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -125,6 +129,9 @@ func (c *Case) OtherIDevID() bool {
 // Requests that are under way finish with the settings they began with.
 func (s *Service) Reload(set *Settings) error {
 	v, err := set.check(s.life, s.issuer)
+	if err == nil {
+		v.given = set
+	}
 	if err != nil {
 		return fmt.Errorf("registrar settings: %w", err)
 	}

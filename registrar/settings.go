@@ -251,6 +251,9 @@ type Limits struct {
 	MASAGiveUp        time.Duration // after the request; default 1h
 	PollAfter         time.Duration // Retry-After of 202 (RFC 8995, Section 5.6: at most 60 s); default 10s
 	EnrollmentsAtOnce int           // being decided and signed; more wait 50 ms for a place at most; default 256
+	IssuerTimeout     time.Duration // of one call of an issuer, for which a device is kept waiting; default 20s
+	IssuerRetry       time.Duration // between questions about an outstanding issuance, growing to an hour; default 30s
+	IssuerGiveUp      time.Duration // after the intent; default 7d
 	ApprovalLifetime  time.Duration // how long an operator's approval counts, from when it was given; default 30d
 }
 
@@ -260,7 +263,7 @@ func (l Limits) checked() (Limits, error) {
 			return l, fmt.Errorf("a limit is %d", n)
 		}
 	}
-	for _, d := range []time.Duration{l.MASATimeout, l.MASARetry, l.MASAGiveUp, l.PollAfter, l.ApprovalLifetime} {
+	for _, d := range []time.Duration{l.MASATimeout, l.MASARetry, l.MASAGiveUp, l.PollAfter, l.ApprovalLifetime, l.IssuerTimeout, l.IssuerRetry, l.IssuerGiveUp} {
 		if d < 0 {
 			return l, fmt.Errorf("a limit is %s", d)
 		}
@@ -272,6 +275,9 @@ func (l Limits) checked() (Limits, error) {
 	l.MASATimeout = orDefault(l.MASATimeout, 10*time.Second)
 	l.MASARetry = orDefault(l.MASARetry, 10*time.Second)
 	l.MASAGiveUp = orDefault(l.MASAGiveUp, time.Hour)
+	l.IssuerTimeout = orDefault(l.IssuerTimeout, 20*time.Second)
+	l.IssuerRetry = orDefault(l.IssuerRetry, 30*time.Second)
+	l.IssuerGiveUp = orDefault(l.IssuerGiveUp, 7*24*time.Hour)
 	l.ApprovalLifetime = orDefault(l.ApprovalLifetime, 30*24*time.Hour)
 	l.PollAfter = min(orDefault(l.PollAfter, 10*time.Second), time.Minute)
 	return l, nil

@@ -24,6 +24,9 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.recordPartitions(ctx, s.current.Load()); err != nil {
 		return fmt.Errorf("start-up pass: %w", err)
 	}
+	if err := s.resumeOutstanding(ctx); err != nil {
+		return fmt.Errorf("start-up pass: %w", err)
+	}
 	open, err := s.store.UnansweredVouchers(ctx)
 	if err != nil {
 		return fmt.Errorf("start-up pass: %w", err)
@@ -33,6 +36,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.tasks.Go(s.renewAhead)
 	s.tasks.Go(s.adopt)
 	s.tasks.Go(s.keepLists)
+	s.tasks.Go(s.tellCAs)
 	if len(open) > 0 {
 		s.tasks.Go(func() { s.resumeExchanges(open) })
 	}
@@ -40,8 +44,9 @@ func (s *Service) Start(ctx context.Context) error {
 }
 
 // explainIntents moves every intent that has no outcome to Abandoned, with an
-// explanation on the row and on the trail. Whoever is served by this process
-// is served later, so that no intent is open for a good reason.
+// explanation on the row and on the trail, but those that another CA may yet
+// finish. Whoever is served by this process is served later, so that none of the
+// others is open for a good reason.
 func (s *Service) explainIntents(ctx context.Context) error {
 	const explanation = "the process ended between recording the intent and recording the certificate; " +
 		"if it was signed, nobody was given it, and its serial number is not used again"
@@ -49,14 +54,25 @@ func (s *Service) explainIntents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept, err := s.store.ListOutstanding(ctx)
+	if err != nil {
+		return err
+	}
+	outstanding := make(map[string]bool, len(kept))
+	for _, o := range kept {
+		outstanding[o.ID] = true
+	}
 	for _, row := range open {
+		if outstanding[row.ID] {
+			continue
+		}
 		if row.Domain != s.current.Load().Domain {
 			continue
 		}
 		if err := s.store.Commit(ctx, abandonment(row, "start-up", s.now(), explanation)); err != nil && !errors.Is(err, ErrConflict) {
-			return fmt.Errorf("intent %x: %w", row.Serial, err)
+			return fmt.Errorf("intent %s: %w", row.ID, err)
 		}
-		s.log.WarnContext(ctx, "intent abandoned", slog.String("serial", fmt.Sprintf("%x", row.Serial)), slog.String("device", row.DeviceID))
+		s.log.WarnContext(ctx, "intent abandoned", slog.String("id", row.ID), slog.String("device", row.DeviceID))
 	}
 	return nil
 }
@@ -65,10 +81,11 @@ func (s *Service) explainIntents(ctx context.Context) error {
 func abandonment(row *Certificate, actor string, at time.Time, explanation string) *Change {
 	abandoned := *row
 	abandoned.Status, abandoned.Explanation = Abandoned, explanation
-	b := newBody().hex("serial", row.Serial).str("profile", row.Profile).str("subject", row.Subject).
+	b := newBody().str("id", row.ID).hex("serial", row.Serial).str("issuer", row.Issuer).str("profile", row.Profile).str("subject", row.Subject).
 		hex("tbs_sha256", row.TBSHash[:]).time("intended_at", row.IntendedAt).str("explanation", explanation)
 	return &Change{
-		Abandoned: []*Certificate{&abandoned},
+		Abandoned:       []*Certificate{&abandoned},
+		DropOutstanding: []*Outstanding{{Domain: row.Domain, ID: row.ID}},
 		Trail: []*trail.Entry{{
 			At: at.UTC(), Domain: row.Domain, Kind: KindIssuanceAbandoned, Device: row.DeviceID, Actor: actor, Body: b.done(),
 		}},

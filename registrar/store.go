@@ -128,6 +128,8 @@ type Certificates interface {
 type Unfinished interface {
 	// OpenIntents returns the rows in status Intended, over all domains.
 	OpenIntents(ctx context.Context) ([]*Certificate, error)
+	// Outstanding returns one, or ErrNotFound.
+	Outstanding(ctx context.Context, domain, id string) (*Outstanding, error)
 	// ListOutstanding returns all rows, over all domains, in order of ID.
 	ListOutstanding(ctx context.Context) ([]*Outstanding, error)
 	// ListUntold returns up to limit rows in order of ID, after the given ID ("" for the start).

@@ -19,6 +19,7 @@ import (
 // version is a checked Settings with what follows from it.
 type version struct {
 	Settings
+	given         *Settings // as Reload got them
 	issuers       map[string]*issuer
 	authorities   map[string]*Authority // by ID: who signs lists
 	chain         []*x509.Certificate   // the default issuer's

@@ -56,9 +56,11 @@ func (w writer) unfinished(c *registrar.Change) error {
 func scanOutstanding(row scanner) (*registrar.Outstanding, error) {
 	var o registrar.Outstanding
 	var id []byte
-	err := row.Scan(&o.Domain, &id, &o.CSR, &o.Decided, &o.State)
+	if err := row.Scan(&o.Domain, &id, &o.CSR, &o.Decided, &o.State); err != nil {
+		return nil, notFound(err)
+	}
 	o.ID = hex.EncodeToString(id)
-	return &o, err
+	return &o, nil
 }
 
 func scanUntold(row scanner) (*registrar.Untold, error) {
@@ -67,6 +69,11 @@ func scanUntold(row scanner) (*registrar.Untold, error) {
 	err := row.Scan(&u.Domain, &id, &u.At, &u.Reason)
 	u.ID = hex.EncodeToString(id)
 	return &u, err
+}
+
+// Outstanding implements registrar.Unfinished.
+func (s *Store) Outstanding(ctx context.Context, domain, id string) (*registrar.Outstanding, error) {
+	return scanOutstanding(s.db.QueryRow(ctx, "SELECT domain, id, csr, decided, state FROM outstanding WHERE domain = ? AND id = ?", domain, blob(id)))
 }
 
 // ListOutstanding implements registrar.Unfinished.

@@ -119,6 +119,8 @@ func testOutstanding(t *testing.T, s registrar.Store) {
 	}
 	commit(t, s, &registrar.Change{PutOutstanding: []*registrar.Outstanding{row(2, ""), row(1, "")}})
 	commit(t, s, &registrar.Change{PutOutstanding: []*registrar.Outstanding{row(2, "order 7")}})
+	one, err := s.Outstanding(ctx, registrar.DefaultDomain, issuanceID(2))
+	want(t, "Outstanding", one, err, row(2, "order 7"))
 	got, err := s.ListOutstanding(ctx)
 	first := row(1, "")
 	first.State = nil

@@ -180,6 +180,8 @@ func testMissing(t *testing.T, s registrar.Store) {
 		"Device":               second(s.Device(ctx, domain, "x")),
 		"DeviceBySerialNumber": second(s.DeviceBySerialNumber(ctx, domain, "a", "b")),
 		"Certificate":          second(s.Certificate(ctx, domain, issuanceID(1))),
+		"CertificateOf":        second(s.CertificateOf(ctx, domain, serial(1), []byte{1})),
+		"Outstanding":          second(s.Outstanding(ctx, domain, issuanceID(1))),
 		"CurrentCertificate":   second(s.CurrentCertificate(ctx, &registrar.CurrentQuery{Domain: domain})),
 		"LatestCRL":            second(s.LatestCRL(ctx, domain, registrar.CRLScope{Authority: authority(1), Count: 1})),
 		"VoucherByRequest":     second(s.VoucherByRequest(ctx, domain, hash("x"))),

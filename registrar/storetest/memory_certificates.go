@@ -190,6 +190,13 @@ func (m *Memory) OpenIntents(ctx context.Context) ([]*registrar.Certificate, err
 	return s.list(0, func(c *issuance) bool { return c.Status == registrar.Intended }, byIssuanceID), err
 }
 
+// Outstanding implements registrar.Unfinished.
+func (m *Memory) Outstanding(ctx context.Context, domain, id string) (*registrar.Outstanding, error) {
+	s, err := m.read(ctx)
+	return first(pick(s.outstanding, 1, func(o *registrar.Outstanding) bool { return o.Domain == domain && o.ID == id },
+		func(a, b *registrar.Outstanding) int { return 0 }, copyOutstanding), err)
+}
+
 // ListOutstanding implements registrar.Unfinished.
 func (m *Memory) ListOutstanding(ctx context.Context) ([]*registrar.Outstanding, error) {
 	s, err := m.read(ctx)
