@@ -18,6 +18,7 @@ const (
 	KindCertificateReleased = "certificate-released" // from hold
 	KindCATold              = "issuer-told"          // of a revocation, hold or release
 	KindCARefused           = "issuer-refused-revocation"
+	KindIssuanceStopped     = "issuance-stopped"    // what comes of it is for nobody
 	KindCertificateRetired  = "certificate-retired" // replaced by a newer one that was seen in use
 	KindIssuanceAbandoned   = "issuance-abandoned"
 	KindCertificatesAdopted = "certificates-adopted" // from before there were several issuers

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/internal/trail"
 )
 
 // decidedIssuance is what was decided about an outstanding issuance, so that it
@@ -256,4 +257,30 @@ func (s *Service) collected(ctx context.Context, e *opening, kept *Outstanding) 
 func (s *Service) giveUp(ctx context.Context, row *Certificate, v *version) {
 	s.abandon(ctx, row, "issuer", s.now(), fmt.Sprintf("issuer %s gave no certificate within %s; one that it signs later is given to nobody",
 		row.Issuer, v.Limits.IssuerGiveUp))
+}
+
+// stop has nobody get what comes of an outstanding issuance. False says that it
+// is outstanding no more, or that it was so.
+func (s *Service) stop(ctx context.Context, v *version, id, actor string) (bool, error) {
+	e := s.openings.find(id)
+	if e == nil {
+		return false, nil
+	}
+	unlock, err := s.devices.lock(ctx, e.of.device)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	row, kept, d, err := s.opened(ctx, v, e)
+	if err != nil || row == nil || row.Status != Intended || d.Nobody != "" {
+		return false, err
+	}
+	d.Nobody = "certificates of its kind were revoked by " + actor
+	stopped, err := d.row(row, kept.CSR, kept.State)
+	if err != nil {
+		return false, err
+	}
+	b := newBody().str("id", row.ID).str("issuer", row.Issuer).str("subject", row.Subject)
+	change := &Change{PutOutstanding: []*Outstanding{stopped}, Trail: []*trail.Entry{s.act(v, actor, KindIssuanceStopped, row.DeviceID, b)}}
+	return true, s.store.Commit(ctx, change)
 }

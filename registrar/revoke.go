@@ -37,7 +37,8 @@ type RevokeRequest struct {
 	Domain string
 	Actor  string
 	CertificateRef
-	Reason int // CRLReason (RFC 5280, Section 5.3.1)
+	Reason int  // CRLReason (RFC 5280, Section 5.3.1)
+	DryRun bool // only return the certificate as it is
 }
 
 // Revoke revokes an issued certificate, or puts it on hold (certificateHold),
@@ -66,6 +67,8 @@ func (s *Service) Revoke(ctx context.Context, r *RevokeRequest) (*Certificate, e
 		return row, nil
 	case row.Status != Issued && !row.OnHold():
 		return nil, fmt.Errorf("certificate %x is %s: %w", row.Serial, row.Status, ErrConflict)
+	case r.DryRun:
+		return row, nil
 	}
 	row.Status, row.RevokedAt, row.RevokeReason = Revoked, s.now().UTC(), r.Reason
 	return row, s.commitRevocation(ctx, v, r.Actor, KindCertificateRevoked, &Change{Revoked: []*Certificate{row}})
@@ -85,6 +88,9 @@ func (s *Service) Release(ctx context.Context, r *RevokeRequest) (*Certificate, 
 	defer unlock()
 	if !row.OnHold() {
 		return nil, fmt.Errorf("certificate %x is %s and not on hold: %w", row.Serial, row.Status, ErrConflict)
+	}
+	if r.DryRun {
+		return row, nil
 	}
 	row.Status, row.RevokedAt, row.RevokeReason = Issued, s.now().UTC(), ReasonRelease
 	return row, s.commitRevocation(ctx, v, r.Actor, KindCertificateReleased, &Change{Released: []*Certificate{row}})

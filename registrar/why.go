@@ -12,6 +12,7 @@ type Explanation struct {
 	SerialNumber string
 	Devices      []*Device      // the records with that ID or serial number
 	Pending      []*Pending     // requests of it, in any state
+	Outstanding  []*Certificate // issuances that another CA has not finished
 	Entries      []*trail.Entry // of the trail, oldest first: the newest 100 of each record
 }
 
@@ -34,6 +35,11 @@ func (s *Service) Why(ctx context.Context, domain, ref string) (*Explanation, er
 	for _, d := range out.Devices {
 		out.SerialNumber = d.SerialNumber
 		ids = append(ids, d.ID)
+		open, err := s.heldBy(ctx, v, d.ID, Intended)
+		if err != nil {
+			return nil, err
+		}
+		out.Outstanding = append(out.Outstanding, open...)
 	}
 	ids = append(ids, StrangerID(v.Domain, "", out.SerialNumber))
 	for _, m := range v.manufacturers {

@@ -46,6 +46,7 @@ func Handler(s *registrar.Service) http.Handler {
 	route(h, "certificate-list", a.listCertificates)
 	route(h, "certificate-revoke", a.revoke)
 	route(h, "certificate-release", a.release)
+	route(h, "certificate-revoke-many", a.revokeMany)
 	route(h, "certificate-issue", a.issue)
 	route(h, "crl-sign", a.signCRL)
 	route(h, "crl-show", a.showCRL)

@@ -116,7 +116,9 @@ type Explanation struct {
 	SerialNumber string    `json:"serial_number"`
 	Devices      []Device  `json:"devices"`
 	Pending      []Pending `json:"requests"`
-	Entries      []Entry   `json:"entries"` // oldest first
+	// Outstanding are issuances that another CA has not finished.
+	Outstanding []Certificate `json:"outstanding"`
+	Entries     []Entry       `json:"entries"` // oldest first
 }
 
 func (a *api) why(ctx context.Context, in *Ref) (*Explanation, error) {
@@ -126,7 +128,8 @@ func (a *api) why(ctx context.Context, in *Ref) (*Explanation, error) {
 	}
 	return &Explanation{
 		why.SerialNumber, each(why.Devices, func(d *registrar.Device) Device { return deviceOut(d, false) }),
-		each(why.Pending, pendingOut), each(why.Entries, entryOut),
+		each(why.Pending, pendingOut), each(why.Outstanding, func(c *registrar.Certificate) Certificate { return certificateOut(c, false) }),
+		each(why.Entries, entryOut),
 	}, nil
 }
 

@@ -134,6 +134,12 @@ func (c *Client) Revoke(ctx context.Context, in Revoke) (*Certificate, error) {
 	return post[Certificate](ctx, c, "certificate-revoke", &in)
 }
 
+// RevokeMany revokes certificates by what they have in common; in's By is filled in.
+func (c *Client) RevokeMany(ctx context.Context, in RevokeMany) (*RevokedMany, error) {
+	in.By = c.by()
+	return post[RevokedMany](ctx, c, "certificate-revoke-many", &in)
+}
+
 // Release takes a certificate from hold; in's By is filled in.
 func (c *Client) Release(ctx context.Context, in Revoke) (*Certificate, error) {
 	in.By = c.by()
