@@ -273,7 +273,6 @@ func (i *issuance) revokeAtOnce(ctx context.Context, change *Change, row *Certif
 		problem = errors.Join(problem, err)
 	} else {
 		i.s.openings.remove(i.id)
-		i.s.revokedAt.Store(revoked.RevokedAt.UnixNano())
 		i.s.tellSoon(change)
 	}
 	return denyErr(reason, "issuer", problem)
