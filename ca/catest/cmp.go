@@ -172,7 +172,7 @@ func (s *CMP) serve(w http.ResponseWriter, r *http.Request) {
 		return // its sender went away
 	}
 	if got := r.Header.Get("Content-Type"); got != "application/pkixcmp" || r.Method != http.MethodPost {
-		s.t.Errorf("the CA was sent a %s of %q, want a POST of application/pkixcmp (RFC 9811, Section 3.3)", r.Method, got)
+		s.t.Errorf("the CA was sent a %s of %q, want a POST of application/pkixcmp (RFC 6712, Section 3.4)", r.Method, got)
 	}
 	switch s.Fault() {
 	case Overloaded:

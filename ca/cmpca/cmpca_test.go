@@ -40,7 +40,7 @@ func TestTheDevicesRequestIsPassedOnByteForByte(t *testing.T) {
 	}
 }
 
-// RFC 9483, Sections 4.1.1 and 5.1.1.
+// RFC 9483, Sections 4.1.1 and 5.3.1.
 func TestAnIRAsksForWhatWasDecidedAndVouchesForPossession(t *testing.T) {
 	h := newHouse(t)
 	h.settings.Mode, h.settings.CertProfile, h.settings.ImplicitConfirm, h.ca.Implicit = cmpca.IR, "iot-device", true, true

@@ -16,7 +16,7 @@ import (
 	"github.com/briskest/briskest/internal/cmp"
 )
 
-// mediaType is that of RFC 9811, Section 3.3.
+// mediaType is that of RFC 6712, Section 3.4.
 const mediaType = "application/pkixcmp"
 
 // question is one message to the CA.
@@ -94,7 +94,7 @@ func (c *CA) post(ctx context.Context, der []byte) ([]byte, error) {
 	case isCMP:
 		return a.Body, nil
 	case a.Status >= 200 && a.Status < 300:
-		return nil, delegate.Lost(fmt.Errorf("it has the media type %.60q, not %s (RFC 9811, Section 3.3)", a.Header.Get("Content-Type"), mediaType))
+		return nil, delegate.Lost(fmt.Errorf("it has the media type %.60q, not %s (RFC 6712, Section 3.4)", a.Header.Get("Content-Type"), mediaType))
 	}
 	if err := delegate.Refusal(a, ""); errors.Is(err, ca.ErrUnavailable) {
 		return nil, err

@@ -56,7 +56,7 @@ func (c *CA) answerKind() cmp.Kind {
 }
 
 // rightID tells whether a certReqId is that of the request: 0, or, where a PKCS #10
-// request has none, -1 (RFC 9480, Section 2.11). RFC 4210, Section 5.3.4, left the latter
+// request has none, -1 (RFC 9480, Section 2.9). RFC 4210, Section 5.3.4, left the latter
 // open, so a CA of its time may say 0.
 func (c *CA) rightID(id int64) bool {
 	return id == 0 || id == -1 && c.s.Mode == P10CR

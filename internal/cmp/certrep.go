@@ -14,7 +14,7 @@ type CertRep struct {
 
 // CertResponse answers one request.
 type CertResponse struct {
-	RequestID  int64 // certReqId; -1 where the request had none (RFC 9480, Section 2.11)
+	RequestID  int64 // certReqId; -1 where the request had none (RFC 9480, Section 2.9)
 	StatusInfo StatusInfo
 	// Certificate is what was issued, unparsed; nil when none came.
 	Certificate []byte

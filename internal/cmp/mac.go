@@ -22,8 +22,8 @@ import (
 // MAC protects by a secret that both sides know (RFC 9481, Section 6.1). It is also what verifies such messages.
 type MAC struct {
 	Secret []byte
-	// PBMAC1 makes the key by PBKDF2 (RFC 8018, Section 7.1, as RFC 9045, Section 1, recommends); otherwise by the
-	// password-based MAC (RFC 4210, Section 5.1.3.1).
+	// PBMAC1 makes the key by PBKDF2 (RFC 8018, Section 7.1; RFC 9481, Section 6.1.2); otherwise by the password-based MAC
+	// (RFC 4210, Section 5.1.3.1; RFC 9481, Section 6.1.1).
 	PBMAC1 bool
 	// Iterations of the key's making; 0 stands for 10,000.
 	Iterations int
@@ -189,7 +189,7 @@ func (d *keyMaking) readPBMAC1(r *reader) {
 	params.end("PBKDF2-params")
 	d.mac = r.hash(oidOfHMAC, "messageAuthScheme")
 	r.end("PBMAC1-params")
-	// RFC 9045, Section 5: the length is there. Less than a hash's security is no key.
+	// The length is optional (RFC 8018, Appendix A.2) and needed here: HMAC takes keys of any.
 	if r.ok() && (d.length < 16 || d.length > 64) {
 		r.broken(ErrUnsupportedAlgorithm, fmt.Sprintf("a key of %d bytes", d.length))
 	}

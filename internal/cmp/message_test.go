@@ -200,6 +200,8 @@ func readAll(der []byte) error {
 		_, err = m.RevReq()
 	case cmp.CertConf:
 		_, err = m.CertConf()
+	case cmp.IR, cmp.CR:
+		_, err = m.CertReq()
 	case cmp.ErrorMsg:
 		_, err = m.ErrorContent()
 	default:

@@ -18,7 +18,7 @@ func NewP10CR(csr []byte) Body {
 }
 
 // NewCertReq is the body of an ir or cr with one request, whose certReqId is 0 (RFC 9483, Section 4.1.1). The template has a
-// public key; possession was checked by the RA that sends this, which popo says as raVerified (RFC 9483, Section 5.1.1).
+// public key; possession was checked by the RA that sends this, which popo says as raVerified (RFC 4211, Section 4; RFC 9483, Section 5.3.1).
 func NewCertReq(kind Kind, template cmc.CertTemplate) Body {
 	request, err := cmc.NewCRMF(&cmc.CRMFRequest{Template: template, RAVerified: true})
 	if err != nil {
