@@ -96,6 +96,8 @@ type MACSettings struct {
 	Reference string
 	// PBMAC1 sends PBMAC1 and not the password-based MAC. Either is taken.
 	PBMAC1 bool
+	// Iterations of making a key from the secret, in messages to the CA; 0 is 10,000.
+	Iterations int
 	// AllowHMACSHA1 takes answers of OpenSSL 3.0's server.
 	AllowHMACSHA1 bool
 }
@@ -167,6 +169,9 @@ func (c *CA) check() error {
 		return errors.New("messages are protected by a signature or by a MAC: exactly one is needed")
 	}
 	if c.s.MAC != nil {
+		if c.s.MAC.Iterations < 0 || c.s.MAC.Iterations > cmp.MaxIterations {
+			return fmt.Errorf("a MAC's iterations are at most %d", cmp.MaxIterations)
+		}
 		if len(c.s.MAC.Secret) < 8 || c.s.MAC.Reference == "" || len(c.s.MAC.Reference) > cmp.MaxOctets {
 			return errors.New("a MAC needs the reference that the CA knows the secret by, and a secret of 8 bytes or more")
 		}
@@ -212,7 +217,7 @@ func (c *CA) protectByMAC() error {
 		return fmt.Errorf("cmpca: the reference of the MAC: %w", err)
 	}
 	c.sender, c.senderKID = cmp.DirectoryName(name), []byte(own.Reference)
-	c.mac = &cmp.MAC{Secret: own.Secret, PBMAC1: own.PBMAC1, AllowHMACSHA1: own.AllowHMACSHA1}
+	c.mac = &cmp.MAC{Secret: own.Secret, PBMAC1: own.PBMAC1, Iterations: own.Iterations, AllowHMACSHA1: own.AllowHMACSHA1}
 	c.protection = c.mac
 	return nil
 }

@@ -55,8 +55,8 @@ func newHouse(t testing.TB) *house {
 // byMAC protects both ways by a secret.
 func (h *house) byMAC(pbmac1 bool) *house {
 	secret := []byte("correct horse battery staple")
-	h.ca.Secret = &cmp.MAC{Secret: secret, PBMAC1: pbmac1, Iterations: 500}
-	h.settings.Signature, h.settings.MAC = nil, &cmpca.MACSettings{Secret: secret, Reference: "registrar-7", PBMAC1: pbmac1}
+	h.ca.Secret = &cmp.MAC{Secret: secret, PBMAC1: pbmac1, Iterations: 100}
+	h.settings.Signature, h.settings.MAC = nil, &cmpca.MACSettings{Secret: secret, Reference: "registrar-7", PBMAC1: pbmac1, Iterations: 100}
 	return h
 }
 
