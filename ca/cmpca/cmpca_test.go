@@ -70,6 +70,18 @@ func TestAnIRAsksForWhatWasDecidedAndVouchesForPossession(t *testing.T) {
 	}
 }
 
+// RFC 4210, Section 5.1.1.1: it is granted to those that ask.
+func TestAConfirmationIsSentUnlessTheCAWasAskedToDoWithout(t *testing.T) {
+	h := newHouse(t)
+	header(func(h *cmp.Header) { h.Infos = append(h.Infos, cmp.ImplicitConfirm()) })(h)
+	if _, err := h.issuer().Issue(t.Context(), h.request("one")); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.ca.Messages(); !slices.Equal(got, []cmp.Kind{cmp.P10CR, cmp.CertConf}) {
+		t.Errorf("the CA was sent %v", got)
+	}
+}
+
 // A restart between any two messages loses nothing: what is kept is the state, and a new issuer goes on with it.
 func TestARestartGoesOnWithTheTransaction(t *testing.T) {
 	for _, c := range []struct {
@@ -291,6 +303,11 @@ func TestNamedSignersAreTheOnlyOnes(t *testing.T) {
 	h.ca.Signer, h.ca.SignerKey = other, key
 	if _, err := h.issuer().Issue(t.Context(), h.request("two")); err != nil {
 		t.Errorf("signed by the named one: %v", err)
+	}
+	h.settings.Rules.Now = func() time.Time { return other.NotAfter.Add(time.Hour) }
+	h.settings.Skew = 100 * 365 * 24 * time.Hour
+	if err := h.issuer().Revoke(t.Context(), &ca.Revoked{Raw: other.Raw, Reason: 1}); !errors.Is(err, ca.ErrUnavailable) {
+		t.Errorf("signed by the named one after its end: Revoke = %v, want ErrUnavailable", err)
 	}
 }
 

@@ -117,7 +117,7 @@ func (c *CA) answers(m *cmp.Message, sent *cmp.Header) error {
 		return fmt.Errorf("its messageTime is %s, and it is %s here; check both clocks", h.Time.Format(timeLayout), c.now().UTC().Format(timeLayout))
 	}
 	// A MAC's sender may stay unnamed, as the recipient of its answer.
-	if to, ok := cmp.Name(h.Recipient); !ok || !bytes.Equal(h.Recipient, sent.Sender) && !emptyName(to) {
+	if to, _ := cmp.Name(h.Recipient); !bytes.Equal(h.Recipient, sent.Sender) && !emptyName(to) {
 		return errors.New("it is addressed to somebody else")
 	}
 	return nil

@@ -242,6 +242,10 @@ func hostiles() []hostile {
 			})
 			r.ExtraCerts = append(r.ExtraCerts, root.Certificate.Raw)
 		})},
+		{"two answers to one request", revoke, body(cmp.P10CR, func(h *house, _ *cmp.Message, r *catest.CMPReply) {
+			one := cmp.CertResponse{RequestID: -1, Certificate: h.ca.Signed()[0]}
+			r.Body = cmp.NewCertRep(cmp.CP, &cmp.CertRep{Responses: []cmp.CertResponse{one, one}})
+		})},
 		{"waiting for ever", pending, func(h *house) { h.ca.Fail(catest.Waits) }},
 		{"waiting for ever by error messages", pending, body(cmp.P10CR, func(_ *house, _ *cmp.Message, r *catest.CMPReply) {
 			r.Body = cmp.NewError(&cmp.ErrorContent{StatusInfo: cmp.StatusInfo{Status: cmp.Waiting}})

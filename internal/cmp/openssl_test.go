@@ -3,6 +3,7 @@ package cmp_test
 import (
 	"bytes"
 	"encoding/pem"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,6 +72,9 @@ func TestMessagesOfOpenSSLAreRead(t *testing.T) {
 				verify := func() error { return m.VerifySignature(w.ra.Certificate.PublicKey) }
 				if c.mac {
 					verify = func() error { return m.VerifyMAC(secret) }
+				}
+				if err := m.VerifyMAC(&cmp.MAC{Secret: secret.Secret}); c.mac && !errors.Is(err, cmp.ErrWeakAlgorithm) {
+					t.Errorf("%s with HMAC-SHA1, where it is not taken: %v, want ErrWeakAlgorithm", name, err)
 				}
 				if err := verify(); err != nil {
 					t.Errorf("%s: %v", name, err)
