@@ -45,11 +45,11 @@ func Learn(ctx context.Context, s *Server, label string, roots []*x509.Certifica
 	if s.Now != nil {
 		now = s.Now
 	}
-	return judge(certs, roots, now())
+	return Judge(certs, roots, now())
 }
 
-// judge keeps of an answer what follows from roots.
-func judge(certs, roots []*x509.Certificate, now time.Time) (*Known, error) {
+// Judge is what [Learn] makes of an answer, or of what was kept of one.
+func Judge(certs, roots []*x509.Certificate, now time.Time) (*Known, error) {
 	var trusted []*x509.Certificate
 	for _, root := range roots {
 		set, err := est.JudgeCACerts(certs, root, now)

@@ -24,6 +24,8 @@ type issuerConfig struct {
 	// Step asks a step-ca, Vault the PKI of OpenBao or HashiCorp Vault.
 	Step  *stepConfig  `yaml:"step"`
 	Vault *vaultConfig `yaml:"vault"`
+	// EST asks another EST server.
+	EST *estConfig `yaml:"est"`
 }
 
 // issuerKind is what one kind of issuer is configured by.
@@ -49,11 +51,14 @@ func (i *issuerConfig) kinds() map[string]issuerKind {
 	if i.Vault != nil {
 		kinds["vault"] = i.Vault
 	}
+	if i.EST != nil {
+		kinds["est"] = i.EST
+	}
 	return kinds
 }
 
 // issuerKinds are the keys that there are.
-const issuerKinds = "local, cmp, step, vault"
+const issuerKinds = "local, cmp, step, vault, est"
 
 // kind returns the one kind that is configured, with its key.
 func (i *issuerConfig) kind() (string, issuerKind, error) {
