@@ -195,17 +195,17 @@ func (s *Service) makeKey(ctx context.Context, c *Case) *Decision {
 	if err == nil {
 		err = c.Label.Profile.CheckKey(key.Public())
 	}
-	var spki []byte
-	if err == nil {
-		spki, err = x509.MarshalPKIXPublicKey(key.Public())
-	}
 	if err != nil {
 		return denyErr(ReasonInternal, rule, fmt.Errorf("key of type %q: %w", g.Type, err))
 	}
+	request, err := signedRequest(key, c.Subject, &c.Names)
+	if err != nil {
+		return denyErr(ReasonInternal, rule, fmt.Errorf("request for a key of type %q: %w", g.Type, err))
+	}
+	// The policy goes on looking at what the client has sent, which is kept as Evidence.
 	made := *c.CSR
-	made.PublicKey, made.RawSubjectPublicKeyInfo = key.Public(), spki
-	made.Raw = nil // it has another key, and is kept as Evidence
-	g.key, c.CSR, c.KeyHash = key, &made, sha256.Sum256(spki)
+	made.Raw, made.PublicKey, made.RawSubjectPublicKeyInfo = request.Raw, request.PublicKey, request.RawSubjectPublicKeyInfo
+	g.key, c.CSR, c.KeyHash = key, &made, sha256.Sum256(made.RawSubjectPublicKeyInfo)
 	return nil
 }
 
