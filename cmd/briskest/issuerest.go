@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -70,14 +69,14 @@ func (c *estConfig) check() error {
 
 // open implements issuerKind.
 func (c *estConfig) open(ctx context.Context, of *registrarConfig, profiles map[string]*profile.Profile) (ca.Issuer, error) {
-	return of.estCA(ctx, c, profiles, slog.Default())
+	return of.estCA(ctx, c, profiles)
 }
 
 // estCA opens another EST server as an issuer. With roots it asks for the CA certificates.
-func (s *source) estCA(ctx context.Context, c *estConfig, profiles map[string]*profile.Profile, log *slog.Logger) (*estca.CA, error) {
+func (s *source) estCA(ctx context.Context, c *estConfig, profiles map[string]*profile.Profile) (*estca.CA, error) {
 	conf := estca.Config{
 		Server: estca.Server{URL: c.URL, User: c.User}, Label: c.Label, Labels: c.Labels, FullCMC: c.FullCMC,
-		Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: log,
+		Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: s.log,
 	}
 	var err error
 	if c.Certificate != "" {
