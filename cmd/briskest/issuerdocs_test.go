@@ -63,3 +63,25 @@ func TestTheExamplesOfStepCAAndVaultAreConfigurations(t *testing.T) {
 		}
 	}
 }
+
+func TestTheExamplesOfAnotherESTServerAreConfigurations(t *testing.T) {
+	examples := exampleIssuers(t, "Another EST server")
+	if len(examples) != 2 {
+		t.Errorf("there are %d examples, want 2", len(examples))
+	}
+	for _, example := range examples {
+		var c struct {
+			Issuers []issuerConfig `yaml:"issuers"`
+		}
+		err := config.Decode([]byte(example), &c)
+		for n := 0; err == nil && n < len(c.Issuers); n++ {
+			_, kind, bad := c.Issuers[n].kind()
+			if err = bad; err == nil {
+				err = kind.check()
+			}
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, example)
+		}
+	}
+}

@@ -328,7 +328,15 @@ func askedAgain(c *registrar.Case) *registrar.Decision {
 
 // answersAgain tells whether there is a certificate to answer a repetition with.
 func answersAgain(c *registrar.Case) bool {
-	return c.Current != nil && c.Current.Profile == c.Label.Profile.Name() && c.At.Before(c.Current.NotAfter)
+	return c.Current != nil && c.Current.Profile == c.Label.Profile.Name() && c.At.Before(c.Current.NotAfter) && !raRenews(c)
+}
+
+// raRenews tells a renewal from a repetition where an RA asks, which has no
+// certificate of the device's to authenticate a renewal with: it is one within
+// the profile's renewal window.
+func raRenews(c *registrar.Case) bool {
+	window := c.Label.Profile.Rules().RenewalWindow
+	return c.Identity.Kind == registrar.RA && c.Operation == registrar.OpEnroll && window > 0 && !c.At.Before(c.Current.NotAfter.Add(-window))
 }
 
 // repeatedRenewal answers a renewal whose answer may have been lost: the same
