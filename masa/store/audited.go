@@ -8,11 +8,13 @@ import (
 	"github.com/briskest/briskest/masa"
 )
 
-// auditedDiffers gives rows where what was derived from the vouchers is not
-// what they say.
-const auditedDiffers = `WITH vouched AS (
+// auditedDiffers gives rows where what was derived from the vouchers, for
+// devices with several, is not what they say.
+const auditedDiffers = `WITH several AS (
+	SELECT domain, device_id FROM vouchers JOIN outcomes USING (seq) WHERE state = 'issued' GROUP BY 1, 2 HAVING count(*) > 1
+), vouched AS (
 	SELECT domain, device_id, pinned_key, coalesce(domain_id, x''), nonce = '', max(id), count(*)
-	FROM vouchers JOIN outcomes USING (seq) WHERE state = 'issued' GROUP BY 1, 2, 3, 4, 5
+	FROM vouchers JOIN outcomes USING (seq) JOIN several USING (domain, device_id) WHERE state = 'issued' GROUP BY 1, 2, 3, 4, 5
 ) SELECT * FROM (SELECT * FROM vouched EXCEPT SELECT * FROM audited)
 UNION ALL SELECT * FROM (SELECT * FROM audited EXCEPT SELECT * FROM vouched) LIMIT 1`
 
@@ -25,11 +27,16 @@ UNION ALL SELECT * FROM (SELECT seq FROM intended EXCEPT SELECT seq FROM waiting
 // differences are the queries that give no row while what triggers derive is right.
 func differences() []string { return []string{auditedDiffers, intendedDiffers} }
 
+// hadVoucher looks at the vouchers themselves only where there is one at most.
+const hadVoucher = `SELECT 1 FROM audited WHERE domain = ? AND device_id = ? AND pinned_key = ?
+UNION ALL SELECT 1 FROM vouchers v JOIN outcomes o ON o.seq = v.seq
+	WHERE NOT EXISTS (SELECT 1 FROM audited WHERE domain = ? AND device_id = ?)
+	AND v.domain = ? AND v.device_id = ? AND v.pinned_key = ? AND o.state = 'issued' LIMIT 1`
+
 // HadVoucher implements masa.Audited.
 func (s *Store) HadVoucher(ctx context.Context, domain, deviceID string, domainKey [32]byte) (bool, error) {
 	var one int
-	err := s.db.QueryRow(ctx, "SELECT 1 FROM audited WHERE domain = ? AND device_id = ? AND pinned_key = ? LIMIT 1",
-		domain, deviceID, domainKey).Scan(&one)
+	err := s.db.QueryRow(ctx, hadVoucher, domain, deviceID, domainKey, domain, deviceID, domain, deviceID, domainKey).Scan(&one)
 	if errors.Is(err, sqlitedb.ErrNoRows) {
 		return false, nil
 	}
@@ -52,10 +59,23 @@ func (s *Store) NewestVouchers(ctx context.Context, domain, deviceID string, lim
 		d.Newest, err = scanVoucher(row, &d.Issued)
 		return &d, err
 	}, newestPerDomain, domain, deviceID, limit)
+	if err == nil && len(newest) == 0 {
+		newest, err = s.onlyVoucher(ctx, domain, deviceID, limit)
+	}
 	if err != nil || len(newest) < limit {
 		return newest, 0, err
 	}
 	var rest int
 	err = s.db.QueryRow(ctx, restPerDomain, domain, deviceID, limit).Scan(&rest)
 	return newest, rest, err
+}
+
+// onlyVoucher returns the voucher of a device that has no second one.
+func (s *Store) onlyVoucher(ctx context.Context, domain, deviceID string, limit int) ([]*masa.DomainVouchers, error) {
+	vouchers, err := s.DeviceVouchers(ctx, domain, deviceID, min(limit, 1))
+	var only []*masa.DomainVouchers
+	for _, v := range vouchers {
+		only = append(only, &masa.DomainVouchers{Newest: v, Issued: 1})
+	}
+	return only, err
 }

@@ -38,6 +38,8 @@ func TestVerifyFindsWhatTheAuditLogsAreMadeOfChanged(t *testing.T) {
 		path, key := filepath.Join(t.TempDir(), "masa.db"), newKey()
 		s := open(t, path, key)
 		fill(t, s)
+		second := voucherOf("of the same domain", time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC))
+		issue(t, s, second)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +49,47 @@ func TestVerifyFindsWhatTheAuditLogsAreMadeOfChanged(t *testing.T) {
 		byHand(t, path, statement)
 		if _, err := store.Verify(t.Context(), path, key.Public()); !errors.Is(err, sqlitedb.ErrTrail) {
 			t.Errorf("Verify after %q: error %v, want ErrTrail", statement, err)
+		}
+	}
+}
+
+func issue(t *testing.T, s *store.Store, v *masa.VoucherRecord) {
+	t.Helper()
+	v.Voucher = []byte{3}
+	if err := s.Commit(t.Context(), &masa.Change{Intents: []*masa.VoucherRecord{v}, Issued: []*masa.VoucherRecord{v}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Most devices get one voucher, and nothing is derived from it.
+func TestWhatAuditLogsAreAbridgedToIsOfDevicesWithSeveralVouchers(t *testing.T) {
+	path, key := filepath.Join(t.TempDir(), "masa.db"), newKey()
+	s := open(t, path, key)
+	fill(t, s) // with one voucher, which failed first
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	rows := func() (n, issued int) {
+		t.Helper()
+		db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.QueryRow("SELECT count(*), coalesce(sum(issued), 0) FROM audited").Scan(&n, &issued); err != nil {
+			t.Fatal(err)
+		}
+		return n, issued
+	}
+	for i, want := range [][2]int{{0, 0}, {2, 2}, {2, 3}, {2, 4}} {
+		if i > 0 {
+			v := voucherOf(fmt.Sprint("number", i), at)
+			v.PinnedKey = [32]byte{1}
+			issue(t, s, v)
+		}
+		if n, issued := rows(); n != want[0] || issued != want[1] {
+			t.Errorf("with %d vouchers it has %d rows, of %d vouchers; want %v", i+1, n, issued, want)
+		}
+		if _, err := s.VerifyTrail(t.Context()); err != nil {
+			t.Errorf("VerifyTrail with %d vouchers: %v", i+1, err)
 		}
 	}
 }
