@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/voucher"
@@ -120,4 +121,15 @@ func NewID(at time.Time) string {
 	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16) //nolint:gosec // after 1970
 	rand.Read(b[6:])                                              // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
+}
+
+// newIDs returns so many IDs of one moment, in order. Devices of a list are
+// sold and onboarded together: what is on record about them then lies together.
+func newIDs(at time.Time, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = NewID(at)
+	}
+	slices.Sort(ids)
+	return ids
 }

@@ -79,6 +79,7 @@ func (s *Service) ImportDevices(ctx context.Context, in *Import) (*ImportReport,
 	im.checkForms()
 	s.imports.Lock()
 	defer s.imports.Unlock()
+	im.ids = newIDs(im.at, len(in.Devices))
 	for i := range in.Devices {
 		if err := im.row(ctx, s.store, i); err != nil {
 			return nil, err
@@ -105,6 +106,7 @@ type importing struct {
 	report  *ImportReport
 	forms   []importForm    // by row
 	seen    map[string]bool // serial numbers
+	ids     []string        // for new devices, by row
 	put     []*Device
 }
 
@@ -202,7 +204,7 @@ func (im *importing) row(ctx context.Context, devices Devices, i int) error {
 	case errors.Is(err, ErrNotFound):
 		im.report.Added++
 		im.put = append(im.put, &Device{
-			ID: NewID(im.at), Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
+			ID: im.ids[i], Domain: im.domain, Product: im.Product, SerialNumber: row.SerialNumber, State: Known,
 			IDevID: row.IDevID, IDevIDSigned: row.signed, KeyHash: row.KeyHash, Batch: row.Batch, BuiltAt: row.BuiltAt.UTC(), Source: "import", CreatedAt: im.at,
 		})
 		return nil
