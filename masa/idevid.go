@@ -94,6 +94,10 @@ func (m *memory) rememberIssuer(settings *Settings, product string, leaf *x509.C
 	if len(chains) == 0 || len(chains[0]) < 2 {
 		return
 	}
+	key := issuerKey(product, leaf)
+	if known, ok := m.issuers.Get(key); ok && known.settings == settings && slices.EqualFunc(known.chain, chains[0][1:], (*x509.Certificate).Equal) {
+		return
+	}
 	ca := &issuingCA{settings: settings}
 	for _, c := range chains[0][1:] {
 		own, err := x509.ParseCertificate(bytes.Clone(c.Raw)) // without the request that it was in
@@ -102,7 +106,7 @@ func (m *memory) rememberIssuer(settings *Settings, product string, leaf *x509.C
 		}
 		ca.chain = append(ca.chain, own)
 	}
-	m.issuers.Put(issuerKey(product, leaf), ca)
+	m.issuers.Put(key, ca)
 }
 
 // constrains tells whether a CA limits what may be below it by names or

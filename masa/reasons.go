@@ -68,8 +68,10 @@ const (
 // body is the details of a trail entry. No secrets, no nonce-bearing artifacts.
 type body map[string]any
 
-func (b body) json() json.RawMessage {
-	text, err := json.Marshal(b)
+func (b body) json() json.RawMessage { return asJSON(b) }
+
+func asJSON(details any) json.RawMessage {
+	text, err := json.Marshal(details)
 	if err != nil { // nothing in it is beyond JSON
 		panic("masa: internal error: trail entry: " + err.Error())
 	}

@@ -1,7 +1,6 @@
 package masa
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -182,9 +181,9 @@ func (x *exchange) newRecord(earlier *VoucherRecord) *VoucherRecord {
 // intend makes the intent durable. The first signed sight of a device fixes
 // its IDevID, and notes that its signature was verified.
 func (s *Service) intend(ctx context.Context, x *exchange, v *VoucherRecord) error {
-	x.details = x.issuance(v).json()
+	x.details = asJSON(x.issuance(v))
 	change := &Change{Intents: []*VoucherRecord{v}, Trail: []*trail.Entry{x.entry(v, KindVoucherIntended)}}
-	if x.unlisted || x.prior != nil && (len(x.device.IDevID) == 0 || !bytes.Equal(x.device.IDevIDSigned, x.signed)) {
+	if x.unlisted || len(x.device.IDevID) == 0 && x.prior != nil {
 		device := *x.device
 		device.IDevID, device.IDevIDSigned = x.idevid.Raw, x.signed
 		change.PutDevices = []*Device{&device}
@@ -228,15 +227,30 @@ func (x *exchange) entry(v *VoucherRecord, kind string) *trail.Entry {
 }
 
 // issuance is what the trail says about one, at the intent and at the outcome.
-func (x *exchange) issuance(v *VoucherRecord) body {
-	b := body{
-		"voucher": v.ID, "product": v.Product, "serial_number": v.SerialNumber, "assertion": v.Assertion,
-		"domain_id": v.DomainID, "request_sha256": v.RequestHash[:], "owner": x.owned, "proximity": x.proximity,
-		"registrar": x.registrarName(), "address": v.Address, "settings": v.Version,
+type issuance struct {
+	Address   string            `json:"address"`
+	Assertion voucher.Assertion `json:"assertion"`
+	DomainID  []byte            `json:"domain_id"`
+	ESTDomain *string           `json:"est_domain,omitempty"` // where a cloud registrar sends the device
+	Owner     bool              `json:"owner"`
+	Product   string            `json:"product"`
+	Proximity bool              `json:"proximity"`
+	Conflict  bool              `json:"proximity_conflict,omitempty"`
+	Registrar string            `json:"registrar"`
+	Request   []byte            `json:"request_sha256"`
+	Serial    string            `json:"serial_number"`
+	Settings  string            `json:"settings"`
+	Voucher   string            `json:"voucher"`
+}
+
+func (x *exchange) issuance(v *VoucherRecord) *issuance {
+	i := &issuance{
+		Voucher: v.ID, Product: v.Product, Serial: v.SerialNumber, Assertion: v.Assertion, DomainID: v.DomainID,
+		Request: v.RequestHash[:], Owner: x.owned, Proximity: x.proximity, Registrar: x.registrarName(), Address: v.Address,
+		Settings: v.Version, Conflict: x.conflict,
 	}
-	x.noteConflict(b)
 	if x.cloud {
-		b["est_domain"] = x.request.ESTDomain
+		i.ESTDomain = &x.request.ESTDomain
 	}
-	return b
+	return i
 }
