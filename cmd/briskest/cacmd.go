@@ -19,6 +19,7 @@ type caCmd struct {
 	Status   caStatusCmd   `cmd:"" help:"Which certificates and keys there are, how long they last, and what to do about it."`
 	List     caListCmd     `cmd:"" help:"List certificates, intents without an outcome included."`
 	Revoke   caRevokeCmd   `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
+	Release  caReleaseCmd  `cmd:"" help:"Take a certificate from hold (certificateHold): it authenticates again."`
 	CRL      caCRLCmd      `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
 	Profile  caProfileCmd  `cmd:"" help:"List, show, check and try certificate profiles."`
 }

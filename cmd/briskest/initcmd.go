@@ -17,6 +17,8 @@ type initRegistrarCmd struct {
 	Name   string   `default:"Example Operator" help:"The operator, in the CAs' names."`
 	Host   []string `required:"" help:"DNS name or address that devices reach the registrar at; may be repeated."`
 	Listen string   `default:":8443" help:"Address to listen on for devices."`
+	// Revocation is where certificates say that one can ask about them.
+	Revocation string `placeholder:"HOST:PORT" help:"Address to serve OCSP, revocation lists and CA certificates at; certificates then name it, and so it has to stay."`
 	keysFlag
 }
 
@@ -31,7 +33,7 @@ func (c *initRegistrarCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	err = makeRegistrar(ctx, dir, &registrarSetup{
-		Name: c.Name, Hosts: c.Host, Listen: c.Listen, PerDevice: 24, PerAddress: 3600,
+		Name: c.Name, Hosts: c.Host, Listen: c.Listen, Revocation: c.Revocation, PerDevice: 24, PerAddress: 3600,
 	})
 	if err != nil {
 		return err

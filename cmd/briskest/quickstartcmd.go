@@ -29,10 +29,11 @@ const (
 )
 
 type quickstartCmd struct {
-	Once bool   `help:"Exit when the device is in."`
-	Dir  string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
-	Port uint16 `help:"Port of the registrar; default a free one, and then the one in registrar.yaml."`
-	Add  string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
+	Once       bool   `help:"Exit when the device is in."`
+	Dir        string `help:"Directory; default a new temporary one. A filled one is resumed, and no key overwritten."`
+	Port       uint16 `help:"Port of the registrar; default a free one, and then the one in registrar.yaml."`
+	Add        string `placeholder:"SERIAL" help:"Onboard one more simulated device with this serial number at the quickstart that runs in --dir."`
+	Revocation string `placeholder:"HOST:PORT" help:"Address to serve OCSP, revocation lists and CA certificates at, which certificates then name."`
 	keysFlag
 	voucherformat.Flag
 }
@@ -74,7 +75,7 @@ func (c *quickstartCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	q := &quickstart{folder: folder(dir), out: s, format: c.Voucher}
+	q := &quickstart{folder: folder(dir), out: s, format: c.Voucher, revocation: c.Revocation}
 	if c.Add != "" {
 		return q.add(ctx, c.Add)
 	}
@@ -91,6 +92,8 @@ type quickstart struct {
 	out    streams
 	format voucherformat.Name // of the devices' vouchers
 	steps  int
+
+	revocation string // address that certificates name; empty for none
 }
 
 // step prints one thing done and what is known since.

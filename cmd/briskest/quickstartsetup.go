@@ -39,7 +39,7 @@ func (q *quickstart) setUp(ctx context.Context, port int) error {
 	}
 	did = q.madeOrKept("registrar.yaml")
 	err = makeRegistrar(ctx, q.folder, &registrarSetup{
-		Name: quickOperator, Hosts: local, Listen: listen,
+		Name: quickOperator, Hosts: local, Listen: listen, Revocation: q.revocation,
 		Manufacturers: []manufacturerSetup{{
 			Name: quickMaker, IDevIDAnchors: "masa/idevid-ca.pem", VoucherAnchors: "masa/anchor.pem", TLSAnchors: "masa/anchor.pem",
 		}},

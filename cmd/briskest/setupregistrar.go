@@ -21,6 +21,7 @@ type registrarSetup struct {
 	Name          string   // of the operator, in the CAs' names
 	Hosts         []string // DNS names and addresses in the registrar's certificate
 	Listen        string
+	Revocation    string // address of OCSP and lists, which certificates name; empty for none
 	PerDevice     int
 	PerAddress    int
 	Manufacturers []manufacturerSetup
@@ -81,6 +82,9 @@ func (m *registrarMaker) make(ctx context.Context) error {
 func (m *registrarMaker) makeProfiles(context.Context) error {
 	m.profiles = make(map[string]*profile.Profile)
 	for _, d := range []*profile.Document{profile.Device(), profile.Registrar(), profile.RAClient()} {
+		if d.Name == "device" { // whoever meets the registrar may not reach that address: a MASA, say
+			nameRevocation(d, m.setup.Revocation)
+		}
 		p, err := m.profile("registrar/profiles/"+d.Name+".yaml", d)
 		if err != nil {
 			return err
@@ -88,6 +92,16 @@ func (m *registrarMaker) makeProfiles(context.Context) error {
 		m.profiles[p.Name()] = p
 	}
 	return nil
+}
+
+// nameRevocation has devices' certificates say where to ask about them.
+func nameRevocation(d *profile.Document, address string) {
+	if address == "" {
+		return
+	}
+	d.CRL = []string{"http://" + address + "/crl/{authority}/{crl_partition}.crl"}
+	d.OCSP = []string{"http://" + address + "/ocsp"}
+	d.CAIssuers = []string{"http://" + address + "/ca/{authority}.cer"}
 }
 
 // makeCAs makes the root, which devices pin, and the issuing CA below it.

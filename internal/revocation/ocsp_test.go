@@ -88,6 +88,8 @@ func TestOCSPAnswersCount(t *testing.T) {
 	}
 }
 
+// R23, EST-6960-4.2.2.2-01: an answer that somebody else signed, or a delegate of another CA, or a certificate that
+// is not for OCSP, is refused.
 func TestOCSPAnswersThatProveNothingAreNotTaken(t *testing.T) {
 	w := newWorld(t)
 	with := func(r ocsp.Response, id *testpki.Identity) ocsp.Response { r.Certificate = id.Certificate; return r }
