@@ -121,3 +121,22 @@ func TestOpenSSLReadsDeltasAndPartitions(t *testing.T) {
 		}
 	}
 }
+
+// EST-5280-5.3.1-01: each entry has the reason it was given, and unspecified is left out.
+func TestAnEntryHasARealReasonOrNone(t *testing.T) {
+	c := newCA(t, ecKey(t, elliptic.P256()))
+	for _, reason := range []int{0, 1, 2, 3, 4, 5, 6, 9, 10} {
+		raw, err := c.CRL(t.Context(), revocationList(1, ca.Revocation{Serial: []byte{5}, At: start(), Reason: reason}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := x509.ParseRevocationList(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry := list.RevokedCertificateEntries[0]
+		if entry.ReasonCode != reason || (len(entry.Extensions) == 0) != (reason == 0) {
+			t.Errorf("reason %d: the entry has %d and %d extensions", reason, entry.ReasonCode, len(entry.Extensions))
+		}
+	}
+}

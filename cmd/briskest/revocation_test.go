@@ -59,10 +59,10 @@ func (b *revocationBed) openssl(args ...string) (string, bool) {
 func (b *revocationBed) enroll(name, renews string) {
 	b.t.Helper()
 	at := func(file string) string { return filepath.Join(b.Dir, file) }
-	args := []string{"est", "enroll", "--url", b.EST, "--ca", at("ca.pem"), "--user-file", at("est-user.txt"), "--cn", name, "--new-key", at(name + ".key"), "--out", at(name + ".pem")}
+	args := []string{"est", "enroll", "--url", b.EST, "--ca", at("first.pem"), "--user-file", at("est-user.txt"), "--cn", name, "--new-key", at(name + ".key"), "--out", at(name + ".pem")}
 	if renews != "" {
 		args = []string{
-			"est", "reenroll", "--url", b.EST, "--ca", at("ca.pem"), "--cert", at(renews + ".pem"), "--key", at(renews + ".key"),
+			"est", "reenroll", "--url", b.EST, "--ca", at("first.pem"), "--cert", at(renews + ".pem"), "--key", at(renews + ".key"),
 			"--new-key", at(name + ".key"), "--out", at(name + ".pem"),
 		}
 	}
@@ -154,9 +154,16 @@ func TestOpenSSLAgreesAboutRevocation(t *testing.T) {
 	b := &revocationBed{Bed: &testbed.Bed{Program: testbed.Build(t, "briskest"), Dir: filepath.Join(t.TempDir(), "q")}, t: t, port: freeAddress(t)}
 	b.briskest("quickstart", "--once", "--dir", b.Dir, "--revocation", b.port)
 	b.Addresses = testbed.ReadAddresses(t, b.Dir)
+	first := b.Read(t, "ca.pem") // the CAs that the registrar's own certificate is below
+	write := func(file string) {
+		if err := os.WriteFile(filepath.Join(b.Dir, file), first, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first.pem")
 	running := b.Registrar(t)
 	anchors := func() { // all that cacerts holds
-		b.briskest("est", "cacerts", "--url", b.EST, "--ca", filepath.Join(b.Dir, "ca.pem"), "--out", filepath.Join(b.Dir, "anchors.pem"))
+		b.briskest("est", "cacerts", "--url", b.EST, "--ca", filepath.Join(b.Dir, "first.pem"), "--out", filepath.Join(b.Dir, "anchors.pem"))
 	}
 	anchors()
 
@@ -200,6 +207,7 @@ func TestOpenSSLAgreesAboutRevocation(t *testing.T) {
 	b.ca("revoke", b.serial("four"), "--reason", "cessationOfOperation")
 	b.agree("of the CA before, revoked now", "four", "revoked", "cessationOfOperation")
 	running.Stop()
+	write("ca.pem") // for the bed's client
 	b.Registrar(t)
 	b.agree("after a restart", "four", "revoked", "cessationOfOperation")
 	b.agree("after a restart", "one", "revoked", "keyCompromise")

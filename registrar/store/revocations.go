@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,7 +88,7 @@ func (s *Store) Revocations(ctx context.Context, q *registrar.RevocationQuery) (
 	if q.Domain == "" || q.Limit < 1 || q.Limit > 10000 {
 		return nil, fmt.Errorf("revocations: domain %q, limit %d: want a domain and 1 to 10000", q.Domain, q.Limit)
 	}
-	place, serial := q.First, []byte{}
+	place, serial := q.First-1, bytes.Repeat([]byte{0xff}, 32) // behind every serial number of the place before
 	if q.After != nil {
 		place, serial = q.After.Place, q.After.Serial
 	}

@@ -126,6 +126,13 @@ func testRevocations(t *testing.T, s registrar.Store) {
 		p.Since = 25
 		check("what is new of a quarter", p, func(r *registrar.Revocation) bool { return r.Place>>14 == part && r.Change > 25 })
 	}
+	for _, one := range expected {
+		for _, since := range []int64{-1, 0} {
+			p := q()
+			p.First, p.Last, p.Since = one.Place, one.Place, since
+			check("one place", p, func(r *registrar.Revocation) bool { return r.Place == one.Place })
+		}
+	}
 	since := q()
 	since.Since = 0
 	check("all changes", since, all)
