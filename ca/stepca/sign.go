@@ -55,12 +55,20 @@ func (c *CA) sign(ctx context.Context, o *delegate.Order, n int) (raw []byte, be
 	if a.Status != http.StatusCreated && a.Status != http.StatusOK {
 		return nil, nil, refusal(a)
 	}
+	if raw, between, err = readSigned(a.Body); err != nil {
+		return nil, nil, delegate.Lost(err)
+	}
+	return raw, between, nil
+}
+
+// readSigned reads the certificate of an answer, and the CAs that came along.
+func readSigned(body []byte) (raw []byte, between []*x509.Certificate, err error) {
 	var answer signAnswer
-	if err := json.Unmarshal(a.Body, &answer); err != nil {
-		return nil, nil, delegate.Lost(errors.New("it is no JSON object"))
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, nil, errors.New("it is no JSON object")
 	}
 	if raw, err = decodePEM(answer.Certificate); err != nil {
-		return nil, nil, delegate.Lost(err)
+		return nil, nil, err
 	}
 	for i, text := range answer.Chain {
 		der, err := decodePEM(text)

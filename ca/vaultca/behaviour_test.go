@@ -156,6 +156,7 @@ func TestEachLoginGetsATokenOnce(t *testing.T) {
 		"a wrapped secret ID":  {RoleID: roleID, SecretID: func() (string, error) { return "hvs.wrapping", nil }, Wrapped: true},
 		"a client certificate": {Certificate: &own, CertRole: "registrar"},
 	} {
+		token, _ = f.newToken() // the cases before have ended theirs
 		c := f.issuer(func(c *vaultca.Config) { c.Login = login })
 		before := f.logins
 		for range 3 {

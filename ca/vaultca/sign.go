@@ -36,11 +36,16 @@ func (c *CA) sign(ctx context.Context, body *signRequest) (raw []byte, between [
 	if c.config.Issuer != "" {
 		path = c.config.Mount + "/issuer/" + c.config.Issuer + "/sign/" + c.config.Role
 	}
-	var data bundle
 	a, err := c.call(ctx, http.MethodPost, path, body)
 	if err != nil {
 		return nil, nil, err
 	}
+	return readBundle(a)
+}
+
+// readBundle reads the certificate of an answer, and the CAs that came along.
+func readBundle(a *delegate.Answer) (raw []byte, between []*x509.Certificate, err error) {
+	var data bundle
 	if err := decode(a, &data); err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,4 @@
+package stepca
+
+// ReadSigned is for the fuzz test.
+var ReadSigned = readSigned
