@@ -16,14 +16,14 @@ type list struct {
 	prefixes []string // of the ids
 }
 
-// lists are the lists that are kept. Servers and clients of EST over TLS: the rows
+// lists are the lists that are kept. Servers and clients of EST over TLS, and CAs: the rows
 // of RFC 9148 (CoAP), RFC 9480 and RFC 9483 (CMP) and RFC 9733 (CMP in BRSKI) are
 // other protocols. Of BRSKI what RFC 8995 and its vouchers ask; the rows of PRM,
 // constrained vouchers, GRASP and the ACP are other protocols as well.
 func lists() []list {
 	return []list{{
-		name: "est", document: "docs/conformance-est.md", title: "EST", of: "an EST server or client",
-		roles: []string{"server", "client"},
+		name: "est", document: "docs/conformance-est.md", title: "EST", of: "an EST server or client, or the CA behind it",
+		roles: []string{"server", "client", "ca"},
 		prefixes: []string{
 			"EST-2985-", "EST-2986-", "EST-4210-", "EST-5019-", "EST-5272-", "EST-5273-", "EST-5274-", "EST-5280-", "EST-5652-", "EST-5929-",
 			"EST-5967-", "EST-6402-", "EST-6960-", "EST-7030-", "EST-7616-", "EST-7894-", "EST-8295-", "EST-8951-", "EST-9110-", "EST-9112-",

@@ -1,5 +1,5 @@
 // Command requirements keeps docs/conformance-est.md and docs/conformance-brski.md:
-// each requirement that the specifications make of an EST server or client, or of a
+// each requirement that the specifications make of an EST server, client or CA, or of a
 // registrar, MASA, pledge or join proxy, the tests that hold it, and what became
 // of them in a run of the tests.
 //
