@@ -127,6 +127,9 @@ type Case struct {
 	// KeyCompromised says that a certificate of the same key was revoked because
 	// others have or may have the key.
 	KeyCompromised bool
+	// KeyElsewhere says that another device holds a certificate of the same key that is
+	// valid or on hold; looked for where the profile refuses that.
+	KeyElsewhere bool
 	// Current is the certificate on record of the same device, key and names.
 	Current *Certificate
 	// Held are the device's certificates, loaded where the profile's rules need

@@ -180,6 +180,13 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 		}
 		defer unlockCode()
 	}
+	if c.Label.Profile.Rules().RefuseSharedKey && c.Generate == nil { // last, for the same reason
+		unlockKey, err := s.devices.lock(ctx, "key\x00"+string(c.KeyHash[:]))
+		if err != nil {
+			return nil, &Decision{Reason: ReasonOverload, Rule: "key-lock", RetryAfter: v.Limits.PollAfter, Err: err}
+		}
+		defer unlockKey()
+	}
 	leave, d := s.admit(ctx, v, c)
 	if d != nil {
 		return nil, d
@@ -233,7 +240,7 @@ func (s *Service) enrollLocked(ctx context.Context, v *version, c *Case) ([]byte
 func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool) *Decision {
 	c.forgetRecord()
 	known := c.aboutItself() || c.Identity.Kind == IDevID || c.Generate != nil && c.Generate.request.CertificateKeyID != nil ||
-		s.openings.has(deviceKey(c.manufacturer(), c.SerialNumber))
+		c.Label.Profile.Rules().RefuseSharedKey || s.openings.has(deviceKey(c.manufacturer(), c.SerialNumber))
 	if c.Supposed = suppose && !known; c.Supposed {
 		if d := s.policy(&v.Settings, c); d.Verdict == Allow {
 			return d

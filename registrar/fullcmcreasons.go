@@ -89,7 +89,7 @@ func failInfo(d *Decision) cmc.FailInfo {
 		return cmc.FailPOPRequired
 	case ReasonCMCPOPFailed, ReasonCMCPOPLink, est.ReasonCSRSignature, est.ReasonLinkMismatch, est.ReasonLinkUsed:
 		return cmc.FailPOPFailed
-	case ReasonSameKey, ReasonKeyCompromised:
+	case ReasonSameKey, ReasonKeyCompromised, ReasonKeyShared:
 		return cmc.FailNoKeyReuse
 	case ReasonInternal, ReasonIssuerFailed, ReasonIssuerDisagrees, ReasonCMCSigner:
 		return cmc.FailInternalCAError

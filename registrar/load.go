@@ -4,7 +4,7 @@ import "context"
 
 // forgetRecord drops what was read of the device.
 func (c *Case) forgetRecord() {
-	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held, c.KeyCompromised = nil, nil, nil, nil, nil, false
+	c.Device, c.NameOwner, c.Voucher, c.Current, c.Held, c.KeyCompromised, c.KeyElsewhere = nil, nil, nil, nil, nil, false, false
 	c.loadRepeatable()
 }
 
@@ -28,6 +28,9 @@ func (s *Service) loadEnrollment(ctx context.Context, v *version, c *Case, key b
 	}
 	if err == nil && key {
 		c.KeyCompromised, err = s.compromised(ctx, v, c.KeyHash)
+	}
+	if err == nil && c.Label.Profile.Rules().RefuseSharedKey && c.Generate == nil {
+		c.KeyElsewhere, err = s.keyElsewhere(ctx, v, c)
 	}
 	// A device that never got a certificate has none to look for; a state
 	// other than these is refused by the policy.
@@ -115,6 +118,19 @@ func (s *Service) compromised(ctx context.Context, v *version, key [32]byte) (bo
 	found := false
 	err := s.eachCertificate(ctx, &CertificateQuery{Domain: v.Domain, KeyHash: key[:], Status: Revoked}, func(row *Certificate) {
 		found = found || row.RevokeReason == 1 || row.RevokeReason == 2 || row.RevokeReason == 10 // RFC 5280, Section 5.3.1
+	})
+	return found, err
+}
+
+// keyElsewhere tells whether another device holds a certificate of the case's key
+// that is valid, or on hold.
+func (s *Service) keyElsewhere(ctx context.Context, v *version, c *Case) (bool, error) {
+	const onHold = 6 // RFC 5280, Section 5.3.1
+	found := false
+	err := s.eachCertificate(ctx, &CertificateQuery{Domain: v.Domain, KeyHash: c.KeyHash[:]}, func(row *Certificate) {
+		valid := row.Status == Issued || row.Status == Intended || row.Status == Revoked && row.RevokeReason == onHold
+		other := c.Device == nil || row.DeviceID != c.Device.ID
+		found = found || valid && other && c.At.Before(row.NotAfter)
 	})
 	return found, err
 }

@@ -56,6 +56,7 @@ const (
 	ReasonNameTaken            = "name-taken"
 	ReasonNameReserved         = "name-reserved"   // it is the registrar's
 	ReasonKeyCompromised       = "key-compromised" // a certificate of it was revoked for that
+	ReasonKeyShared            = "key-shared"      // another device has it
 	ReasonBindingMissing       = est.ReasonLinkMissing
 	ReasonKeyGenNotAllowed     = "serverkeygen-not-allowed"
 	ReasonKeyEncryption        = "key-encryption-required"
@@ -200,6 +201,7 @@ func decisionReasons() []ReasonText {
 		{ReasonNameTaken, http.StatusForbidden, authorization, "the name belongs to a device that holds a certificate with another key"},
 		{ReasonNameReserved, http.StatusForbidden, authorization, "a name in the request is the registrar's own; only its operator gets certificates for it"},
 		{ReasonKeyCompromised, http.StatusForbidden, "RFC 5280, Section 5.3.1", "a certificate with this key was revoked because the key is compromised; generate a new key"},
+		{ReasonKeyShared, http.StatusForbidden, "RFC 5280, Section 4.1.2.7", "another device holds a certificate for this key; generate a key for each device, or revoke the other certificate first"},
 		{ReasonBindingMissing, http.StatusBadRequest, linking, "the request must be linked to its TLS connection: put the channel binding into challengePassword or estIdentityLinking"},
 		{ReasonKeyGenNotAllowed, http.StatusForbidden, "RFC 7030, Section 4.4", "keys are not made for devices at this label; make the key on the device and use simpleenroll"},
 		{ReasonKeyEncryption, http.StatusForbidden, "RFC 7030, Section 4.4.1", "keys are sent encrypted only at this label: name a key to encrypt with in the CSR (DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities)"},

@@ -183,6 +183,7 @@ type ProfileRules struct {
 	MaxRenewals           int           // in a row; 0 for no limit
 	RenewalWindow         time.Duration // before the end of a certificate; 0 for always
 	RefuseSameKey         bool          // a renewal brings a new key
+	RefuseSharedKey       bool          // nobody enrolls a key that another device holds a valid certificate of
 	ChangeNames           bool          // a renewal may ask for other names (RFC 6402, Section 2.8)
 	ServerKeys            string        // KeysCleartext or KeysEncrypted: whether keys are made here (RFC 7030, Section 4.4); empty for no
 	ServerKeyType         string        // of the keys that are made here, as est.KeyType

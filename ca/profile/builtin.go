@@ -41,6 +41,7 @@ func LDevID() *Document {
 		KeyUsage:         []string{"digital_signature"},
 		ExtendedKeyUsage: []string{"client_auth"},
 		Validity:         Validity{Lifetime: "365d"},
+		SharedKey:        "refuse",
 	}
 }
 
@@ -178,6 +179,7 @@ func ACP(domain string) *Document {
 		KeyUsage:         []string{"digital_signature"},
 		ExtendedKeyUsage: []string{"client_auth", "server_auth"},
 		Validity:         Validity{Lifetime: "365d"},
+		SharedKey:        "refuse",
 	}
 }
 

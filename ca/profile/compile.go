@@ -437,6 +437,7 @@ func (c *compiler) policy(p *Profile) {
 		RenewalWindow:         c.duration("renewal.window", cmpOr(d.Renewal.Window, "0s")),
 		MaxRenewals:           d.Renewal.Max,
 		RefuseSameKey:         c.oneOf("renewal.same_key", d.Renewal.SameKey, "allow", "refuse") == "refuse",
+		RefuseSharedKey:       c.oneOf("shared_key", d.SharedKey, "allow", "refuse") == "refuse",
 		ChangeNames:           d.Renewal.ChangeNames,
 		Linking:               c.oneOf("proof_of_possession_linking", d.ProofOfPossessionLinking, "if-present", "required", "off"),
 		AllowSameNameOtherKey: d.AllowSameNameOtherKey,

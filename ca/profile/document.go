@@ -95,6 +95,9 @@ type Document struct {
 	// whether the challengePassword must bind the CSR to its connection (RFC
 	// 7030, Section 3.5).
 	ProofOfPossessionLinking string `yaml:"proof_of_possession_linking,omitempty" json:"proof_of_possession_linking,omitempty"`
+	// SharedKey is allow (the default) or refuse: whether a device may enroll a key
+	// that another device holds a valid certificate of.
+	SharedKey string `yaml:"shared_key,omitempty" json:"shared_key,omitempty"`
 	// AllowSameNameOtherKey lets a name that holds a certificate enroll, not
 	// renew, with another key.
 	AllowSameNameOtherKey bool `yaml:"allow_same_name_other_key,omitempty" json:"allow_same_name_other_key,omitempty"`

@@ -57,6 +57,7 @@ masa_url: masa.example.com
 server_key_generation: {mode: encrypted, algorithm: p384, on_request: [p384]}
 renewal: {expired_grace: 30d, max: 5, window: 45d, same_key: refuse, change_names: true}
 proof_of_possession_linking: required
+shared_key: refuse
 allow_same_name_other_key: true
 `
 
@@ -72,7 +73,7 @@ func TestEveryFieldOfADocumentIsRead(t *testing.T) {
 	}
 	want := profile.Policy{
 		ServerKeyGeneration: "encrypted", ServerKeyAlgorithm: "p384", ServerKeyWishes: []string{"p384"}, ExpiredGrace: 30 * 24 * time.Hour, MaxRenewals: 5,
-		RenewalWindow: 45 * 24 * time.Hour, RefuseSameKey: true, ChangeNames: true, Linking: "required", AllowSameNameOtherKey: true,
+		RenewalWindow: 45 * 24 * time.Hour, RefuseSameKey: true, RefuseSharedKey: true, ChangeNames: true, Linking: "required", AllowSameNameOtherKey: true,
 	}
 	if !reflect.DeepEqual(p.Policy(), want) {
 		t.Errorf("Policy = %+v, want %+v", p.Policy(), want)

@@ -56,6 +56,8 @@ type Policy struct {
 	RenewalWindow time.Duration
 	// RefuseSameKey makes a renewal bring a new key.
 	RefuseSameKey bool
+	// RefuseSharedKey refuses a key that another device holds a valid certificate of.
+	RefuseSharedKey bool
 	// ChangeNames lets a renewal ask for other names, by the ChangeSubjectName of RFC 6402, Section 2.8.
 	ChangeNames bool
 	// Linking is "if-present", "required" or "off" (RFC 7030, Section 3.5).

@@ -50,14 +50,14 @@ func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 	case registrar.OpEnroll:
 		return []rule{
 			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"required", required}, {"idevid-serial-number", idevidSerialNumber},
-			{"reserved-names", reserved}, {"own-names", ownNames}, {"together", together}, {"key-compromised", compromised},
+			{"reserved-names", reserved}, {"own-names", ownNames}, {"together", together}, {"key-compromised", compromised}, {"key-shared", shared},
 			{"code", spendable}, {"join", joinRefused}, {"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
 	case registrar.OpRenew:
 		return []rule{
 			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"reserved-names", reserved},
-			{"same-names", sameNames}, {"new-names", newNames}, {"key-compromised", compromised},
+			{"same-names", sameNames}, {"new-names", newNames}, {"key-compromised", compromised}, {"key-shared", shared},
 			{"asked-again", askedAgain}, {"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
 		}
 	case registrar.OpVoucher:
@@ -271,6 +271,14 @@ func provenOwner(c *registrar.Case) *registrar.Decision {
 func compromised(c *registrar.Case) *registrar.Decision {
 	if c.KeyCompromised {
 		return deny(registrar.ReasonKeyCompromised)
+	}
+	return nil
+}
+
+// shared refuses a key of another device, where the profile wants each to have its own.
+func shared(c *registrar.Case) *registrar.Decision {
+	if c.KeyElsewhere && c.Label.Profile.Rules().RefuseSharedKey {
+		return deny(registrar.ReasonKeyShared)
 	}
 	return nil
 }

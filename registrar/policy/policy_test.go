@@ -190,7 +190,7 @@ func TestAProfileDecidesNamesAndRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := policy.Profile(made)
-	want := registrar.ProfileRules{Linking: "required", MaxRenewals: 3, RenewalWindow: 720 * time.Hour, RefuseSameKey: true, ExpiredGrace: 24 * time.Hour}
+	want := registrar.ProfileRules{Linking: "required", MaxRenewals: 3, RenewalWindow: 720 * time.Hour, RefuseSameKey: true, RefuseSharedKey: true, ExpiredGrace: 24 * time.Hour}
 	got := p.Rules()
 	got.CSR = nil // the subject of other tests
 	if !reflect.DeepEqual(got, want) || p.Name() != "ldevid" || p.Version() == "" {

@@ -26,8 +26,8 @@ func Profile(p *profile.Profile) registrar.Profile {
 		ServerKeys: mode, ServerKeyType: rules.ServerKeyAlgorithm, ServerKeyWishes: rules.ServerKeyWishes,
 		Linking: rules.Linking, AllowSameNameOtherKey: rules.AllowSameNameOtherKey, ExpiredGrace: rules.ExpiredGrace,
 		MaxRenewals: rules.MaxRenewals, RenewalWindow: rules.RenewalWindow, RefuseSameKey: rules.RefuseSameKey,
-		ChangeNames: rules.ChangeNames,
-		CSR:         plan,
+		ChangeNames: rules.ChangeNames, RefuseSharedKey: rules.RefuseSharedKey,
+		CSR: plan,
 	}}
 }
 
