@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/briskest/briskest/internal/cli"
@@ -18,8 +17,8 @@ type caCmd struct {
 	Rollover caRolloverCmd `cmd:"" help:"Change the keys of the root and the issuing CA; cacerts then links old and new."`
 	Status   caStatusCmd   `cmd:"" help:"Which certificates and keys there are, how long they last, and what to do about it."`
 	List     caListCmd     `cmd:"" help:"List certificates, intents without an outcome included."`
-	Revoke   caRevokeCmd   `cmd:"" help:"Revoke a certificate; it authenticates nothing from now on."`
-	Release  caReleaseCmd  `cmd:"" help:"Take a certificate from hold (certificateHold): it authenticates again."`
+	Revoke   caRevokeCmd   `cmd:"" help:"Revoke certificates, or put them on hold; they authenticate nothing from now on."`
+	Release  caReleaseCmd  `cmd:"" help:"Take a certificate from hold; it authenticates again."`
 	CRL      caCRLCmd      `cmd:"" name:"crl" help:"Sign and print a certificate revocation list."`
 	Profile  caProfileCmd  `cmd:"" help:"List, show, check and try certificate profiles."`
 }
@@ -27,6 +26,7 @@ type caCmd struct {
 type caListCmd struct {
 	registrarData
 	Device string `help:"Only certificates of this device ID."`
+	Issuer string `help:"Only certificates of this issuer."`
 	Status string `enum:"intended,issued,abandoned,revoked,all" default:"all" help:"intended, issued, abandoned, revoked or all."`
 	output
 }
@@ -39,6 +39,7 @@ type certificateRow struct {
 	NotAfter  time.Time `json:"not_after"`
 	Status    string    `json:"status"`
 	Profile   string    `json:"profile"`
+	Issuer    string    `json:"issuer"`
 	Device    string    `json:"device"`
 	Operation string    `json:"operation"`
 	Detail    string    `json:"detail,omitempty"` // of a revocation or an abandoned intent
@@ -47,9 +48,12 @@ type certificateRow struct {
 func certificateRows(list []registraradmin.Certificate) []certificateRow {
 	var rows []certificateRow
 	for _, c := range list {
-		row := certificateRow{c.Serial, c.Subject, c.NotBefore, c.NotAfter, c.Status, c.Profile, c.Device, c.Operation, c.Explanation}
+		row := certificateRow{c.Serial, c.Subject, c.NotBefore, c.NotAfter, c.Status, c.Profile, c.Issuer, c.Device, c.Operation, c.Explanation}
 		if c.RevokedAt != nil {
 			row.Detail = "revoked " + c.RevokedAt.Format(time.RFC3339) + ", " + reasonName(c.RevokeReason)
+		}
+		if c.Status == "intended" {
+			row.Detail = "open for " + time.Since(c.IntendedAt).Round(time.Second).String()
 		}
 		rows = append(rows, row)
 	}
@@ -58,7 +62,7 @@ func certificateRows(list []registraradmin.Certificate) []certificateRow {
 
 // Run lists certificates in order of serial number.
 func (c *caListCmd) Run(ctx context.Context, s streams) error {
-	query := registraradmin.CertificateList{Device: c.Device, Status: c.Status}
+	query := registraradmin.CertificateList{Device: c.Device, Issuer: c.Issuer, Status: c.Status}
 	if c.Status == "all" {
 		query.Status = ""
 	}
@@ -78,13 +82,6 @@ func (c *caListCmd) Run(ctx context.Context, s streams) error {
 	return cli.PrintList(s.Out, c.Format, certificateRows(list))
 }
 
-type caRevokeCmd struct {
-	registrarData
-	Serial string `arg:"" help:"Serial number, in hex as ca list shows it."`
-	Reason string `default:"unspecified" help:"unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn or aACompromise (RFC 5280, Section 5.3.1)."`
-	output
-}
-
 // reasons are the CRLReason words of RFC 5280, Section 5.3.1, by number; 7 is
 // not used and 8 is for delta CRLs.
 func reasons() []string {
@@ -99,24 +96,4 @@ func reasonName(reason int) string {
 		return names[reason]
 	}
 	return "unknown reason"
-}
-
-// Run revokes a certificate.
-func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
-	reason := -1
-	for i, name := range reasons() {
-		if name != "" && strings.EqualFold(name, c.Reason) {
-			reason = i
-		}
-	}
-	if reason < 0 {
-		return cli.Usage("--reason %q is not a word of RFC 5280, Section 5.3.1", c.Reason)
-	}
-	return c.operate(ctx, s, func(client *registraradmin.Client) error {
-		cert, err := client.Revoke(ctx, registraradmin.Revoke{CertificateRef: registraradmin.CertificateRef{Serial: strings.ToLower(strings.ReplaceAll(c.Serial, ":", ""))}, Reason: reason})
-		if err != nil {
-			return err
-		}
-		return cli.PrintOne(s.Out, c.Format, certificateRows([]registraradmin.Certificate{*cert})[0])
-	})
 }

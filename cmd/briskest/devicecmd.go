@@ -202,6 +202,9 @@ func (c *deviceWhyCmd) Run(ctx context.Context, s streams) error {
 		if len(why.Devices) == 0 {
 			s.Printf("%s is not in the inventory\n", why.SerialNumber)
 		}
+		for _, o := range why.Outstanding {
+			s.Printf("issuance %s is open at issuer %s for %s\n", o.ID, o.Issuer, time.Since(o.IntendedAt).Round(time.Second))
+		}
 		for _, p := range why.Pending {
 			s.Printf("request %s (%s) is %s %s\n", p.ID, p.Kind, p.State, p.Reason)
 		}
