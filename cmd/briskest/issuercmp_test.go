@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/ca/catest"
+	"github.com/briskest/briskest/internal/cmp"
 	"github.com/briskest/briskest/internal/cms"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/pemfile"
@@ -139,16 +140,41 @@ func TestADeviceEnrollsAtACAThatSpeaksCMP(t *testing.T) {
 	if n := p.ca.Unconfirmed(); n != 0 {
 		t.Errorf("%d certificates are not confirmed", n)
 	}
-	p.ca.Fail(catest.Overloaded)
+	p.ca.Fail(catest.RefusesUs)
 	late := p.device("pump-2")
 	if status, after, _ := p.enroll(late); status != http.StatusServiceUnavailable || after == "" {
-		t.Errorf("while the CA is overloaded: %d, Retry-After %q, want 503 with one", status, after)
+		t.Errorf("while the CA does not know the registrar: %d, Retry-After %q, want 503 with one", status, after)
 	}
 	p.ca.Fail(catest.None)
 	p.issued(late)
 	p.ca.Fail(catest.Refuses)
 	if status, _, _ := p.enroll(p.device("pump-3")); status < 400 || status == http.StatusServiceUnavailable || status >= 500 {
 		t.Errorf("what the CA refuses: %d, want a refusal", status)
+	}
+}
+
+// What the CA has not decided is 202, survives a restart of the registrar, and is asked for once.
+func TestWhatACAThatSpeaksCMPHasNotDecidedSurvivesARestart(t *testing.T) {
+	p := newCMPPlant(t)
+	stop := p.start()
+	p.ca.Reply = func(asked *cmp.Message, r *catest.CMPReply) {
+		if asked.Kind == cmp.PollReq && p.ca.Fault() == catest.Waits {
+			r.Body = cmp.NewPollRep(cmp.Poll{RequestID: -1}) // come again at once
+		}
+	}
+	p.ca.Fail(catest.Waits)
+	d := p.device("pump-1")
+	for range 2 {
+		if status, after, _ := p.enroll(d); status != http.StatusAccepted || after == "" {
+			t.Fatalf("while the CA decides: %d, Retry-After %q, want 202 with one", status, after)
+		}
+	}
+	stop()
+	p.start()
+	p.ca.Fail(catest.None)
+	p.issued(d)
+	if n, open := len(p.ca.Signed()), p.ca.Unconfirmed(); n != 1 || open != 0 {
+		t.Errorf("the CA signed %d certificates, %d unconfirmed, want one and none", n, open)
 	}
 }
 
