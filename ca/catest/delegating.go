@@ -40,6 +40,15 @@ const (
 	Waits        Fault = "does not decide"                      // pending, until None
 )
 
+// Faults are all of them but None.
+func Faults() []Fault {
+	var all []Fault
+	for _, c := range faultCases() {
+		all = append(all, c.fault)
+	}
+	return all
+}
+
 // Upstream is another CA as tests rig it. It is asked by one issuer only, and
 // may be used by many at once.
 type Upstream interface {

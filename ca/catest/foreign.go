@@ -38,7 +38,7 @@ type Wish struct {
 	NotAfter   time.Time
 }
 
-// NewForeign makes a CA, valid for 20 years from 2020.
+// NewForeign makes a CA, valid from 1999 to 2040.
 func NewForeign(t testing.TB) *Foreign {
 	t.Helper()
 	f := &Foreign{t: t, fault: None, last: 1 << 40}
@@ -46,7 +46,7 @@ func NewForeign(t testing.TB) *Foreign {
 	f.Key = newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "foreign root"},
-		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	f.Root = f.create(template, template, rootKey.Public(), rootKey)
