@@ -1,6 +1,7 @@
 package estca_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,6 +24,7 @@ import (
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/policy"
 	"github.com/briskest/briskest/registrar/storetest"
+	"github.com/briskest/briskest/voucher"
 )
 
 // level is one registrar of the chain, over TLS.
@@ -38,6 +40,7 @@ type level struct {
 type chain struct {
 	t       *testing.T
 	root    *testpki.Identity
+	signer  *testpki.Identity // of C's answers to fullcmc
 	a, b, c *level
 	clock   atomic.Int64 // added to the time, in nanoseconds
 }
@@ -46,6 +49,7 @@ func newChain(t *testing.T, change func(c *registrar.Settings)) *chain {
 	t.Helper()
 	h := &chain{t: t, root: testpki.NewRoot(t, "company root")}
 	issuing := h.root.NewIntermediate(t, "company CA")
+	h.signer = issuing.Registrar(t, "company registrar")
 	documents := profile.Device()
 	documents.Renewal.Window = "30d"
 	device, err := profile.New(documents)
@@ -75,6 +79,8 @@ func newChain(t *testing.T, change func(c *registrar.Settings)) *chain {
 		}
 	}
 	top := settings()
+	top.CMC = &registrar.CMC{Signer: &voucher.Signer{Key: h.signer.Key, Certificate: h.signer.Certificate, Chain: h.signer.Chain}}
+	top.Labels[""].FullCMC = true
 	if change != nil {
 		change(top)
 	}
@@ -133,7 +139,7 @@ func (h *chain) asking(upper *level, profiles map[string]*profile.Profile) *estc
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c, err := estca.New(estca.Config{Server: server, Chain: known.Chain, Profiles: profiles, Labels: map[string]string{"ra": "ra"}})
+	c, err := estca.New(estca.Config{Server: server, Chain: known.Chain, Profiles: profiles, Labels: map[string]string{"ra": "ra"}, FullCMC: true})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -260,4 +266,34 @@ func TestACADownAtTheTopIsA503WithATimeAndThenOneCertificate(t *testing.T) {
 	h.c.down.Store(false)
 	h.patiently(client, csr)
 	h.count("sensor-1", 1)
+}
+
+// RFC 5272, Section 6.11: what B's issuer is told to revoke is revoked at C.
+func TestARevocationIsToldByFullCMC(t *testing.T) {
+	h := newChain(t, nil)
+	cert, err := h.device().SimpleEnroll(t.Context(), h.csr(newKey(t), "sensor-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoker, ok := h.b.issuer.(ca.Revoker)
+	if !ok {
+		t.Fatal("the issuer is no Revoker")
+	}
+	for range 2 { // telling it again is no error
+		if err := revoker.Revoke(t.Context(), &ca.Revoked{Raw: cert.Raw, At: time.Now(), Reason: 1}); err != nil {
+			t.Fatalf("Revoke: %v", err)
+		}
+	}
+	rows, err := h.c.service.ListCertificates(t.Context(), &registrar.CertificateQuery{Status: registrar.Revoked})
+	if err != nil || len(rows) != 1 || !bytes.Equal(rows[0].Raw, cert.Raw) || rows[0].RevokeReason != 1 {
+		t.Errorf("%d certificates are revoked at C, %v, want the device's for key compromise", len(rows), err)
+	}
+	other := h.root.NewIntermediate(t, "another CA").Client(t, "sensor-1")
+	if err := revoker.Revoke(t.Context(), &ca.Revoked{Raw: other.Certificate.Raw, Reason: 1}); !errors.Is(err, ca.ErrRejected) {
+		t.Errorf("Revoke of a certificate that C does not know = %v, want ErrRejected", err)
+	}
+	h.c.down.Store(true)
+	if err := revoker.Revoke(t.Context(), &ca.Revoked{Raw: cert.Raw, Reason: 1}); !errors.Is(err, ca.ErrUnavailable) {
+		t.Errorf("Revoke while C is down = %v, want ErrUnavailable", err)
+	}
 }
