@@ -22,6 +22,7 @@ type Cache[V any] struct {
 	mu      sync.RWMutex
 	rows    map[[2]string]V     // by domain and name; guarded by mu
 	changes [generations]uint64 // by key's hash; guarded by mu
+	changed uint64              // in all; guarded by mu
 }
 
 // NewCache returns one without rows.
@@ -63,12 +64,30 @@ func (c *Cache[V]) Kept(domain, name string) (row V, ok bool) {
 	return row, ok
 }
 
+// Changed returns a count that grows with every change, for [Cache.Offer].
+func (c *Cache[V]) Changed() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.changed
+}
+
+// Offer keeps a row that was read along with others, unless any row changed
+// since Changed returned that count.
+func (c *Cache[V]) Offer(domain, name string, row V, since uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changed == since {
+		c.keep([2]string{domain, name}, row)
+	}
+}
+
 // Forget drops the row, and what is being read of it now.
 func (c *Cache[V]) Forget(domain, name string) {
 	key := [2]string{domain, name}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes[c.slot(key)]++
+	c.changed++
 	delete(c.rows, key)
 }
 
@@ -78,6 +97,7 @@ func (c *Cache[V]) Put(domain, name string, row V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes[c.slot(key)]++
+	c.changed++
 	c.keep(key, row)
 }
 

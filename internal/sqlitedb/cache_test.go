@@ -41,3 +41,24 @@ func TestAFullCacheStartsAnew(t *testing.T) {
 		t.Errorf("%d rows kept, want at most %d", n, maxCached)
 	}
 }
+
+// A row that was read before a change of any is not kept.
+func TestRowReadAlongIsKeptUnlessSomethingChanged(t *testing.T) {
+	c := NewCache[int]()
+	before := c.Changed()
+	c.Offer("d", "a", 1, before)
+	if v, ok := c.Kept("d", "a"); !ok || v != 1 {
+		t.Errorf("Kept = %d, %t; want the row that was offered", v, ok)
+	}
+	for name, change := range map[string]func(){
+		"Forget": func() { c.Forget("d", "a") }, "Put": func() { c.Put("d", "a", 2) }, "ForgetAnother": func() { c.Forget("d", "b") },
+	} {
+		before := c.Changed()
+		change()
+		was, had := c.Kept("d", "a")
+		c.Offer("d", "a", 3, before)
+		if v, ok := c.Kept("d", "a"); v != was || ok != had {
+			t.Errorf("%s: Kept = %d, %t after an offer from before, want %d, %t", name, v, ok, was, had)
+		}
+	}
+}

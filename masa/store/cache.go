@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"time"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
@@ -77,27 +76,4 @@ func asStored(t time.Time) time.Time {
 		return time.Time{}
 	}
 	return t.UTC().Truncate(time.Microsecond)
-}
-
-// kept returns the rows that are kept under name, or else those of the query.
-func kept[T any](ctx context.Context, s *Store, c *sqlitedb.Cache[[]T], domain, name string, scan func(scanner) (*T, error), query string) ([]*T, error) {
-	rows, err := c.Read(domain, name, func() ([]T, error) {
-		found, err := list(ctx, s, scan, query, domain, name)
-		if err != nil {
-			return nil, err
-		}
-		values := make([]T, len(found))
-		for i, row := range found {
-			values[i] = *row
-		}
-		return values, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []*T
-	for _, row := range rows {
-		out = append(out, &row)
-	}
-	return out, nil
 }

@@ -17,7 +17,9 @@ func TestEachQuestionForAVoucherIsAnsweredByItsIndex(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	for query, index := range map[string]string{
-		devicesBySerial:    "devices_serial_number (domain=? AND serial_number=?)",
+		devicesBySerial:    "devices_serial_number (domain=? AND serial_number=?); SEARCH o USING INDEX owners_device (domain=? AND device_id=?)",
+		ownersOfDevice:     "owners_device (domain=? AND device_id=?)",
+		hadVoucher:         "vouchers_device (domain=? AND device_id=?)",
 		voucherByNonce:     "vouchers_nonce (domain=? AND device_id=? AND nonce=?)",
 		noncelessByRequest: "vouchers_request (domain=? AND request_hash=?)",
 		deviceVouchers:     "vouchers_device (domain=? AND device_id=?)",

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/briskest/briskest/internal/sqlitedb"
 	"github.com/briskest/briskest/masa"
@@ -41,17 +39,21 @@ func list[T any](ctx context.Context, s *Store, scan func(scanner) (*T, error), 
 const selectDevice = `SELECT domain, id, product, serial_number, state, reason, idevid, batch, source, created_at, blocked_at,
 	key_hash, built_at, idevid_signed FROM devices `
 
-func scanDevice(row scanner) (*masa.Device, error) {
+func scanDevice(row scanner, more ...any) (*masa.Device, error) {
 	var d masa.Device
 	var state string
-	err := row.Scan(&d.Domain, &d.ID, &d.Product, &d.SerialNumber, &state, &d.Reason, &d.IDevID, &d.Batch, &d.Source,
-		&d.CreatedAt, &d.BlockedAt, &d.KeyHash, &d.BuiltAt, &d.IDevIDSigned)
+	err := row.Scan(append([]any{
+		&d.Domain, &d.ID, &d.Product, &d.SerialNumber, &state, &d.Reason, &d.IDevID, &d.Batch, &d.Source,
+		&d.CreatedAt, &d.BlockedAt, &d.KeyHash, &d.BuiltAt, &d.IDevIDSigned,
+	}, more...)...)
 	if err != nil {
 		return nil, notFound(err)
 	}
 	d.State = masa.DeviceState(state)
 	return &d, nil
 }
+
+func scanListedDevice(row scanner) (*masa.Device, error) { return scanDevice(row) }
 
 // Device implements masa.Devices.
 func (s *Store) Device(ctx context.Context, domain, id string) (*masa.Device, error) {
@@ -64,34 +66,9 @@ func (s *Store) DeviceBySerialNumber(ctx context.Context, domain, product, seria
 		domain, serialNumber, product))
 }
 
-// The plus keeps SQLite from walking all of the domain's devices by id, which
-// would save it sorting the few that it wants.
-const devicesBySerial = selectDevice + "WHERE domain = ? AND serial_number = ?"
-
-// FindDevices implements masa.Devices.
-func (s *Store) FindDevices(ctx context.Context, domain, serialNumber string) ([]*masa.Device, error) {
-	found, err := kept(ctx, s, s.caches.devices, domain, serialNumber, scanDevice, devicesBySerial)
-	// There are few, and sorting costs SQLite more than finding.
-	slices.SortFunc(found, func(a, b *masa.Device) int { return strings.Compare(a.ID, b.ID) })
-	return found, err
-}
-
 // ListDevices implements masa.Devices.
 func (s *Store) ListDevices(ctx context.Context, domain, after string, limit int) ([]*masa.Device, error) {
-	return list(ctx, s, scanDevice, selectDevice+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
-}
-
-// Owners implements masa.Owners.
-func (s *Store) Owners(ctx context.Context, domain, deviceID string) ([]*masa.Owner, error) {
-	return kept(ctx, s, s.caches.owners, domain, deviceID, scanOwner, `SELECT domain, id, device_id, name, key_hash, fingerprint,
-		domain_id, since, until, source, registrar_url, est_domain FROM owners WHERE domain = ? AND device_id = ? ORDER BY id`)
-}
-
-func scanOwner(row scanner) (*masa.Owner, error) {
-	var o masa.Owner
-	err := row.Scan(&o.Domain, &o.ID, &o.DeviceID, &o.Name, &o.KeyHash, &o.Fingerprint, &o.DomainID, &o.Since, &o.Until,
-		&o.Source, &o.RegistrarURL, &o.ESTDomain)
-	return &o, err
+	return list(ctx, s, scanListedDevice, selectDevice+"WHERE domain = ? AND id > ? ORDER BY id LIMIT ?", domain, after, limit)
 }
 
 const selectClaim = `SELECT domain, id, code_hash, device_id, resale, created_at, expires_at, redeemed_at, ended_at, owner_id
