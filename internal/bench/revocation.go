@@ -38,13 +38,16 @@ type RevocationTarget struct {
 // RevocationLoad says how much is asked.
 type RevocationLoad struct {
 	Requests int // of OCSP, by GET and again by POST
-	Clients  int
-	Lists    int // partitions that are fetched for the first time
+	// Rate is how many requests a second arrive for the latencies, at random times.
+	Rate    float64
+	Clients int // that ask one after the other for the throughput
+	Lists   int // partitions that are fetched for the first time
 }
 
 // RevocationRun is what was measured.
 type RevocationRun struct {
-	GET, POST     Run
+	GET, POST     Run           // at the rate; latency counts from when a request was due
+	Crowd         Run           // clients that ask by GET as fast as they are answered
 	Partition     time.Duration // the slowest first fetch of a list of a partition
 	Full          time.Duration // the first fetch of the list of all
 	FullBytes     int
@@ -72,12 +75,17 @@ func (t *RevocationTarget) Answering(ctx context.Context) error {
 func (t *RevocationTarget) Measure(ctx context.Context, l RevocationLoad) (*RevocationRun, error) {
 	r := &RevocationRun{Idle: resident(t.PID)}
 	for method, run := range map[string]*Run{http.MethodGet: &r.GET, http.MethodPost: &r.POST} {
-		one, err := t.drive(ctx, l, method)
+		one, err := t.paced(ctx, l, method)
 		if err != nil {
 			return nil, err
 		}
 		*run = *one
 	}
+	crowd, err := t.crowd(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	r.Crowd = *crowd
 	client := &http.Client{Timeout: time.Minute}
 	defer client.CloseIdleConnections()
 	name := fmt.Sprintf("%x", t.Issuer.SubjectKeyId)
@@ -102,8 +110,60 @@ func (t *RevocationTarget) Measure(ctx context.Context, l RevocationLoad) (*Revo
 	return r, nil
 }
 
-// drive has the clients ask, each over a connection that it keeps.
-func (t *RevocationTarget) drive(ctx context.Context, l RevocationLoad, method string) (*Run, error) {
+// ocspClient keeps connections for as many requests at once as come.
+func ocspClient(connections int) *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
+}
+
+// paced has requests arrive at a rate whatever the server does, as those of many
+// devices do.
+func (t *RevocationTarget) paced(ctx context.Context, l RevocationLoad, method string) (*Run, error) {
+	const most = 256 // requests under way
+	client := ocspClient(most)
+	defer client.CloseIdleConnections()
+	places := make(chan struct{}, most)
+	return t.timed(func(done func(time.Duration, error)) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		due := time.Now()
+		for range l.Requests {
+			due = due.Add(time.Duration(rand.ExpFloat64() / l.Rate * float64(time.Second)))
+			time.Sleep(time.Until(due))
+			places <- struct{}{}
+			n, was := rand.IntN(t.N), due
+			wg.Go(func() {
+				err := t.ask(ctx, client, n, method)
+				done(time.Since(was), err)
+				<-places
+			})
+		}
+	})
+}
+
+// crowd has the clients ask, each over a connection that it keeps.
+func (t *RevocationTarget) crowd(ctx context.Context, l RevocationLoad) (*Run, error) {
+	return t.timed(func(done func(time.Duration, error)) {
+		var wg sync.WaitGroup
+		for range l.Clients {
+			wg.Go(func() {
+				client := ocspClient(1)
+				defer client.CloseIdleConnections()
+				for range l.Requests / l.Clients {
+					began := time.Now()
+					err := t.ask(ctx, client, rand.IntN(t.N), http.MethodGet)
+					if done(time.Since(began), err); err != nil {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// timed collects what load reports of each request, which it may do from many
+// goroutines.
+func (t *RevocationTarget) timed(load func(done func(time.Duration, error))) (*Run, error) {
 	before, err := cpuTime(t.PID)
 	if err != nil {
 		return nil, err
@@ -111,25 +171,15 @@ func (t *RevocationTarget) drive(ctx context.Context, l RevocationLoad, method s
 	var mu sync.Mutex
 	var latencies []time.Duration // guarded by mu, and so is failed
 	var failed error
-	var wg sync.WaitGroup
 	start := time.Now()
-	for range l.Clients {
-		wg.Go(func() {
-			client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-			defer client.CloseIdleConnections()
-			own := make([]time.Duration, 0, l.Requests/l.Clients+1)
-			var err error
-			for n := 0; n < l.Requests/l.Clients && err == nil; n++ {
-				began := time.Now()
-				err = t.ask(ctx, client, rand.IntN(t.N), method)
-				own = append(own, time.Since(began))
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			latencies, failed = append(latencies, own...), errors.Join(failed, err)
-		})
-	}
-	wg.Wait()
+	load(func(d time.Duration, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		latencies = append(latencies, d)
+		if failed == nil {
+			failed = err
+		}
+	})
 	wall := time.Since(start)
 	after, err := cpuTime(t.PID)
 	if err := errors.Join(failed, err); err != nil {
