@@ -39,8 +39,18 @@ func (s *Service) CRL(ctx context.Context, domain string, scope CRLScope) (*CRL,
 		return nil, err
 	}
 	defer unlock()
+	select {
+	case s.listing <- struct{}{}:
+		defer func() { <-s.listing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	return s.refresh(context.WithoutCancel(ctx), v, a, scope)
 }
+
+// listers is how many lists are looked after at once, whoever asks for how many:
+// a CA's key signs certificates meanwhile.
+const listers = 4
 
 // lockKey is the same for a delta and its base, which are numbered together.
 func (c *CRLScope) lockKey() string {

@@ -38,6 +38,11 @@ type issuance struct {
 // one transaction, before the peer sees a byte (promise 1 of the design).
 func (s *Service) issue(ctx context.Context, v *version, c *Case, d *Decision) ([]byte, *Decision) {
 	i := &issuance{s: s, v: v, by: v.issuerOf(c.Label), c: c, d: d, id: NewID(c.At)}
+	leave, busy := s.shares.enter(v, i.by)
+	if busy != nil {
+		return nil, busy
+	}
+	defer leave()
 	i.prepareDevice()
 	if raw, d, known := s.takeUp(ctx, i); known {
 		return raw, d
@@ -136,7 +141,7 @@ var errOutstanding = errors.New("too many issuances of this device, or in all, w
 // needed to ask again, whatever becomes of this process.
 func (i *issuance) recordOutstanding(ctx context.Context, change *Change) error {
 	i.opening = &opening{id: i.id, of: i.asking()}
-	if !i.s.openings.reserve(&i.v.Limits, i.opening) {
+	if !i.s.openings.reserve(i.v, i.opening) {
 		return errOutstanding
 	}
 	err := i.keep(change)
@@ -171,6 +176,9 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	change := &Change{Issued: []*Certificate{&row}, Spend: i.spending()}
 	problem := checkIssued(i.c, cert.Raw)
 	if row.Elsewhere {
+		if d := i.again(ctx, cert.Serial, cert.Raw); d != nil {
+			return nil, d
+		}
 		row.Serial = cert.Serial
 		if problem == nil {
 			row.Authority, problem = i.authority(ctx, cert.Raw)

@@ -18,12 +18,8 @@ func (i *issuance) mismatch(ctx context.Context, m *ca.Mismatch) *Decision {
 	if err != nil || !i.row.Elsewhere {
 		return i.explain(ctx, ReasonIssuerDisagrees, fmt.Errorf("it signed what cannot be put on record: %w", errors.Join(m, err)))
 	}
-	other, err := found(i.s.store.CertificateOf(ctx, i.v.Domain, cert.SerialNumber.Bytes(), m.Raw))
-	if err != nil {
-		return storeFailed("issuer", err)
-	}
-	if other != nil {
-		return i.explain(ctx, ReasonIssuerDisagrees, fmt.Errorf("it answered with the certificate of issuance %s: %w", other.ID, m))
+	if d := i.again(ctx, cert.SerialNumber.Bytes(), m.Raw); d != nil {
+		return d
 	}
 	row := *i.row
 	row.Raw, row.IssuedAt, row.Status, row.Serial = m.Raw, i.s.now().UTC(), Issued, cert.SerialNumber.Bytes()
@@ -31,6 +27,20 @@ func (i *issuance) mismatch(ctx context.Context, m *ca.Mismatch) *Decision {
 		row.Authority = AuthorityOf(by)
 	}
 	return i.disown(ctx, &Change{Issued: []*Certificate{&row}}, &row, m)
+}
+
+// again ends an issuance that is answered with a certificate that is on record
+// already: it was somebody's before, and stays his.
+func (i *issuance) again(ctx context.Context, serial, raw []byte) *Decision {
+	other, err := found(i.s.store.CertificateOf(ctx, i.v.Domain, serial, raw))
+	switch {
+	case err != nil:
+		i.begin()
+		return storeFailed("issuer", err)
+	case other != nil && other.ID != i.id:
+		return i.explain(ctx, ReasonIssuerDisagrees, fmt.Errorf("%w: it answered with the certificate of issuance %s", ca.ErrMismatch, other.ID))
+	}
+	return nil
 }
 
 // explain ends an intent that has no certificate.

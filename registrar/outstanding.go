@@ -119,13 +119,15 @@ type openings struct {
 	byID    map[string]*opening // guarded by mu
 	byAsk   map[asking]*opening // guarded by mu
 	devices map[string]int      // how many a device has; guarded by mu
+	issuers map[string]int      // how many an issuer has; guarded by mu
 }
 
-// reserve adds one, unless the device or the service has as many as it may.
-func (o *openings) reserve(limits *Limits, add *opening) bool {
+// reserve adds one, unless the device, the issuer or the service has as many as it may.
+func (o *openings) reserve(v *version, add *opening) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.byID) >= limits.Pending || o.devices[add.of.device] >= limits.PendingPerDevice {
+	if len(o.byID) >= v.Limits.Pending || o.issuers[add.of.issuer] >= v.share(v.Limits.Pending) ||
+		o.devices[add.of.device] >= v.Limits.PendingPerDevice {
 		return false
 	}
 	o.add(add)
@@ -141,11 +143,12 @@ func (o *openings) restore(add *opening) {
 
 func (o *openings) add(add *opening) {
 	if o.byID == nil {
-		o.byID, o.byAsk, o.devices = make(map[string]*opening), make(map[asking]*opening), make(map[string]int)
+		o.byID, o.byAsk, o.devices, o.issuers = make(map[string]*opening), make(map[asking]*opening), make(map[string]int), make(map[string]int)
 	}
 	add.over = make(chan struct{})
 	o.byID[add.id], o.byAsk[add.of] = add, add
 	o.devices[add.of.device]++
+	o.issuers[add.of.issuer]++
 }
 
 // remove takes one away that is finished.
@@ -163,6 +166,9 @@ func (o *openings) remove(id string) {
 	}
 	if o.devices[e.of.device]--; o.devices[e.of.device] <= 0 {
 		delete(o.devices, e.of.device)
+	}
+	if o.issuers[e.of.issuer]--; o.issuers[e.of.issuer] <= 0 {
+		delete(o.issuers, e.of.issuer)
 	}
 }
 

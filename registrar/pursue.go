@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// pursuers is how many outstanding issuances are asked about at once.
+	// pursuers is how many outstanding issuances an issuer is asked about at once.
 	pursuers = 16
 	// maxPause bounds how long nothing is asked about one, whatever its CA says.
 	maxPause = time.Hour
@@ -76,12 +76,11 @@ func (s *Service) pursue(e *opening) {
 
 // pursueOnce asks once, and returns how long to wait before the next time.
 func (s *Service) pursueOnce(e *opening) time.Duration {
-	select {
-	case s.pursuing <- struct{}{}:
-		defer func() { <-s.pursuing }()
-	case <-s.life.Done():
+	leave, err := s.shares.pursue(s.life, e.of.issuer)
+	if err != nil {
 		return maxPause
 	}
+	defer leave()
 	unlock, err := s.devices.lock(s.life, e.of.device)
 	if err != nil {
 		return maxPause

@@ -67,7 +67,8 @@ type Service struct {
 	exchanges  exchanges
 	openings   openings      // issuances that are outstanding
 	telling    chan struct{} // wakes who tells CAs of revocations
-	pursuing   chan struct{} // one place an outstanding issuance that is asked about
+	shares     shares        // what each issuer that asks another CA takes of what all use
+	listing    chan struct{} // one place a revocation list that is being signed
 	generators chan struct{} // one place a key that is being made
 
 	unsettled chan *Change // outcomes that could not be recorded; tried again by settle
@@ -101,7 +102,7 @@ func New(c Config) (*Service, error) {
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
 		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
 		waiting: &waiting{}, confirmed: recent.New[string, struct{}](1 << 16),
-		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)), pursuing: make(chan struct{}, pursuers),
+		unsettled: make(chan *Change, 256), generators: make(chan struct{}, runtime.GOMAXPROCS(0)), listing: make(chan struct{}, listers),
 		telling: make(chan struct{}, 1),
 	}
 	if s.now == nil {

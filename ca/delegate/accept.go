@@ -97,9 +97,13 @@ func powers() map[string]asn1.ObjectIdentifier {
 // checkPowers refuses certificates that say more of their holder than the
 // profile does: a CA, or a usage that is trusted with others' affairs.
 func (o *Order) checkPowers(cert *x509.Certificate) error {
-	isCA, _ := o.Profile.Authority()
-	if cert.IsCA != isCA {
+	isCA, pathLength := o.Profile.Authority()
+	switch {
+	case cert.IsCA != isCA:
 		return fmt.Errorf("basicConstraints say CA %t, the profile %s %t", cert.IsCA, o.Intent.Profile, isCA)
+	// crypto/x509 has -1 for no limit (RFC 5280, Section 4.2.1.9).
+	case isCA && pathLength >= 0 && (cert.MaxPathLen < 0 || cert.MaxPathLen > pathLength):
+		return fmt.Errorf("its path length is %d, where -1 is no limit, and that of the profile %s %d", cert.MaxPathLen, o.Intent.Profile, pathLength)
 	}
 	if !isCA && cert.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
 		return errors.New("its key usage lets it sign certificates or revocation lists")

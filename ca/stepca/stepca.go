@@ -143,6 +143,9 @@ func (c *CA) Chain(context.Context) ([]*x509.Certificate, error) {
 	return slices.Clone(c.config.Chain), nil
 }
 
+// Close closes the connections that are kept.
+func (c *CA) Close() { c.http.CloseIdleConnections() }
+
 // Issue implements ca.Issuer. Names that step-ca cannot be told, or that the
 // CSR contradicts, are ca.ErrRejected before anything is recorded.
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {

@@ -17,9 +17,13 @@ type checker interface {
 // such as a login. KeepAlive returns when ctx ends.
 type keeper interface{ KeepAlive(ctx context.Context) }
 
+// closer is an issuer that keeps connections to the CA it asks. It may be asked
+// after Close, by requests that began before; it keeps none then.
+type closer interface{ Close() }
+
 // tending looks after the issuers that ask another CA while the server runs:
 // once when they are loaded it says in the log what is wrong with them, and
-// from then on it keeps alive what has to be.
+// from then on it keeps alive what has to be. Those that others follow are closed.
 type tending struct {
 	log  *slog.Logger
 	next chan map[string]ca.Issuer // those that were loaded last
@@ -89,5 +93,10 @@ func (t *tending) begin(ctx context.Context, issuers map[string]ca.Issuer) (stop
 	return func() {
 		cancel()
 		wg.Wait()
+		for _, issuer := range issuers {
+			if c, ok := issuer.(closer); ok {
+				c.Close()
+			}
+		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 type tended struct {
 	sick         error
 	kept, ended  bool
+	closed       bool
 	checkedFirst bool
 }
 
@@ -37,6 +38,8 @@ func (i *tended) KeepAlive(ctx context.Context) {
 	i.ended = true
 }
 
+func (i *tended) Close() { i.closed = i.ended }
+
 func TestIssuersAreLookedAfterUntilOthersAreLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -54,11 +57,11 @@ func TestIssuersAreLookedAfterUntilOthersAreLoaded(t *testing.T) {
 		}
 		tending.set(map[string]ca.Issuer{"default": second})
 		synctest.Wait()
-		if !first.ended || !second.kept || second.ended {
-			t.Errorf("after a reload: the first %+v, the second %+v; want one ended, the other kept", first, second)
+		if !first.closed || !second.kept || second.ended {
+			t.Errorf("after a reload: the first %+v, the second %+v; want one ended and closed, the other kept", first, second)
 		}
 		cancel()
-		if err := <-done; err != nil || !second.ended {
+		if err := <-done; err != nil || !second.closed {
 			t.Errorf("in the end: %v, %+v; want it ended", err, second)
 		}
 	})
