@@ -123,7 +123,7 @@ func programRules() []Rule {
 		},
 		{
 			ID:    "codecs-are-leaves",
-			Why:   "a codec knows bytes and nothing of this module but other codecs: CMP takes its CRMF from CMC (docs/decisions/0018-cmp.md)",
+			Why:   "a codec knows bytes and nothing of this module but other codecs: CMP takes its CRMF from CMC (docs/decisions/0021-cmp.md)",
 			From:  []string{"./internal/cms", "./internal/cmc", "./internal/cmp", "./internal/cose", "./internal/jws", "./internal/strictjson", "./internal/httpauth"},
 			Deny:  []string{"./..."},
 			Allow: []string{"./internal/cms", "./internal/cmc", "./internal/strictjson"},
