@@ -49,7 +49,7 @@ func certificateRows(list []registraradmin.Certificate) []certificateRow {
 	var rows []certificateRow
 	for _, c := range list {
 		row := certificateRow{c.Serial, c.Subject, c.NotBefore, c.NotAfter, c.Status, c.Profile, c.Issuer, c.Device, c.Operation, c.Explanation}
-		if c.RevokedAt != nil {
+		if c.RevokedAt != nil && c.Status == "revoked" { // not one that was released
 			row.Detail = "revoked " + c.RevokedAt.Format(time.RFC3339) + ", " + reasonName(c.RevokeReason)
 		}
 		if c.Status == "intended" {

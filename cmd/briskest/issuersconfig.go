@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -127,7 +128,10 @@ func (c *registrarConfig) issuers(ctx context.Context, profiles map[string]*prof
 		}
 	}
 	chain, err := issuers[registrar.DefaultIssuer].Chain(ctx)
-	if err != nil || len(chain) == 0 {
+	if err == nil && len(chain) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
 		return nil, nil, fmt.Errorf("issuer %q: its chain: %w", registrar.DefaultIssuer, err)
 	}
 	return issuers, chain, nil
