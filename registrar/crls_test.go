@@ -98,6 +98,7 @@ func TestNumbersOfListsRiseWhateverHappens(t *testing.T) {
 	next(full)
 	h.advance(time.Hour)
 	next(delta)
+	h.service.Close()
 	h.store = storetest.NewMemory() // as after a restore of a backup
 	h.reads.Store = h.store
 	h.start()

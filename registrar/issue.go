@@ -190,7 +190,9 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	if problem != nil {
 		return nil, i.disown(ctx, change, &row, problem)
 	}
-	if i.keeps != nil && i.keeps.Nobody != "" {
+	// A key that was made here can still be handed out with it as long as the
+	// device waits for this answer.
+	if i.away && i.keeps != nil && i.keeps.Nobody != "" {
 		return nil, i.discard(ctx, change, &row)
 	}
 	if err := i.ready(change); err != nil {

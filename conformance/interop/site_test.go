@@ -124,8 +124,8 @@ func newSmallSite(t *testing.T, program string) *site {
 	address := testbed.FreeAddress(t)
 	s.briskest(t, "init", "registrar", "--dir", s.bed.Dir, "--host", "127.0.0.1", "--listen", address)
 	s.bed.EST = "https://" + address + "/.well-known/est"
-	s.edit(t, "registrar.yaml", "registrar.yaml", "certificate: ca.pem", "certificate: registrar/ca/root.pem",
-		"registrar/ca/issuing.key", "registrar/ca/root.key", "renewal: true ", "renewal: true\n    approval: true ")
+	s.edit(t, "registrar.yaml", "registrar.yaml", "renewal: true ", "renewal: true\n    approval: true ",
+		"folder: registrar/ca", "certificate: registrar/ca/root.pem\n      key: file:registrar/ca/root.key")
 	s.start(t)
 	s.user = "swan"
 	s.password = s.credential(t, "swan")
