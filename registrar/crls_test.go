@@ -271,42 +271,54 @@ func mustProfile(t testing.TB, d *profile.Document) *profile.Profile {
 // time: each revoked certificate that has not ended is on the lists of its CA, in the partition that its serial number says,
 // and on no other; and who follows full lists and deltas knows the same.
 func TestEveryRevokedCertificateIsOnItsListsWhateverHappens(t *testing.T) {
+	everyListIsWhole(t, func(*rapid.T, *house) (registrar.Store, func()) { return storetest.NewMemory(), func() {} })
+}
+
+// everyListIsWhole runs sequences, each on a store of its own that begin makes and end takes away.
+func everyListIsWhole(t *testing.T, begin func(rt *rapid.T, h *house) (s registrar.Store, end func())) {
+	t.Helper()
 	h := newHouse(t, withLists(4, true))
 	seen := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		h.store = storetest.NewMemory()
-		h.reads.Store = h.store
+		fresh, end := begin(rt, h)
+		defer end()
+		h.reads.Store = fresh
 		h.clock.Store(time.Now().Truncate(time.Second).UnixNano())
 		h.settings.Lists.Authorities = nil
 		h.settings.Lists.Partitions = 4
 		w := &listWorld{t: rt, house: h, status: map[string]*listedCert{}, followed: map[registrar.CRLScope]map[string]int{}}
+		defer w.stop()
 		w.rollOver()
-		rt.Repeat(map[string]func(*rapid.T){
-			"issue":   func(rt *rapid.T) { w.issue(rapid.IntRange(1, 60).Draw(rt, "days")) },
-			"revoke":  func(rt *rapid.T) { w.move(rt, rapid.SampledFrom([]int{0, 1, 4, 5, 9}).Draw(rt, "reason")) },
-			"hold":    func(rt *rapid.T) { w.move(rt, registrar.ReasonHold) },
-			"release": func(rt *rapid.T) { w.move(rt, registrar.ReasonRelease) },
-			"wait": func(rt *rapid.T) {
-				h.advance(time.Duration(rapid.IntRange(1, 20*24*3600).Draw(rt, "seconds")) * time.Second)
-			},
-			"follow":  func(*rapid.T) { w.follow() },
-			"restart": func(*rapid.T) { w.restart() },
-			"roll over": func(rt *rapid.T) {
-				if len(w.cas) < 3 {
-					w.rollOver()
-				}
-			},
-			"split": func(rt *rapid.T) {
-				h.settings.Lists.Partitions = rapid.SampledFrom([]int{1, 2, 4, 8}).Draw(rt, "partitions")
-				w.restart()
-			},
-			"": func(*rapid.T) { w.check() },
-		})
+		rt.Repeat(w.actions())
 		seen += len(w.status)
-		w.stop()
 	})
 	if seen == 0 {
 		t.Error("nothing was issued")
+	}
+}
+
+// actions are what may happen.
+func (w *listWorld) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"issue":   func(rt *rapid.T) { w.issue(rapid.IntRange(1, 60).Draw(rt, "days")) },
+		"revoke":  func(rt *rapid.T) { w.move(rt, rapid.SampledFrom([]int{0, 1, 4, 5, 9}).Draw(rt, "reason")) },
+		"hold":    func(rt *rapid.T) { w.move(rt, registrar.ReasonHold) },
+		"release": func(rt *rapid.T) { w.move(rt, registrar.ReasonRelease) },
+		"wait": func(rt *rapid.T) {
+			w.advance(time.Duration(rapid.IntRange(1, 20*24*3600).Draw(rt, "seconds")) * time.Second)
+		},
+		"follow":  func(*rapid.T) { w.follow() },
+		"restart": func(*rapid.T) { w.restart() },
+		"roll over": func(*rapid.T) {
+			if len(w.cas) < 3 {
+				w.rollOver()
+			}
+		},
+		"split": func(rt *rapid.T) {
+			w.settings.Lists.Partitions = rapid.SampledFrom([]int{1, 2, 4, 8}).Draw(rt, "partitions")
+			w.restart()
+		},
+		"": func(*rapid.T) { w.check() },
 	}
 }
 
@@ -373,10 +385,10 @@ func (w *listWorld) issue(days int) {
 		NotBefore: w.now(), NotAfter: w.now().Add(time.Duration(days) * 24 * time.Hour), IntendedAt: w.now(),
 	}
 	device := &registrar.Device{ID: row.DeviceID, Domain: row.Domain, SerialNumber: "all", State: registrar.Enrolled, CreatedAt: w.now()}
-	w.must(w.store.Commit(w.house.t.Context(), &registrar.Change{PutDevices: []*registrar.Device{device}, Intents: []*registrar.Certificate{row}}))
+	w.must(w.reads.Commit(w.house.t.Context(), &registrar.Change{PutDevices: []*registrar.Device{device}, Intents: []*registrar.Certificate{row}}))
 	issued := *row
 	issued.Status, issued.Raw, issued.IssuedAt = registrar.Issued, serial[:], w.now()
-	w.must(w.store.Commit(w.house.t.Context(), &registrar.Change{Issued: []*registrar.Certificate{&issued}}))
+	w.must(w.reads.Commit(w.house.t.Context(), &registrar.Change{Issued: []*registrar.Certificate{&issued}}))
 	w.status[row.ID] = &listedCert{serial: row.Serial, ca: a.ID(), reason: -1, notAfter: row.NotAfter}
 	w.order = append(w.order, row.ID)
 }
