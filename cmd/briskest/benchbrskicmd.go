@@ -31,7 +31,7 @@ const benchPrefix = "BENCH-"
 
 type benchBRSKICmd struct {
 	N      int `short:"n" default:"1000" help:"Devices a run."`
-	C      int `short:"c" default:"32" help:"Devices at once."`
+	C      int `short:"c" default:"64" help:"Devices at once. The more there are, the more of them share a disk sync."`
 	Rounds int `default:"5" help:"Alternating runs of each side; the medians are printed."`
 	voucherformat.Flag
 	output

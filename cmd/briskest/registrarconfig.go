@@ -147,6 +147,9 @@ type limitsConfig struct {
 	Pending               int             `yaml:"pending"`                 // in all; default 10000
 	MASARetry             config.Duration `yaml:"masa_retry"`              // between tries; default 10s
 	MASAGiveUp            config.Duration `yaml:"masa_give_up"`            // then 504; default 1h
+	IssuerTimeout         config.Duration `yaml:"issuer_timeout"`          // of one question to a CA behind; default 20s
+	IssuerRetry           config.Duration `yaml:"issuer_retry"`            // between questions about one issuance, growing to an hour; default 30s
+	IssuerGiveUp          config.Duration `yaml:"issuer_give_up"`          // then the intent is abandoned; default 7d
 	Connections           int             `yaml:"connections"`             // default 8192
 	InFlight              int             `yaml:"in_flight"`               // default 1024
 	ConnectionsPerAddress int             `yaml:"connections_per_address"` // (IPv6: /64); default half of connections, 8 at least

@@ -247,6 +247,7 @@ func (l *limitsConfig) registrar() (registrar.Limits, error) {
 		Proxies:          proxies,
 		PendingPerDevice: l.PendingPerDevice, Pending: l.Pending,
 		MASARetry: time.Duration(l.MASARetry), MASAGiveUp: time.Duration(l.MASAGiveUp),
+		IssuerTimeout: time.Duration(l.IssuerTimeout), IssuerRetry: time.Duration(l.IssuerRetry), IssuerGiveUp: time.Duration(l.IssuerGiveUp),
 		EnrollmentsAtOnce: l.EnrollmentsAtOnce, ApprovalLifetime: time.Duration(l.ApprovalLifetime),
 	}, err
 }
