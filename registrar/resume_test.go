@@ -11,6 +11,7 @@ import (
 
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/registrar"
 )
 
 // EST-9325-3.4-02, R1: a resumed session has the client's certificate still,
@@ -58,5 +59,15 @@ func TestAResumedSessionOfARevokedCertificateAuthenticatesNothing(t *testing.T) 
 		if status, resumed := renew(); status != 403 || !resumed {
 			t.Errorf("a revoked certificate on a resumed session: %d, resumed %t; want 403", status, resumed)
 		}
+		h.lastRefusedAs(registrar.ReasonRevoked)
+	}
+}
+
+// lastRefusedAs fails the test unless the trail's last refusal has the reason.
+func (h *house) lastRefusedAs(reason string) {
+	h.t.Helper()
+	refused := h.entries(registrar.KindRefused)
+	if len(refused) == 0 || refused[len(refused)-1].Reason != reason {
+		h.t.Errorf("the last of %d refusals is not for %q", len(refused), reason)
 	}
 }

@@ -83,7 +83,7 @@ func TestARevokedOrHeldCertificateAuthenticatesNoFullCMC(t *testing.T) {
 // R1: a certificate that is put on hold authenticates nothing on a resumed session of either TLS, nor on a kept connection.
 func TestAHeldCertificateAuthenticatesNothingOnSessionsThereWere(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		for reason := range withdrawals() {
+		for reason, refusedAs := range withdrawals() {
 			h := newHouse(t, nil)
 			url := h.serve()
 			key := testpki.NewKey(t)
@@ -114,10 +114,12 @@ func TestAHeldCertificateAuthenticatesNothingOnSessionsThereWere(t *testing.T) {
 			if status := renew(kept); status != 403 {
 				t.Errorf("TLS %#x, reason %d: on the kept connection %d, want 403", version, reason, status)
 			}
+			h.lastRefusedAs(refusedAs)
 			resumed := dial()
 			if status := renew(resumed); status != 403 || !resumed.ConnectionState().DidResume {
 				t.Errorf("TLS %#x, reason %d: %d, resumed %t; want 403 on a resumed session", version, reason, status, resumed.ConnectionState().DidResume)
 			}
+			h.lastRefusedAs(refusedAs)
 		}
 	}
 }
