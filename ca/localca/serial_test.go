@@ -69,6 +69,7 @@ func TestSerialNumbersAreUniquePositiveShortAndInOrder(t *testing.T) {
 	}
 }
 
+// EST-5280-4.1.2.2-01: unique without any help of the clock.
 func TestSerialNumbersOfOneMomentDiffer(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, s := range serialsAt(t, start(), 0, nil, 1000) {
