@@ -131,7 +131,7 @@ func TestACodeIsSpentWhenTheCertificateComesInTheBackground(t *testing.T) {
 }
 
 // The CA behind an issuer changes its key while we run: what it issues is on record under the new key, renews, and
-// is told apart from what has the same serial number by the old one; what the old key signed renews too.
+// is told apart from what has the same serial number by the old one.
 func TestACertificateOfACAThatChangedItsKeyIsOnRecordUnderTheNewKey(t *testing.T) {
 	delegating(t, func(t *testing.T, h *house, u *upstream) {
 		old := h.enroll("sensor-1").basic(group).mustSend()
