@@ -278,6 +278,7 @@ func TestEveryRevokedCertificateIsOnItsListsWhateverHappens(t *testing.T) {
 func everyListIsWhole(t *testing.T, begin func(rt *rapid.T, h *house) (s registrar.Store, end func())) {
 	t.Helper()
 	h := newHouse(t, withLists(4, true))
+	h.service.Close() // each sequence has services and a store of its own
 	seen := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		fresh, end := begin(rt, h)
