@@ -147,15 +147,12 @@ func (r *run) unpolled(m *cmp.Message, no *refusal) error {
 	return fmt.Errorf("%w: the CA no longer knows the transaction: %w", ca.ErrUnavailable, no)
 }
 
-// maxAfter bounds the wait that a CA may ask for.
-const maxAfter = 24 * time.Hour
-
 func pending(after time.Duration, said string) error {
 	err := fmt.Errorf("%w: the CA waits", ca.ErrPending)
 	if said != "" {
 		err = fmt.Errorf("%w: %q", err, delegate.Sentence(said))
 	}
-	return &ca.Later{Err: err, After: min(after, maxAfter)}
+	return &ca.Later{Err: err, After: min(after, delegate.MaxAfter)}
 }
 
 // remember keeps the nonce that our next message answers.

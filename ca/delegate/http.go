@@ -49,8 +49,8 @@ func unanswered(err error, sent bool) error {
 	return err
 }
 
-// maxAfter bounds the wait that another CA may ask for.
-const maxAfter = 24 * time.Hour
+// MaxAfter bounds the wait that another CA may ask for.
+const MaxAfter = 24 * time.Hour
 
 // RetryAfter reads that header's seconds (RFC 9110, Section 10.2.3), at most a
 // day; zero when it is absent, a date, or no number.
@@ -59,7 +59,7 @@ func RetryAfter(h http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return min(time.Duration(n)*time.Second, maxAfter)
+	return min(time.Duration(n)*time.Second, MaxAfter)
 }
 
 // Lost says that an answer came that cannot be used, so that nobody knows what

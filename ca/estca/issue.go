@@ -160,7 +160,7 @@ func (c *CA) failure(err error, sent bool) error {
 	var status *est.StatusError
 	switch {
 	case errors.As(err, &pending):
-		return &ca.Later{Err: fmt.Errorf("%w: the EST server answered 202", ca.ErrPending), After: min(pending.RetryAfter, maxAfter)}
+		return &ca.Later{Err: fmt.Errorf("%w: the EST server answered 202", ca.ErrPending), After: min(pending.RetryAfter, delegate.MaxAfter)}
 	case errors.As(err, &status):
 		return refusal(status)
 	case errors.Is(err, est.ErrURL), errors.Is(err, est.ErrNoAnchors), errors.Is(err, est.ErrRedirect):

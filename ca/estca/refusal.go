@@ -12,9 +12,6 @@ import (
 	"github.com/briskest/briskest/est"
 )
 
-// maxAfter bounds the wait that a server may ask for.
-const maxAfter = 24 * time.Hour
-
 // refusal maps a status as EST means it. 401 is a challenge that our credential
 // does not answer (RFC 7030, Section 3.2.3). 403 refuses what is asked for with
 // a credential that is good, unless a server of ours says that it is not.
@@ -47,7 +44,7 @@ func refusal(e *est.StatusError) error {
 }
 
 func later(said error, after time.Duration) error {
-	return &ca.Later{Err: fmt.Errorf("%w: %w", ca.ErrUnavailable, said), After: min(after, maxAfter)}
+	return &ca.Later{Err: fmt.Errorf("%w: %w", ca.ErrUnavailable, said), After: min(after, delegate.MaxAfter)}
 }
 
 // aboutUs knows the reason ids by which a server of ours says in a 403 that it
