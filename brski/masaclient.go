@@ -45,6 +45,9 @@ type MASAClient struct {
 	// needs it: without HTTP none is used, whatever the environment says.
 	HTTP    *http.Client
 	Timeout time.Duration // of one operation; zero for 30 s
+	// Prepare, where it is set, adds to each request, such as a header of a trace. It
+	// runs concurrently, and leaves alone what the client has set.
+	Prepare func(*http.Request)
 
 	once   sync.Once
 	client *http.Client // made by once, as are the others
@@ -138,6 +141,9 @@ func (c *MASAClient) do(ctx context.Context, call *masaCall) (*masaAnswer, error
 	request.Header.Set("Accept", strings.Join(call.accept, ", "))
 	if call.contentType != "" {
 		request.Header.Set("Content-Type", call.contentType)
+	}
+	if c.Prepare != nil {
+		c.Prepare(request)
 	}
 	response, err := client.Do(request)
 	if err == nil {

@@ -62,7 +62,9 @@ func (i *issuance) asked(ctx context.Context, r *ca.Request) ([]byte, *Decision)
 		until = i.s.life
 	}
 	waiting, end := context.WithTimeout(until, i.v.Limits.IssuerTimeout)
+	waiting, ended := i.s.tracer.Span(waiting, "issuer")
 	cert, err := i.by.Issue(waiting, r)
+	ended(err)
 	end()
 	if err != nil {
 		return nil, i.fail(ctx, err)

@@ -19,7 +19,8 @@ import (
 // exchange is one voucher-request on its way to a MASA. It outlives the
 // pledge's request; a pledge that asks again joins it.
 type exchange struct {
-	row    *VoucherRecord // as recorded; never changed
+	life   context.Context // the service's, in the trace of who asked first
+	row    *VoucherRecord  // as recorded; never changed
 	idevid *x509.Certificate
 	accept []string          // media types of the voucher
 	server *x509.Certificate // that the pledge saw, by its request; nil where that is not known
@@ -32,9 +33,10 @@ type exchange struct {
 	outcome *VoucherRecord // set before done is closed
 }
 
-// startExchange runs an exchange that is on record; its place is reserved.
-func (s *Service) startExchange(row *VoucherRecord, idevid, server *x509.Certificate, accept []string) *exchange {
-	x := &exchange{row: row, idevid: idevid, server: server, accept: accept, tried: make(chan struct{}), done: make(chan struct{})}
+// startExchange runs an exchange that is on record, as a part of the trace of
+// ctx and not of its life; its place is reserved.
+func (s *Service) startExchange(ctx context.Context, row *VoucherRecord, idevid, server *x509.Certificate, accept []string) *exchange {
+	x := &exchange{life: s.tracer.Continue(s.life, ctx), row: row, idevid: idevid, server: server, accept: accept, tried: make(chan struct{}), done: make(chan struct{})}
 	s.exchanges.put(x)
 	s.tasks.Go(func() {
 		defer s.exchanges.remove(x)
@@ -61,7 +63,7 @@ func (s *Service) resumeExchanges(open []*VoucherRecord) {
 			s.log.ErrorContext(s.life, "voucher exchange not resumed", slog.String("voucher", row.ID), slog.Any("error", err))
 			continue
 		}
-		s.startExchange(row, idevid, nil, []string{row.MediaType})
+		s.startExchange(s.life, row, idevid, nil, []string{row.MediaType})
 	}
 }
 
@@ -114,9 +116,15 @@ func (s *Service) try(v *version, x *exchange) (*VoucherRecord, error) {
 		out.State, out.Reason = voucherFailed, ReasonMASAGaveUp
 		return s.conclude(v, x, &out, nil)
 	}
-	ctx, cancel := context.WithTimeout(s.life, v.Limits.MASATimeout)
+	ctx, cancel := context.WithTimeout(x.life, v.Limits.MASATimeout)
 	defer cancel()
+	ctx, end := s.tracer.Span(ctx, "masa")
 	cause := s.askMASA(ctx, v, x, &out)
+	if cause != nil {
+		end(cause.Err)
+	} else {
+		end(nil)
+	}
 	switch {
 	case cause == nil:
 		out.State = voucherIssued

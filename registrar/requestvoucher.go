@@ -249,7 +249,7 @@ func (s *Service) earlier(ctx context.Context, v *version, c *Case, r *brski.Vou
 	case err != nil:
 		return nil, nil, storeFailed("vouchers", err)
 	case row != nil:
-		return s.rejoin(v, c, r, row), row, nil
+		return s.rejoin(ctx, v, c, r, row), row, nil
 	default:
 		return nil, nil, s.freshNonce(ctx, v, c, r.Request.Nonce)
 	}
@@ -275,7 +275,7 @@ func (s *Service) freshNonce(ctx context.Context, v *version, c *Case, nonce str
 
 // rejoin finds the exchange that a request asked again belongs to, and starts
 // it again when it stopped without an outcome. Nil leaves the answer to the record.
-func (s *Service) rejoin(v *version, c *Case, r *brski.VoucherRequest, row *VoucherRecord) *exchange {
+func (s *Service) rejoin(ctx context.Context, v *version, c *Case, r *brski.VoucherRequest, row *VoucherRecord) *exchange {
 	if row.State != voucherAsked {
 		return nil
 	}
@@ -285,7 +285,7 @@ func (s *Service) rejoin(v *version, c *Case, r *brski.VoucherRequest, row *Vouc
 	if s.life.Err() != nil || !s.exchanges.reserve(v, row.Manufacturer, row.SerialNumber) {
 		return nil
 	}
-	return s.startExchange(row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept))
+	return s.startExchange(ctx, row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept))
 }
 
 // The states of a VoucherRecord.
@@ -342,7 +342,7 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 		// RFC 8995, Section 11.4: somebody else may have reset it.
 		s.log.WarnContext(ctx, "enrolled device bootstraps again", slog.String("device", seen.ID), slog.String("serial_number", c.SerialNumber))
 	}
-	return s.startExchange(row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept)), nil
+	return s.startExchange(ctx, row, c.Identity.Certificate, c.server, v.mediaTypes(r.Accept)), nil
 }
 
 // signRequest makes the registrar's voucher-request. Serial number and issuer

@@ -28,7 +28,26 @@ type Config struct {
 	Settings *Settings
 	Now      func() time.Time // nil for time.Now
 	Log      *slog.Logger     // nil for none
+	Tracer   Tracer           // nil for none
 }
+
+// Tracer follows what a device asked to those whom the registrar asks about it.
+type Tracer interface {
+	// Span begins a step of what ctx is about; end takes how it ended. Name is
+	// "issuer", a question to a CA, or "masa", one to a MASA.
+	Span(ctx context.Context, name string) (within context.Context, end func(error))
+	// Continue returns life as a part of the trace that ctx belongs to.
+	Continue(life, ctx context.Context) context.Context
+}
+
+// untraced is the Tracer of those who have none.
+type untraced struct{}
+
+func (untraced) Span(ctx context.Context, _ string) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
+func (untraced) Continue(life, _ context.Context) context.Context { return life }
 
 // Service is the registrar. It is an est.Backend with all its abilities;
 // [Service.BRSKI] is the brski.RegistrarBackend of the same service.
@@ -38,6 +57,7 @@ type Service struct {
 	policy Policy
 	now    func() time.Time
 	log    *slog.Logger
+	tracer Tracer
 
 	current atomic.Pointer[version] // each request loads it once
 
@@ -96,7 +116,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("registrar: a store and a policy are needed")
 	}
 	s := &Service{
-		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log,
+		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
@@ -110,6 +130,9 @@ func New(c Config) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.tracer == nil {
+		s.tracer = untraced{}
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := s.Reload(c.Settings); err != nil {

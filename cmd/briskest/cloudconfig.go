@@ -86,7 +86,7 @@ func (c *registrarConfig) cloudSettings(ctx context.Context) (*registrar.Setting
 	}
 	s := &registrar.Settings{
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: c.URL, Manufacturers: make(map[string]*registrar.Manufacturer),
-		Signer: signer, Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
+		Signer: signer, Formats: voucherformat.All(), DialMASA: newMASADialer(signer, c.tracer).dial,
 	}
 	if s.Limits, err = c.Limits.registrar(); err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/briskest/briskest/internal/tracing"
 )
 
 // newLog makes the logger a configuration asks for.
@@ -17,9 +19,9 @@ func newLog(c logConfig, w io.Writer) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch c.Format {
 	case "", "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		return slog.New(tracing.Log(slog.NewJSONHandler(w, options))), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.New(tracing.Log(slog.NewTextHandler(w, options))), nil
 	default:
 		return nil, fmt.Errorf("log.format is %q; it may be json or text", c.Format)
 	}

@@ -17,6 +17,7 @@ type masaCmd struct {
 	Owner   masaOwnerCmd   `cmd:"" help:"To whom devices were sold: add, import, end."`
 	Claim   masaClaimCmd   `cmd:"" help:"One-time codes by which a domain shows that it owns a device: create, redeem."`
 	Block   masaBlockCmd   `cmd:"" help:"No voucher for a device that was stolen or recalled."`
+	Drain   masaDrainCmd   `cmd:"" help:"Have the running server get no more requests, then end."`
 	Renew   masaRenewCmd   `cmd:"" help:"Make the MASA's own certificates anew, for the same keys and names: TLS and voucher signers."`
 	Unblock masaUnblockCmd `cmd:"" help:"Vouchers for a blocked device again."`
 }

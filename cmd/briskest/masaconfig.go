@@ -21,6 +21,9 @@ type masaConfig struct {
 		Registrars string `yaml:"registrars"`
 		// Admin is the unix socket that operators' commands use while the server runs.
 		Admin string `yaml:"admin"`
+		// Metrics is the address of /metrics, /healthz and /readyz, HOST:PORT, over plain
+		// HTTP, for the monitoring of the site; empty: they are on the admin socket alone.
+		Metrics string `yaml:"metrics"`
 	} `yaml:"listen"`
 	Store    string         `yaml:"store"`
 	TrailKey string         `yaml:"trail_key"`
@@ -57,6 +60,8 @@ type masaConfig struct {
 	// VouchersPerMinute is how many new vouchers one domain may get for one device; default 30.
 	VouchersPerMinute int       `yaml:"vouchers_per_minute"`
 	Log               logConfig `yaml:"log"`
+	// Tracing follows requests through registrar, MASA and CA.
+	Tracing tracingConfig `yaml:"tracing"`
 }
 
 // loadMASAConfig reads and checks a masa.yaml.

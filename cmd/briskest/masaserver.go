@@ -27,6 +27,7 @@ type masaRole struct {
 	service  *masa.Service
 	settings *masa.Settings
 	servers  []*tls.Certificate // what the registrars' port shows
+	observe  *observing
 }
 
 // openMASA opens the store and builds the service a configuration describes.
@@ -39,14 +40,18 @@ func openMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*masaRole, e
 	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
+	if r.observe, err = observe(ctx, "masa", c.Tracing); err != nil {
+		return nil, c.wrong(err)
+	}
 	if r.store, err = c.openStore(ctx, r.log); err != nil {
 		return nil, err
 	}
-	r.service, err = masa.New(ctx, masa.Config{Store: r.store, Settings: r.settings, Log: r.log})
+	r.service, err = masa.New(ctx, masa.Config{Store: countedMASA{r.store, r.observe}, Settings: r.settings, Log: r.log})
 	if err != nil {
 		discard(r.store.Close)
 		return nil, c.wrong(err)
 	}
+	r.observe.ofMASA(r.service)
 	return r, nil
 }
 
@@ -79,7 +84,7 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 		role.log.ErrorContext(ctx, "voucher keys do not sign", slog.Any("error", err))
 	}
 	s := &service{
-		name: "masa", log: role.log, close: role.close,
+		name: "masa", log: role.log, close: role.close, observe: role.observe,
 		routes: map[string]http.Handler{"/.well-known/brski": &brski.MASAHandler{
 			MASA: role.service, Formats: voucherformat.All(), Log: role.log, TakeBase64: c.TakeBase64,
 		}},
@@ -100,6 +105,9 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	if err := s.open(ctx, begin, c.Listen.Registrars, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
 	}
+	if err := s.listenFor(ctx, c.Listen.Metrics); err != nil {
+		return nil, nil, err
+	}
 	return s, role, nil
 }
 
@@ -115,12 +123,13 @@ func (r *masaRole) reportEnding(ctx context.Context, servers []*tls.Certificate)
 			all = append(all, watched{"voucher signer", certs[0], renewMASA})
 		}
 	}
+	r.observe.ends(all)
 	reportEnding(ctx, r.log, all, time.Now())
 }
 
 // record puts one entry on the trail.
 func (r *masaRole) record(ctx context.Context, e *trail.Entry) error {
-	return r.store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{e}})
+	return countedMASA{r.store, r.observe}.Commit(ctx, &masa.Change{Trail: []*trail.Entry{e}})
 }
 
 // build turns the file's words into the service's, and opens the MASA's own

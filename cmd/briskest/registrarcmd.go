@@ -12,6 +12,7 @@ import (
 
 type registrarCmd struct {
 	Serve registrarServeCmd `cmd:"" default:"withargs" hidden:"" help:"Run the registrar."`
+	Drain registrarDrainCmd `cmd:"" help:"Have the running server get no more requests, then end."`
 	Renew registrarRenewCmd `cmd:"" help:"Make the registrar's own certificate anew, for the same key and names: one that has ended too."`
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/revocation"
+	"github.com/briskest/briskest/internal/tracing"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -15,6 +16,8 @@ type registrarConfig struct {
 	source `yaml:"-"`
 	// fetcher asks about revocation; one for all that is loaded in the process.
 	fetcher *revocation.Fetcher
+	// tracer follows what MASAs are asked; one for all that is loaded in the process; nil: nothing is traced.
+	tracer *tracing.Tracer
 
 	// Version of this schema; 1.
 	Version int `yaml:"version"`
@@ -31,6 +34,9 @@ type registrarConfig struct {
 		// Revocation is the address of OCSP, revocation lists and CA certificates, HOST:PORT,
 		// for anybody, over plain HTTP; empty: they are served nowhere.
 		Revocation string `yaml:"revocation"`
+		// Metrics is the address of /metrics, /healthz and /readyz, HOST:PORT, over plain
+		// HTTP, for the monitoring of the site; empty: they are on the admin socket alone.
+		Metrics string `yaml:"metrics"`
 	} `yaml:"listen"`
 	// Store is the SQLite database file; made when it is not there.
 	Store string `yaml:"store"`
@@ -65,6 +71,8 @@ type registrarConfig struct {
 	// Announce makes the registrar known to join proxies on its links.
 	Announce registrarAnnounceConfig `yaml:"announce"`
 	Log      logConfig               `yaml:"log"`
+	// Tracing follows requests through registrar, MASA and CA.
+	Tracing tracingConfig `yaml:"tracing"`
 }
 
 // labelConfig is one EST label: who may use it and which profile it issues.

@@ -21,6 +21,7 @@ import (
 	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/tracing"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
@@ -39,6 +40,7 @@ type registrarRole struct {
 	servers    []*tls.Certificate // what the devices' port shows
 	inForce    atomic.Pointer[registrar.Settings]
 	revocation *revocationPort // nil: there is none
+	observe    *observing
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.
@@ -49,6 +51,10 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		return nil, c.wrong(err)
 	}
 	c.log = r.log
+	if r.observe, err = observe(ctx, "registrar", c.Tracing); err != nil {
+		return nil, c.wrong(err)
+	}
+	c.tracer = r.observe.tracer
 	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
@@ -65,12 +71,13 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		return nil, storeFailure(err)
 	}
 	r.service, err = registrar.New(registrar.Config{
-		Store: r.store, Policy: policy.Decide, Settings: r.settings, Log: r.log,
+		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer,
 	})
 	if err != nil {
 		discard(r.store.Close)
 		return nil, c.wrong(err)
 	}
+	r.observe.ofRegistrar(r.service)
 	return r, nil
 }
 
@@ -93,7 +100,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		return nil, nil, err
 	}
 	s := &service{
-		name: "registrar", log: role.log, close: role.close,
+		name: "registrar", log: role.log, close: role.close, observe: role.observe,
 		bounds: httpserver.Config{
 			MaxConnections: c.Limits.Connections, MaxInFlight: c.Limits.InFlight, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress,
 			InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause), Relays: relays,
@@ -122,7 +129,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 		load: func() (configuration[*registrar.Settings], error) {
 			next, err := loadRegistrarConfig(c.file)
-			next.fetcher = c.fetcher // what was fetched stays
+			next.fetcher, next.tracer = c.fetcher, c.tracer // what was fetched stays
 			next.log = role.log
 			return next, err
 		},
@@ -133,6 +140,9 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		return errors.Join(role.record(ctx, c.notice(kindConfigurationLoaded)), role.service.Start(ctx))
 	}
 	if err := s.open(ctx, begin, c.Listen.Devices, c.path(c.Listen.Admin)); err != nil {
+		return nil, nil, err
+	}
+	if err := s.listenFor(ctx, c.Listen.Metrics); err != nil {
 		return nil, nil, err
 	}
 	if c.Listen.Revocation != "" {
@@ -166,12 +176,14 @@ func (r *registrarRole) apply(next *registrar.Settings) error {
 
 // reportEnding logs which certificates of the settings in force need renewal.
 func (r *registrarRole) reportEnding(ctx context.Context) {
-	reportEnding(ctx, r.log, watchRegistrar(ctx, r.inForce.Load()), time.Now())
+	all := watchRegistrar(ctx, r.inForce.Load())
+	r.observe.ends(all)
+	reportEnding(ctx, r.log, all, time.Now())
 }
 
 // record puts one entry on the trail.
 func (r *registrarRole) record(ctx context.Context, e *trail.Entry) error {
-	return r.store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{e}})
+	return countedRegistrar{r.store, r.observe}.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{e}})
 }
 
 // build turns the file's words into the service's, issuer included, and opens
@@ -217,7 +229,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		Version: c.stamp(time.Now()), Domain: c.Domain, URL: strings.TrimSuffix(c.URL, "/"),
 		Labels: make(map[string]*registrar.Label), Manufacturers: make(map[string]*registrar.Manufacturer),
 		Issuers: issuers, Signer: signer, PinnedDomainCert: chain[len(chain)-1],
-		Formats: voucherformat.All(), DialMASA: newMASADialer(signer).dial,
+		Formats: voucherformat.All(), DialMASA: newMASADialer(signer, c.tracer).dial,
 		CRLLifetime: c.crlLifetime(),
 		Limits:      limits,
 	}
@@ -337,14 +349,15 @@ const maxMASAs = 256
 // Section 5.4), one for each manufacturer and address, and keeps them for
 // their connections.
 type masaDialer struct {
+	tracer      *tracing.Tracer
 	certificate tls.Certificate
 
 	mu      sync.Mutex
 	clients map[string]*brski.MASAClient // by manufacturer and URL; guarded by mu
 }
 
-func newMASADialer(signer *voucher.Signer) *masaDialer {
-	d := &masaDialer{clients: make(map[string]*brski.MASAClient)}
+func newMASADialer(signer *voucher.Signer, tracer *tracing.Tracer) *masaDialer {
+	d := &masaDialer{tracer: tracer, clients: make(map[string]*brski.MASAClient)}
 	d.certificate = tls.Certificate{PrivateKey: signer.Key, Leaf: signer.Certificate, Certificate: [][]byte{signer.Certificate.Raw}}
 	for _, ca := range signer.Chain {
 		d.certificate.Certificate = append(d.certificate.Certificate, ca.Raw)
@@ -367,7 +380,7 @@ func (d *masaDialer) dial(m *registrar.Manufacturer, url string) (brski.MASA, er
 			break
 		}
 	}
-	c := &brski.MASAClient{URL: url, Roots: m.MASATLSRoots, Certificate: &d.certificate}
+	c := &brski.MASAClient{URL: url, Roots: m.MASATLSRoots, Certificate: &d.certificate, Prepare: d.tracer.Inject}
 	d.clients[key] = c
 	return c, nil
 }

@@ -40,6 +40,10 @@ type service struct {
 	watch func(ctx context.Context)
 	// beside runs while the service does, such as an announcement; nil: nothing.
 	beside func(ctx context.Context) error
+	// observe is what watchers are told.
+	observe *observing
+	// watched serves the port for watchers; nil: there is none.
+	watched func(ctx context.Context) error
 	// public serves the port for anybody; nil: there is none.
 	public func(ctx context.Context) error
 	log    *slog.Logger
@@ -83,9 +87,9 @@ func (s *service) serve(ctx context.Context) error {
 
 	devices := s.bounds
 	devices.Certificates = func() []*tls.Certificate { return *s.certificates.Load() }
-	devices.Routes, devices.ConnContext, devices.Log = s.routes, est.ConnContext, s.log
+	devices.Routes, devices.ConnContext, devices.Log = s.observe.around(s.routes), est.ConnContext, s.log
 	server := httpserver.New(s.devices, devices)
-	admin := &http.Server{Handler: withProfiles(s.operators), ReadHeaderTimeout: 10 * time.Second}
+	admin := &http.Server{Handler: s.forOperators(cancel), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 2)
 	var wg sync.WaitGroup
 	run := func(serve func() error) {
@@ -98,7 +102,7 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	run(server.Serve)
 	run(func() error { return admin.Serve(s.admin) })
-	for _, more := range []func(context.Context) error{s.beside, s.public} {
+	for _, more := range []func(context.Context) error{s.beside, s.public, s.watched} {
 		if more != nil {
 			run(func() error { return more(ctx) })
 		}
@@ -121,6 +125,7 @@ func (s *service) serve(ctx context.Context) error {
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer done()
 	err := errors.Join(server.Shutdown(drain), admin.Shutdown(drain))
+	_ = s.observe.tracer.Close(drain) // a collector that is away keeps nobody from ending
 	wg.Wait()
 	close(failed)
 	for e := range failed {
@@ -138,14 +143,28 @@ func spareCollector() {
 	}
 }
 
-// withProfiles serves the Go runtime's profiles beside the operators' calls, on
-// the socket that only they may connect to.
-func withProfiles(operators http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", operators)
+// forOperators serves, on the socket that only operators may connect to, the
+// Go runtime's profiles, what watchers are told, and draining beside their calls.
+func (s *service) forOperators(stop func()) http.Handler {
+	mux := s.observe.handler()
+	mux.Handle("/", s.operators)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("POST "+drainPath, s.observe.drained(s.log, stop))
 	return mux
+}
+
+// listenFor opens the watchers' port, HOST:PORT, where there is to be one. On an
+// error the service is discarded.
+func (s *service) listenFor(ctx context.Context, watchers string) error {
+	if watchers == "" {
+		return nil
+	}
+	var err error
+	if s.watched, err = s.observe.listen(ctx, watchers, s.log); err != nil {
+		discard(s.discard)
+	}
+	return err
 }
 
 // reloaded reports a reload; a failed one changes nothing.

@@ -18,11 +18,18 @@ type versionRow struct {
 	Platform string `json:"platform"`
 }
 
+// programVersion is the version of the module that this program was built from.
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // Run prints what this program was built from.
 func (c *versionCmd) Run(s streams) error {
-	row := versionRow{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	row := versionRow{Version: programVersion(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		row.Version = info.Main.Version
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {
 				row.Revision = setting.Value
