@@ -42,9 +42,12 @@ peers:
 test-peers:
 	BRISKEST_PEERS=1 $(GO) test -race -count=1 -v -run Peer ./ca/stepca ./ca/vaultca ./cmd/briskest
 
+# Which tenth of the mutations of conformance checks is run: the commit says.
+MUTATIONS := $(shell git rev-parse --short HEAD 2>/dev/null)
+
 # BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
 # testreport every other skip but those for vectors and for peers.
-TEST := BRISKEST_REQUIRE=1 $(GO) test -race -timeout 14m -json ./...
+TEST := BRISKEST_REQUIRE=1 BRISKEST_MUTATIONS=$(MUTATIONS) $(GO) test -race -timeout 14m -json ./...
 
 # What only the build for tokens has: its tests run in that build too.
 TOKENS := ./internal/keystore ./internal/cryptoki
@@ -88,6 +91,7 @@ fuzz:
 
 soak:
 	BRISKEST_REQUIRE=1 BRISKEST_SOAK=1 $(GO) test -race -timeout 60m -count=1 -v -run 'Kill|Soak|Storm' ./...
+	BRISKEST_MUTATIONS=all $(GO) test -race -timeout 60m -count=1 -run 'BeenSeenToFail' ./conformance/...
 	$(MAKE) fuzz
 
 # Sizes of both programs for both platforms, and the idle registrar's memory.

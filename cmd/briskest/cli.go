@@ -23,6 +23,7 @@ type commands struct {
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify."`
 	Bench      benchCmd      `cmd:"" help:"Measure EST and BRSKI beside a bare floor."`
+	Conform    conformCmd    `cmd:"" help:"The conformance suite: ask an EST server what the RFCs ask of it, and report requirement by requirement."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 

@@ -1,4 +1,4 @@
-package rfc7030
+package estserver
 
 // What the fuzz targets see inside.
 var (

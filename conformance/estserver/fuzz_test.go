@@ -1,10 +1,10 @@
-package rfc7030_test
+package estserver_test
 
 import (
 	"encoding/base64"
 	"testing"
 
-	"github.com/briskest/briskest/conformance/rfc7030"
+	"github.com/briskest/briskest/conformance/estserver"
 	"github.com/briskest/briskest/internal/cms"
 	"github.com/briskest/briskest/internal/testpki"
 )
@@ -25,7 +25,7 @@ func FuzzDecodeCertsOnly(f *testing.F) {
 	f.Add([]byte("MAA="))
 	f.Add([]byte("-----BEGIN PKCS7-----\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		certs, err := rfc7030.DecodeCertsOnly(body)
+		certs, err := estserver.DecodeCertsOnly(body)
 		if err != nil {
 			return
 		}
@@ -48,7 +48,7 @@ func FuzzReadCSRAttrs(f *testing.F) {
 		f.Add(example)
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
-		if err := rfc7030.ReadCSRAttrs(der); err == nil && (len(der) < 2 || der[0] != 0x30) {
+		if err := estserver.ReadCSRAttrs(der); err == nil && (len(der) < 2 || der[0] != 0x30) {
 			t.Errorf("ReadCSRAttrs(%x) took what is no SEQUENCE", der)
 		}
 	})

@@ -1,4 +1,4 @@
-package rfc7030
+package estserver
 
 import (
 	"context"
@@ -6,24 +6,25 @@ import (
 	"net/http"
 
 	"github.com/briskest/briskest/conformance"
+	"github.com/briskest/briskest/conformance/wire"
 	"github.com/briskest/briskest/est"
 )
 
-func checkCSRAttrs() conformance.Check {
-	return conformance.Check{
-		ID:       "RFC7030-4.5.2-1",
-		Citation: "RFC 7030, Section 4.5.2",
-		Text:     "CSR attributes are answered 200 with the base64 of a CsrAttrs, or with a status that says there are none",
-		Role:     conformance.RoleESTServer,
-		Level:    conformance.Must,
-		Run:      runCSRAttrs,
-	}
+// csrAttributes: what a CSR should hold (RFC 7030, Section 4.5).
+func csrAttributes() []check {
+	return in("RFC 7030, Section 4.5.2",
+		check{
+			ID: "RFC7030-4.5.2-1", Level: must,
+			Text:         "CSR attributes come with 200 as the base64 of a CsrAttrs in application/csrattrs, or 204 says that there are none",
+			Requirements: rows("EST-7030-4.5.2-01", "EST-7030-4.5.2-05", "EST-7030-4.5.2-10", "EST-8951-4-01"), Run: runCSRAttrs,
+		},
+	)
 }
 
 // 404 says the same as 204 and may also mean that the operation is not
 // offered, which is the server's choice (RFC 7030, Section 3.2.2).
-func runCSRAttrs(ctx context.Context, t *conformance.Target) error {
-	a, err := get(ctx, t, est.OpCSRAttrs, conformance.AsTarget)
+func runCSRAttrs(ctx context.Context, t *Target) error {
+	a, err := t.get(ctx, est.OpCSRAttrs, t.self())
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func runCSRAttrs(ctx context.Context, t *conformance.Target) error {
 	}
 }
 
-func judgeCSRAttrs(a *conformance.Answer) error {
+func judgeCSRAttrs(a *wire.Answer) error {
 	if got := a.MediaType(); got != typeCSRAttrs {
 		return fmt.Errorf("%v with Content-Type %q, want %s", a, a.Header.Get("Content-Type"), typeCSRAttrs)
 	}
