@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 1
 SHELL   := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: run build build-pkcs11 peers test-peers test test-only requirements tools check lint fuzz soak sizes clean
+.PHONY: run build build-pkcs11 peers test-peers test test-only requirements tools check lint fuzz soak sizes deb clean
 
 run:
 	$(GO) run ./cmd/briskest quickstart --once
@@ -101,6 +101,15 @@ sizes:
 		for p in briskest briskest-pledge; do printf 'linux/%s %-16s %6.1f MB\n' $$arch $$p $$(stat -c %s $(BIN)/linux-$$arch/$$p | awk '{print $$1/1e6}'); done; \
 	done
 	@./internal/idle.sh $(BIN)/linux-$$($(GO) env GOHOSTARCH)/briskest
+
+# A Debian package of the default build, bin/briskest_VERSION_ARCH.deb, with units for systemd.
+VERSION ?= 0.0.0~$(shell git log -1 --format=%cd.%h --date=format:%Y%m%d)
+DEBARCH ?= $(shell $(GO) env GOHOSTARCH)
+deb:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(DEBARCH) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/deb/ ./cmd/briskest ./cmd/briskest-pledge
+	GOBIN=$(CURDIR)/$(BIN) CGO_ENABLED=0 $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.44.1
+	ARCH=$(DEBARCH) VERSION=$(VERSION) $(BIN)/nfpm package --config internal/packaging/nfpm.yaml --packager deb --target $(BIN)/
+	dpkg-deb --info $(BIN)/briskest_$(VERSION)_$(DEBARCH).deb
 
 clean:
 	rm -rf $(BIN)
