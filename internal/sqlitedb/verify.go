@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/briskest/briskest/internal/trail"
 )
@@ -39,27 +38,28 @@ type VerifyOptions struct {
 	Tables []*Table         // as in [Options]
 	// Differences is as in [Options].
 	Differences []string
+	// Witnesses are heads that were kept elsewhere: each has to be in the log
+	// still, which a log whose end was cut, or that was replaced, does not have.
+	// The caller has verified their signatures.
+	Witnesses []*trail.Head
+	// Entry is called with each entry, in order; nil for none. An error ends it all.
+	Entry func(e *trail.Entry) error
+	// Also is called at the end, with the state that was verified; nil for none.
+	Also func(ctx context.Context, s *Snapshot) error
 }
 
 // VerifyFile does what [DB.VerifyTrail] does on a database that this process,
 // another one, or nobody has open. It writes nothing.
 func VerifyFile(ctx context.Context, opts *VerifyOptions) (*Report, error) {
-	path, err := filepath.Abs(opts.Path)
+	s, err := OpenSnapshot(opts.Path)
 	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", opts.Path, err)
+		return nil, err
 	}
-	c, err := openConn(dsn(path, readerPragmas(), "mode", "ro"))
-	if err != nil {
-		return nil, fmt.Errorf("database %s: %w", path, err)
-	}
-	defer func() { _ = c.close() }()
-	if _, err := c.exec("BEGIN"); err != nil {
-		return nil, fmt.Errorf("database %s: %w", path, err)
-	}
-	v := &verification{ctx: ctx, c: c, opts: opts, latest: make(map[digest]rowState)}
+	defer func() { _ = s.Close() }()
+	v := &verification{ctx: ctx, s: s, c: s.c, opts: opts, latest: make(map[digest]rowState), witnesses: make(map[int64]*trail.Head)}
 	report, err := v.run()
 	if err != nil {
-		return nil, fmt.Errorf("verify %s: %w", path, err)
+		return nil, fmt.Errorf("verify %s: %w", s.path, err)
 	}
 	return report, nil
 }
@@ -77,18 +77,31 @@ type rowState struct {
 
 type verification struct {
 	ctx    context.Context //nolint:containedctx // lives no longer than the call it was given to
-	c      *conn
+	s      *Snapshot
+	c      *conn // of s
 	opts   *VerifyOptions
 	edge   trail.Edge
 	number int64 // of the last head checked
 	latest map[digest]rowState
 	rows   int64
 	buf    []byte
+
+	witnesses map[int64]*trail.Head // by number, not met yet
 }
 
 func (v *verification) run() (*Report, error) {
+	for _, w := range v.opts.Witnesses {
+		if other := v.witnesses[w.Number]; other != nil && (other.Size != w.Size || other.Root != w.Root) {
+			return nil, damaged("two witnesses have head %d, and differ: the log was replaced between them", w.Number)
+		}
+		v.witnesses[w.Number] = w
+	}
 	if err := v.log(); err != nil {
 		return nil, err
+	}
+	for _, w := range v.witnesses {
+		return nil, damaged("a witness has head %d over %d entries, and the log has only %d heads and %d entries: its end was cut, or an older copy put in its place",
+			w.Number, w.Size, v.number, v.edge.Size())
 	}
 	if err := v.checkEdge(); err != nil {
 		return nil, err
@@ -103,6 +116,11 @@ func (v *verification) run() (*Report, error) {
 	}
 	if err := v.derived(); err != nil {
 		return nil, err
+	}
+	if v.opts.Also != nil {
+		if err := v.opts.Also(v.ctx, v.s); err != nil {
+			return nil, err
+		}
 	}
 	return &Report{Entries: v.edge.Size(), Heads: v.number, Rows: v.rows, Head: v.edge.Root()}, nil
 }
@@ -169,6 +187,12 @@ func (v *verification) log() error {
 		if err := h.Verify(v.opts.Origin, v.opts.Key); err != nil {
 			return fmt.Errorf("%w: %w", ErrTrail, err)
 		}
+		if w := v.witnesses[h.Number]; w != nil {
+			if w.Size != h.Size || w.Root != h.Root {
+				return damaged("head %d is not the one that a witness has: the log was replaced from there on or before", h.Number)
+			}
+			delete(v.witnesses, h.Number)
+		}
 	}
 	if entries.Next() {
 		return damaged("entry %d and what follows is not covered by a signed head (the last is %d)", v.edge.Size(), v.number)
@@ -232,6 +256,9 @@ func (v *verification) entry(row *Rows) error {
 		v.latest[v.id(r.Table, r.Key)] = rowState{sum: digest(r.Sum[:]), seq: seq, removed: r.Sum == [32]byte{}}
 	}
 	v.edge.Append(leaf)
+	if v.opts.Entry != nil {
+		return v.opts.Entry(e)
+	}
 	return nil
 }
 

@@ -21,12 +21,24 @@ func (e *Edge) Size() int64 { return e.size }
 
 // Append adds one entry, given as its encoding. The leaf hash is
 // SHA-256(0x00, leaf) as in RFC 6962, Section 2.1.
-func (e *Edge) Append(leaf []byte) {
+func (e *Edge) Append(leaf []byte) { e.append(leaf, nil) }
+
+// append also tells each hash of a subtree that the leaf completes: level 0 is
+// the leaf itself, and n counts those of the level.
+func (e *Edge) append(leaf []byte, tell func(level int, n int64, h tlog.Hash)) {
 	h := tlog.RecordHash(leaf)
-	for n := e.size; n&1 == 1; n >>= 1 {
+	n := e.size
+	for level := 0; ; level++ {
+		if tell != nil {
+			tell(level, n, h)
+		}
+		if n&1 == 0 {
+			break
+		}
 		last := len(e.hashes) - 1
 		h = tlog.NodeHash(e.hashes[last], h)
 		e.hashes = e.hashes[:last]
+		n >>= 1
 	}
 	e.hashes = append(e.hashes, h)
 	e.size++
