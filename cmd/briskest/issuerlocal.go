@@ -64,6 +64,9 @@ func (s *source) caOfFolder(ctx context.Context, dir string, profiles map[string
 	if _, err := s.read(filepath.ToSlash(filepath.Join(dir, caFile))); err != nil {
 		return nil, nil, err
 	}
+	if err := s.noteRecord(dir); err != nil {
+		return nil, nil, err
+	}
 	f, err := openCAFolder(s.path(dir))
 	if err != nil {
 		return nil, nil, err

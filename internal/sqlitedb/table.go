@@ -3,6 +3,7 @@ package sqlitedb
 import (
 	"crypto/sha256"
 	"database/sql/driver"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -93,4 +94,18 @@ func sum(key []byte, columns []driver.Value, scratch []byte) ([32]byte, []byte) 
 	scratch = append(scratch[:0], key...)
 	scratch = appendValues(scratch, columns)
 	return sha256.Sum256(scratch), scratch
+}
+
+// RowKey is the Key of a [trail.Row]: the canonical encoding of the values of a
+// primary key, which are as for [Tx.Put].
+func RowKey(values ...any) ([]byte, error) {
+	var key []byte
+	for i, a := range values {
+		v, err := toValue(a)
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i+1, err)
+		}
+		key = appendValue(key, v)
+	}
+	return key, nil
 }

@@ -67,8 +67,14 @@ func (s *Store) Close() error { return s.db.Close() }
 // wraps [sqlitedb.ErrTrail] names the first place that is not as it was
 // written.
 func Verify(ctx context.Context, path string, key crypto.PublicKey) (*sqlitedb.Report, error) {
+	return VerifyWith(ctx, path, key, nil)
+}
+
+// VerifyWith is [Verify] with heads that were kept elsewhere, whose signatures the
+// caller has verified: each has to be in the trail still.
+func VerifyWith(ctx context.Context, path string, key crypto.PublicKey, witnesses []*trail.Head) (*sqlitedb.Report, error) {
 	return sqlitedb.VerifyFile(ctx, &sqlitedb.VerifyOptions{
-		Path: path, Origin: Origin, Key: key, Tables: newTables().all(), Differences: differences(),
+		Path: path, Origin: Origin, Key: key, Tables: newTables().all(), Differences: differences(), Witnesses: witnesses,
 	})
 }
 
