@@ -226,7 +226,10 @@ func (db *DB) finish(batch []*request) error {
 		db.rollback()
 		return fmt.Errorf("trail: %w", err)
 	}
-	if _, err := db.write.exec("COMMIT"); err != nil {
+	db.reads.ending()
+	_, err = db.write.exec("COMMIT")
+	db.reads.ended()
+	if err != nil {
 		db.rollback()
 		if errors.Is(err, ErrDisk) {
 			db.trail.broken = err

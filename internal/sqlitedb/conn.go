@@ -61,6 +61,9 @@ type conn struct {
 	wal   *walFile               // of the writer
 	stmts map[string]driver.Stmt // by text; texts come from the code, so they are few
 	args  []driver.NamedValue    // scratch
+
+	looking bool   // a snapshot is open, or will be with the first query
+	seen    uint64 // how many changes it has at least
 }
 
 func openConn(dsn string) (*conn, error) {
@@ -104,6 +107,31 @@ func (c *conn) close() error {
 		c.wal.close()
 	}
 	return errors.Join(errs...)
+}
+
+// look has what is read from now on be of one snapshot, with so many changes.
+func (c *conn) look(changes uint64) error {
+	if c.looking && c.seen == changes {
+		return nil
+	}
+	if err := c.lookAway(); err != nil {
+		return err
+	}
+	if _, err := c.exec("BEGIN"); err != nil {
+		return err
+	}
+	c.looking, c.seen = true, changes
+	return nil
+}
+
+// lookAway ends the snapshot, if there is one.
+func (c *conn) lookAway() error {
+	if !c.looking {
+		return nil
+	}
+	c.looking = false
+	_, err := c.exec("ROLLBACK") // it only read
+	return err
 }
 
 func (c *conn) prepare(query string) (driver.Stmt, error) {

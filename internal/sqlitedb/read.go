@@ -4,19 +4,24 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"sync"
+	"sync/atomic"
 )
 
 // readers is the number of connections that read side by side.
 const readers = 4
 
-// pool hands out reading connections, opened when first needed.
+// pool hands out reading connections, opened when first needed. A connection
+// keeps its snapshot of the database until the next change: to take a new one
+// costs system calls and the pages it has in memory, which for a small query is
+// more than the query. This process alone writes (see [Open]), so that the pool
+// knows when a snapshot is old.
 type pool struct {
 	dsn  string
 	free chan *conn // nil for one not opened yet
 
-	mu     sync.Mutex
-	closed bool // guarded by mu
+	changes atomic.Uint64 // that are durable; a snapshot of as many is the present one
+	moving  atomic.Bool   // a transaction is ending: no snapshot stays open, so that the log can be written back
+	closed  atomic.Bool
 }
 
 func newPool(dsn string, size int) *pool {
@@ -27,6 +32,8 @@ func newPool(dsn string, size int) *pool {
 	return p
 }
 
+// take returns a connection whose snapshot has every change that was answered
+// before.
 func (p *pool) take(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -41,32 +48,69 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 			return nil, ctx.Err()
 		}
 	}
-	p.mu.Lock()
-	closed := p.closed
-	p.mu.Unlock()
-	if closed {
+	if p.closed.Load() {
 		p.free <- c
 		return nil, ErrClosed
 	}
-	if c != nil {
-		return c, nil
+	if c == nil {
+		var err error
+		if c, err = openConn(p.dsn); err != nil {
+			p.free <- nil
+			return nil, err
+		}
 	}
-	c, err := openConn(p.dsn)
-	if err != nil {
-		p.free <- nil
+	if err := c.look(p.changes.Load()); err != nil {
+		p.drop(c)
 		return nil, err
 	}
 	return c, nil
 }
 
 // give returns a connection. There is always room for it.
-func (p *pool) give(c *conn) { p.free <- c }
+func (p *pool) give(c *conn) {
+	if c.looking && (p.moving.Load() || c.seen != p.changes.Load()) {
+		if err := c.lookAway(); err != nil {
+			p.drop(c)
+			return
+		}
+	}
+	p.free <- c
+}
+
+// drop gives back a connection that is of no more use.
+func (p *pool) drop(c *conn) {
+	_ = c.close() // the error that made it useless is the one to report
+	p.free <- nil
+}
+
+// ending comes before a transaction is made durable, and ended after. What
+// nobody reads from at the moment lets go of its snapshot, which would keep the
+// log from being written back, and then from being begun anew.
+func (p *pool) ending() {
+	p.moving.Store(true)
+	for range cap(p.free) {
+		select {
+		case c := <-p.free:
+			if c == nil || !c.looking || c.lookAway() == nil {
+				p.free <- c
+			} else {
+				p.drop(c)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// ended takes note that there may be a change.
+func (p *pool) ended() {
+	p.changes.Add(1)
+	p.moving.Store(false)
+}
 
 // close waits for the connections handed out and closes all.
 func (p *pool) close() error {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
+	p.closed.Store(true)
 	errs := make([]error, 0, cap(p.free))
 	for range cap(p.free) {
 		if c := <-p.free; c != nil {
