@@ -37,7 +37,30 @@ type Device struct {
 	Source       string // who made the record: "import", "voucher", "enroll"
 	CreatedAt    time.Time
 	SeenAt       time.Time // last time it got something, to the hour; zero for never
+
+	// What the manufacturer, or an operator, said of it; empty where nobody did.
+	Model    string
+	Firmware string // its version
+	Batch    string // of manufacturing
+	// HardwareModule is the hwType as dotted numbers, ":" and the hwSerialNum in
+	// lower-case hex (RFC 4108, Section 5), of the IDevID's HardwareModuleName or the import.
+	HardwareModule string
+	SecureElement  string // its identifier
+	TPM            string // SHA-256, in hex, of the endorsement key's SubjectPublicKeyInfo
+	// Attributes are the operator's own: at most MaxAttributes. Nobody changes the
+	// map of a Device; another takes its place.
+	Attributes  map[string]string
+	Group       string // the name of the group that it is in; "" for none
+	GroupPinned bool   // an operator put it there by name; rules do not move it
 }
+
+// Limits of what is kept of a device, in bytes but for the first.
+const (
+	MaxAttributes     = 64
+	MaxAttributeKey   = 64
+	MaxAttributeValue = 256
+	MaxDetail         = 128 // of each of the other texts
+)
 
 // CertificateStatus is where an issuance stands.
 type CertificateStatus string
