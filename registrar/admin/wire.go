@@ -20,6 +20,16 @@ type Device struct {
 	CreatedAt    time.Time  `json:"created_at"`
 	SeenAt       *time.Time `json:"seen_at,omitempty"`
 	IDevID       []byte     `json:"idevid,omitempty"` // DER; not in lists
+
+	Model          string            `json:"model,omitempty"`
+	Firmware       string            `json:"firmware,omitempty"`
+	Batch          string            `json:"batch,omitempty"`
+	HardwareModule string            `json:"hardware_module,omitempty"` // hwType ":" hwSerialNum in hex (RFC 4108, Section 5)
+	SecureElement  string            `json:"secure_element,omitempty"`
+	TPM            string            `json:"tpm,omitempty"` // SHA-256 of the endorsement key's SubjectPublicKeyInfo, in hex
+	Attributes     map[string]string `json:"attributes,omitempty"`
+	Group          string            `json:"group,omitempty"`
+	GroupPinned    bool              `json:"group_pinned,omitempty"` // an operator put it there; rules do not move it
 }
 
 // Certificate is one issuance.
@@ -112,6 +122,9 @@ func deviceOut(d *registrar.Device, whole bool) Device {
 	out := Device{
 		ID: d.ID, Manufacturer: d.Manufacturer, SerialNumber: d.SerialNumber, State: string(d.State), Source: d.Source,
 		CreatedAt: d.CreatedAt, SeenAt: moment(d.SeenAt),
+		Model: d.Model, Firmware: d.Firmware, Batch: d.Batch,
+		HardwareModule: d.HardwareModule, SecureElement: d.SecureElement, TPM: d.TPM,
+		Attributes: d.Attributes, Group: d.Group, GroupPinned: d.GroupPinned,
 	}
 	if whole {
 		out.IDevID = d.IDevID

@@ -12,7 +12,7 @@ import (
 // Commit implements registrar.Committer.
 func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
 	err := s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
-		w := writer{tx: tx, t: s.t}
+		w := writer{tx: tx, t: s.t, caches: s.caches}
 		if err := w.change(c); err != nil {
 			return err
 		}
@@ -28,8 +28,9 @@ func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
 
 // writer applies one Change.
 type writer struct {
-	tx *sqlitedb.Tx
-	t  *tables
+	tx     *sqlitedb.Tx
+	t      *tables
+	caches *caches
 }
 
 func (w writer) change(c *registrar.Change) error {
@@ -95,15 +96,6 @@ func conflict(err error, what, which string) error {
 		return fmt.Errorf("%s %q: %w: %w", what, which, registrar.ErrConflict, err)
 	}
 	return fmt.Errorf("%s %q: %w", what, which, err)
-}
-
-func (w writer) device(d *registrar.Device) error {
-	put := w.tx.Put
-	if d.Manufacturer != "" && !d.SeenAt.IsZero() { // imported before, most likely
-		put = w.tx.Replace
-	}
-	return put(w.t.devices, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, string(d.State), d.Source,
-		d.CreatedAt, d.SeenAt, d.IDevID)
 }
 
 func (w writer) voucher(v *registrar.VoucherRecord) error {

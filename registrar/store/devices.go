@@ -2,11 +2,15 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/briskest/briskest/registrar"
 )
 
-const selectDevice = `SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at, idevid
+const selectDevice = `SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at,
+	iif(idevid_hash IS NULL, NULL, (SELECT raw FROM idevids WHERE idevids.row = devices.row)),
+	model, firmware, batch, hardware_module, secure_element, tpm, attributes, group_name, group_pinned
 	FROM devices `
 
 // whereIDevID is served by an index that has no other devices.
@@ -14,10 +18,16 @@ const whereIDevID = "INDEXED BY devices_idevid WHERE domain = ? AND serial_numbe
 
 func scanDevice(row scanner) (*registrar.Device, error) {
 	var d registrar.Device
-	var state string
-	err := row.Scan(&d.Domain, &d.ID, &d.Manufacturer, &d.SerialNumber, &state, &d.Source, &d.CreatedAt, &d.SeenAt, &d.IDevID)
+	var state, attributes string
+	err := row.Scan(&d.Domain, &d.ID, &d.Manufacturer, &d.SerialNumber, &state, &d.Source, &d.CreatedAt, &d.SeenAt, &d.IDevID,
+		&d.Model, &d.Firmware, &d.Batch, &d.HardwareModule, &d.SecureElement, &d.TPM, &attributes, &d.Group, &d.GroupPinned)
 	if err != nil {
 		return nil, notFound(err)
+	}
+	if attributes != "" {
+		if err := json.Unmarshal([]byte(attributes), &d.Attributes); err != nil {
+			return nil, fmt.Errorf("attributes of device %s: %w", d.ID, err)
+		}
 	}
 	d.State = registrar.DeviceState(state)
 	return &d, nil

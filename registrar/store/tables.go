@@ -8,6 +8,7 @@ import "github.com/briskest/briskest/internal/sqlitedb"
 // tell. Intents from before there were several CAs keep the digest they have.
 type tables struct {
 	devices     *sqlitedb.Table
+	details     *sqlitedb.Table // of devices; what they have none of is as if never written
 	before      *sqlitedb.Table
 	intents     *sqlitedb.Table
 	outcomes    *sqlitedb.Table
@@ -34,9 +35,12 @@ func newTables() *tables {
 		"credential", "not_before", "not_after", "intended_at",
 	}
 	return &tables{
-		devices: sqlitedb.NewTable("devices", id, []string{
+		devices: sqlitedb.NewPart("device_records", "devices", id, []string{
 			"manufacturer", "serial_number", "state", "source", "created_at", "seen_at", "idevid",
-		}).Changing("state", "seen_at", "idevid"),
+		}, nil),
+		details: sqlitedb.NewPart("devices", "devices/details", id, []string{
+			"model", "firmware", "batch", "hardware_module", "secure_element", "tpm", "attributes", "group_name", "group_pinned",
+		}, []any{"", "", "", "", "", "", "", "", 0}),
 		before: sqlitedb.NewPart("issuances_before", "certificates", []string{"domain", "serial"}, intent, nil),
 		intents: sqlitedb.NewPart("issuances_since", "issuances", id,
 			append([]string{"issuer", "authority", "serial", "origin"}, intent...), nil),
@@ -80,7 +84,7 @@ func newTables() *tables {
 
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
-		t.devices, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
+		t.devices, t.details, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
 		t.credentials, t.digests, t.codes, t.owners,
 	}
 }

@@ -117,7 +117,7 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 }
 
 var tampered = []struct{ table, key string }{
-	{"devices", "id"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"lists", "number"}, {"revocations", "serial"}, {"list_partitions", "partitions"},
+	{"devices", "id"}, {"idevids", "row"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"lists", "number"}, {"revocations", "serial"}, {"list_partitions", "partitions"},
 	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
@@ -166,6 +166,9 @@ func TestColumnChangedByHandIsFound(t *testing.T) {
 	for _, tt := range tampered {
 		names, types := columns(t, path, tt.table)
 		for i, column := range names {
+			if tt.table == "devices" && (column == "row" || column == "idevid_hash") {
+				continue // where a row is, and what spares a look: a wrong one is found, or says the same
+			}
 			for place, order := range places(tt.key) {
 				if place != "middle" && i > 1 {
 					continue // two columns will do at the ends
@@ -189,6 +192,22 @@ func TestColumnChangedByHandIsFound(t *testing.T) {
 	t.Logf("%d changed columns found", tried)
 }
 
+// A device whose IDevID is hidden, or another's, is not as the trail says.
+func TestIDevIDTakenFromItsDeviceIsFound(t *testing.T) {
+	path := filled(t)
+	for _, statement := range []string{
+		"UPDATE devices SET idevid_hash = NULL",
+		"UPDATE devices SET row = 1000000 WHERE row = (SELECT min(row) FROM idevids)",
+		"UPDATE idevids SET raw = raw || x'00' WHERE row = (SELECT max(row) FROM idevids)",
+	} {
+		copied, changed := tamper(t, path, statement)
+		if changed == 0 {
+			t.Errorf("%s changed nothing", statement)
+		}
+		wantFound(t, copied, statement)
+	}
+}
+
 // changesOf gives expressions that differ from what the column holds.
 func changesOf(column, typ string) []string {
 	switch typ {
@@ -204,6 +223,9 @@ func changesOf(column, typ string) []string {
 func TestRowInsertedByHandIsFound(t *testing.T) {
 	path := filled(t)
 	for _, tt := range tampered {
+		if tt.table == "idevids" {
+			continue // of a device that is not there: nobody reads it
+		}
 		names, types := columns(t, path, tt.table)
 		values := make([]string, len(names))
 		for i, name := range names {
@@ -212,6 +234,8 @@ func TestRowInsertedByHandIsFound(t *testing.T) {
 				values[i] = "x'7f' || " + name
 			} else if name == "id" || name == "device_id" && tt.table == "device_owners" || name == "user" || name == "key" || name == "serial_number" {
 				values[i] = "'f' || " + name
+			} else if name == "row" {
+				values[i] = "NULL"
 			} else if name == "number" || name == "seq" || name == "partitions" {
 				values[i] = name + " + 100"
 			}

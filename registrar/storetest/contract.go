@@ -30,6 +30,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
 		{"NameOfADeviceWithIDevIDIsFoundInAnyLetterCase", testIDevIDNames},
 		{"KeyThatIsCompromisedGetsNoCertificate", testCompromised},
+		{"DetailsOfADeviceAreKept", testDeviceDetails},
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"CertificateGoesFromIntentToRevocation", testLifecycle},
 		{"StatusMovesOnlyFromWhereTheContractSays", testMoves},

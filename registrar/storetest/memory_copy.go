@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 func copyDevice(d *registrar.Device) *registrar.Device {
 	c := *d
 	c.IDevID, c.CreatedAt, c.SeenAt = blob(d.IDevID), moment(d.CreatedAt), moment(d.SeenAt)
+	if c.Attributes = maps.Clone(d.Attributes); len(c.Attributes) == 0 {
+		c.Attributes = nil
+	}
 	return &c
 }
 
