@@ -28,6 +28,8 @@ func filled(t *testing.T) string {
 		changes := []*registrar.Change{intended}
 		switch n % 4 {
 		case 0:
+			d := issued.PutDevices[0]
+			d.IDevID, d.Model, d.Attributes = []byte{0x30, 1, byte(n)}, "m", map[string]string{"site": "north"}
 			changes = append(changes, issued)
 		case 1:
 			changes = append(changes, &registrar.Change{Abandoned: intended.Intents, Trail: issued.Trail})
