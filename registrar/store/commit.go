@@ -17,7 +17,10 @@ func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
 			return err
 		}
 		tx.Record(c.Trail...)
-		tx.OnCommit(func() { s.caches.changed(c) })
+		tx.OnCommit(func() {
+			s.caches.changed(c)
+			s.woken()
+		})
 		return nil
 	})
 	if err != nil { // which may leave open what is on record

@@ -28,6 +28,8 @@ type Options struct {
 	TrailKey crypto.Signer // signs the trail's heads: Ed25519 or ECDSA
 	Log      *slog.Logger  // nil for none
 	Now      func() time.Time
+	// Woken, when not nil, is called after each change, by the writer: it must not block.
+	Woken func()
 }
 
 // Store is a registrar.Store in an SQLite file.
@@ -35,6 +37,7 @@ type Store struct {
 	db     *sqlitedb.DB
 	t      *tables
 	caches *caches
+	woken  func()
 }
 
 var _ registrar.Store = (*Store)(nil)
@@ -55,7 +58,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, t: t, caches: newCaches()}, nil
+	if opts.Woken == nil {
+		opts.Woken = func() {}
+	}
+	return &Store{db: db, t: t, caches: newCaches(), woken: opts.Woken}, nil
 }
 
 // Close waits for the changes under way and closes the database.

@@ -10,11 +10,8 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,9 +20,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"time"
 
+	"github.com/briskest/briskest/internal/hooksign"
 	"github.com/briskest/briskest/registrar"
 )
 
@@ -49,7 +46,7 @@ const (
 	defaultTimeout = 5 * time.Second
 	maxTimeout     = 30 * time.Second
 	defaultAtOnce  = 32
-	minSecret      = 16
+	minSecret      = hooksign.MinSecret
 	maxAnswer      = 8 << 10 // bytes
 	maxHeader      = 8 << 10 // bytes
 )
@@ -57,7 +54,7 @@ const (
 // The headers of a question.
 const (
 	// SignatureHeader is "t=SECONDS,v1=HEX": the HMAC-SHA256 of SECONDS, "." and the body.
-	SignatureHeader = "Briskest-Signature"
+	SignatureHeader = hooksign.Header
 	// RequestHeader is the question's id; the same when it is asked again.
 	RequestHeader = "Briskest-Request"
 )
@@ -167,22 +164,12 @@ func (c *Client) post(ctx context.Context, id string, body []byte) (*http.Respon
 	r.Header.Set("User-Agent", "briskest")
 	r.Header.Set(RequestHeader, id)
 	r.Header.Set("Idempotency-Key", id)
-	r.Header.Set(SignatureHeader, Sign(c.secret, c.now(), body))
+	r.Header.Set(SignatureHeader, hooksign.Sign(c.secret, c.now(), body))
 	res, err := c.http.Do(r)
 	if outer := (*url.Error)(nil); errors.As(err, &outer) {
 		return nil, outer.Err // without the URL, which may have a secret in it
 	}
 	return res, err
-}
-
-// Sign makes the value of [SignatureHeader] for a body that is sent at a time.
-func Sign(secret []byte, at time.Time, body []byte) string {
-	seconds := strconv.FormatInt(at.Unix(), 10)
-	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte(seconds))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return "t=" + seconds + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
 func readAnswer(res *http.Response) (*answer, error) {
