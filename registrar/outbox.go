@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/briskest/briskest/internal/trail"
@@ -135,4 +136,15 @@ type EventReplay struct {
 	Dead   bool    // all dead letters, of the Device if there is one
 	Device string
 	Drop   bool // the dead letters are given up instead
+}
+
+// Events are the domain's. ErrNotFound: it has none, or is not this service's.
+func (s *Service) Events(domain string) (Events, error) {
+	if _, err := s.inDomain(domain); err != nil {
+		return nil, err
+	}
+	if s.events == nil {
+		return nil, fmt.Errorf("events: %w", ErrNotFound)
+	}
+	return s.events, nil
 }

@@ -29,6 +29,7 @@ type Config struct {
 	Now      func() time.Time // nil for time.Now
 	Log      *slog.Logger     // nil for none
 	Tracer   Tracer           // nil for none
+	Events   Events           // nil for none
 }
 
 // Tracer follows what a device asked to those whom the registrar asks about it.
@@ -58,6 +59,7 @@ type Service struct {
 	now    func() time.Time
 	log    *slog.Logger
 	tracer Tracer
+	events Events
 
 	current atomic.Pointer[version] // each request loads it once
 
@@ -116,7 +118,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("registrar: a store and a policy are needed")
 	}
 	s := &Service{
-		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer,
+		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer, events: c.Events,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),

@@ -21,6 +21,7 @@ type commands struct {
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
 	Doctor     doctorCmd     `cmd:"" help:"Grade a deployment: files, certificates, keys, settings, servers, machine; and say what to do."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
+	Event      eventCmd      `cmd:"" help:"What other systems are told: list, targets, replay, dead letters, schemas."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify, witness, prove, consistency, check, key, export."`
 	Bench      benchCmd      `cmd:"" help:"Measure EST and BRSKI beside a bare floor."`
 	Conform    conformCmd    `cmd:"" help:"The conformance suite: ask an EST server what the RFCs ask of it, and report requirement by requirement."`

@@ -7,6 +7,7 @@ import (
 	"github.com/briskest/briskest/internal/revocation"
 	"github.com/briskest/briskest/internal/tracing"
 	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/events"
 )
 
 // registrarConfig is registrar.yaml. Paths are relative to the file.
@@ -18,6 +19,7 @@ type registrarConfig struct {
 	fetcher *revocation.Fetcher
 	// tracer follows what MASAs are asked; one for all that is loaded in the process; nil: nothing is traced.
 	tracer *tracing.Tracer
+	events *events.Settings // set by build
 
 	// Version of this schema; 1.
 	Version int `yaml:"version"`
@@ -68,6 +70,9 @@ type registrarConfig struct {
 	KeyEncryptionKeys []keyConfig `yaml:"key_encryption_keys"`
 	// Limits bound what one peer can make the server hold.
 	Limits limitsConfig `yaml:"limits"`
+	// Events are what other systems are told; Targets are those systems.
+	Events  eventsConfig   `yaml:"events"`
+	Targets []targetConfig `yaml:"targets"`
 	// Announce makes the registrar known to join proxies on its links.
 	Announce registrarAnnounceConfig `yaml:"announce"`
 	Log      logConfig               `yaml:"log"`

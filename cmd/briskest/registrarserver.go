@@ -25,6 +25,7 @@ import (
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
+	"github.com/briskest/briskest/registrar/events"
 	"github.com/briskest/briskest/registrar/policy"
 	registrarstore "github.com/briskest/briskest/registrar/store"
 	"github.com/briskest/briskest/voucher"
@@ -40,6 +41,7 @@ type registrarRole struct {
 	servers    []*tls.Certificate // what the devices' port shows
 	inForce    atomic.Pointer[registrar.Settings]
 	revocation *revocationPort // nil: there is none
+	events     *events.Dispatcher
 	observe    *observing
 }
 
@@ -66,14 +68,14 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	if err != nil {
 		return nil, c.wrong(err)
 	}
-	r.store, err = registrarstore.Open(ctx, registrarstore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: r.log})
-	if err != nil {
-		return nil, storeFailure(err)
+	if err := r.openStore(ctx, trailKey); err != nil {
+		return nil, err
 	}
 	r.service, err = registrar.New(registrar.Config{
-		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer,
+		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer, Events: r.events,
 	})
 	if err != nil {
+		r.events.Close()
 		discard(r.store.Close)
 		return nil, c.wrong(err)
 	}
@@ -81,9 +83,10 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	return r, nil
 }
 
-// close ends the service, then its store.
+// close ends the service and its events, then its store.
 func (r *registrarRole) close() error {
 	r.service.Close()
+	r.events.Close()
 	r.config.fetcher.Close()
 	return r.store.Close()
 }
@@ -118,6 +121,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	}
 	s.certificates.Store(&role.servers)
 	tending := newTending(role.log, role.settings.Issuers)
+	loaded := c
 	reloader := &reloader[*registrar.Settings]{
 		service: s, record: role.record,
 		apply: func(settings *registrar.Settings) error {
@@ -125,12 +129,14 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 				return err
 			}
 			tending.set(settings.Issuers)
+			role.events.Set(loaded.events)
 			return nil
 		},
 		load: func() (configuration[*registrar.Settings], error) {
 			next, err := loadRegistrarConfig(c.file)
 			next.fetcher, next.tracer = c.fetcher, c.tracer // what was fetched stays
 			next.log = role.log
+			loaded = next
 			return next, err
 		},
 	}
@@ -159,6 +165,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		}
 	}
 	s.beside = tending.beside(s.beside)
+	role.events.Start()
 	return s, role, nil
 }
 
@@ -195,6 +202,9 @@ func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tl
 	}
 	settings, err := c.settings(ctx, servers[0])
 	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	if c.events, err = c.eventSettings(ctx); err != nil {
 		return nil, nil, c.wrong(err)
 	}
 	for _, server := range servers {

@@ -56,6 +56,7 @@ func Handler(s *registrar.Service) http.Handler {
 	route(h, "voucher-import", a.importVoucher)
 	route(h, "voucher-list", a.listAheadVouchers)
 	route(h, "status", a.status)
+	routeEvents(h, a)
 	return h
 }
 

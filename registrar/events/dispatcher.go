@@ -48,6 +48,7 @@ type Dispatcher struct {
 	builder *Builder            // replaced only while no pump runs; guarded by mu otherwise
 	pumps   map[string]*running // by target; guarded by mu
 	closed  bool                // guarded by mu
+	begun   bool                // pumps run; guarded by mu
 }
 
 // running is a pump and how to end it.
@@ -87,7 +88,7 @@ func (s *Settings) Check() error {
 	return nil
 }
 
-// Set has events brought to these targets, which Check has passed, and to no others. It
+// Set has events brought, once it is started, to these targets, which Check has passed, and to no others. It
 // closes the senders of those before once what is under way has ended, which takes seconds at most.
 func (d *Dispatcher) Set(s *Settings) {
 	d.mu.Lock()
@@ -108,10 +109,28 @@ func (d *Dispatcher) Set(s *Settings) {
 
 // start runs a pump; mu is held.
 func (d *Dispatcher) start(t *Target) {
-	ctx, cancel := context.WithCancel(context.Background()) // ended by stop
+	ctx, cancel := context.WithCancel(context.Background()) // ended by stopAll, or a replay
 	p := newPump(d, t)
 	d.pumps[t.Name] = &running{pump: p, cancel: cancel}
+	if !d.begun {
+		close(p.stopped)
+		return
+	}
 	go p.run(ctx)
+}
+
+// Start has events brought from now on; until then, operators can look and ask for replays.
+func (d *Dispatcher) Start() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.begun || d.closed {
+		return
+	}
+	d.begun = true
+	for _, p := range d.pumps {
+		d.start(p.t)
+	}
+	d.hang()
 }
 
 // stopAll ends all pumps; mu is held.

@@ -53,7 +53,7 @@ func (p *pump) delivered(r result) {
 	p.changed()
 	p.away(r.it)
 	if r.it.letter {
-		p.dropLetter(r.it.m.Seq)
+		p.dropLetter(r.it.m.Seq, r.it.m.Device)
 	}
 }
 
@@ -174,12 +174,14 @@ func (p *pump) letter(l *registrar.EventLetter) {
 	l.Domain, l.Target, l.At, l.Answer = p.d.domain, p.t.Name, p.d.now(), brief(l.Answer)
 	p.put[l.Seq] = l
 	delete(p.drop, l.Seq)
+	p.dirty[laneKey(l.Device, l.Seq)] = true
 	p.changed()
 }
 
-func (p *pump) dropLetter(seq int64) {
+func (p *pump) dropLetter(seq int64, device string) {
 	p.drop[seq] = &registrar.EventLetter{Domain: p.d.domain, Target: p.t.Name, Seq: seq}
 	delete(p.put, seq)
+	p.dirty[laneKey(device, seq)] = true
 	p.changed()
 }
 
@@ -216,6 +218,7 @@ func (p *pump) flush(ctx context.Context) bool {
 	p.receipts, p.entries, p.since = nil, nil, time.Time{}
 	clear(p.put)
 	clear(p.drop)
+	clear(p.dirty)
 	return true
 }
 

@@ -53,6 +53,7 @@ type pump struct {
 	receipts []*registrar.EventReceipt
 	put      map[int64]*registrar.EventLetter
 	drop     map[int64]*registrar.EventLetter
+	dirty    map[string]bool // lanes with something in put or drop
 	entries  []*trail.Entry
 	since    time.Time // when the oldest of these came; zero when there is none
 	swept    time.Time
@@ -68,7 +69,7 @@ func newPump(d *Dispatcher, t *Target) *pump {
 	return &pump{
 		d: d, t: t, wake: make(chan struct{}, 1), results: make(chan result, t.Window), stopped: make(chan struct{}),
 		lanes: make(map[string]*lane), failing: make(map[string]bool),
-		put: make(map[int64]*registrar.EventLetter), drop: make(map[int64]*registrar.EventLetter), behind: true,
+		put: make(map[int64]*registrar.EventLetter), drop: make(map[int64]*registrar.EventLetter), dirty: make(map[string]bool), behind: true,
 	}
 }
 
@@ -293,7 +294,7 @@ func (p *pump) head(ctx context.Context, l *lane) (*item, error) {
 	if l.letters == 0 {
 		return l.items[0], nil
 	}
-	if len(p.put) > 0 { // the letter may be among them
+	if p.dirty[l.key] { // the letter may be among what is not on record yet
 		if !p.flush(ctx) {
 			return nil, errors.New("a letter is not on record")
 		}
@@ -326,7 +327,7 @@ func (p *pump) head(ctx context.Context, l *lane) (*item, error) {
 	}
 	if m == nil {
 		l.letters--
-		p.dropLetter(row.Seq)
+		p.dropLetter(row.Seq, row.Device)
 		return nil, nil //nolint:nilnil // the trail has no such event
 	}
 	return &item{m: m, lane: l, letter: true, tries: row.Tries}, nil
