@@ -20,9 +20,10 @@ build-pkcs11:
 	CGO_ENABLED=1 $(GO) build -tags pkcs11 -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/pkcs11/ ./cmd/briskest ./cmd/briskest-pledge
 
 # Debian packages the tests speak to: a C compiler for the race detector and
-# the build for tokens, a token, and other people's EST clients and CMS readers.
+# the build for tokens, a token, other people's EST clients
+# and CMS readers, and the RADIUS server and MQTT broker of docs/examples.
 PACKAGES := gcc libc6-dev openssl curl softhsm2 opensc libnss3 libnss3-tools p11-kit p11-kit-modules strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
-	default-jre-headless libbcpkix-java libbctls-java
+	default-jre-headless libbcpkix-java libbctls-java freeradius eapoltest mosquitto mosquitto-clients
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 tools:
