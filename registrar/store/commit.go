@@ -52,6 +52,9 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "device", d.SerialNumber)
 		}
 	}
+	if err := w.addDevices(c.AddDevices); err != nil {
+		return err
+	}
 	for _, o := range c.PutOwners {
 		if err := w.owner(o); err != nil {
 			return conflict(err, "owner of device", o.DeviceID)
