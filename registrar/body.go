@@ -38,6 +38,9 @@ const (
 	KindDevicesImported     = "devices-imported"
 	KindDeviceOwner         = "device-owner" // at a cloud registrar
 	KindDeviceState         = "device-state"
+	KindGroupsApplied       = "groups-applied"
+	KindDevicesMoved        = "devices-moved" // into other groups, by a groups document
+	KindDeviceGroup         = "device-group"  // an operator put a device into a group, or left it to the rules
 	KindCredentialAdded     = "credential-added"
 	KindCredentialDisabled  = "credential-disabled"
 	KindCodeAdded           = "code-added"
@@ -165,6 +168,9 @@ func (c *Case) facts(v *version) *body {
 	b := newBody().str("operation", operation).str("request", c.RequestID).str("settings", v.Version)
 	if c.Label != nil {
 		b.str("label", c.Label.Name)
+	}
+	if p := c.Placement; p != nil && p.Name != "" {
+		b.str("group", p.Name).str("group_rule", p.Rule).num("groups_version", int(p.Version))
 	}
 	if c.Address.IsValid() {
 		b.str("address", c.Address.Addr().String())

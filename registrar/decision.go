@@ -144,10 +144,14 @@ type Case struct {
 	Own bool
 	// Asked says that the other system, see Ask, has allowed the case.
 	Asked bool
+	// Placement is the group of the device; nil where there are no groups.
+	Placement *Placement
 	// Evidence is what is kept when the case has to wait: the CSR or
 	// voucher-request as received. Nil for a CSR that holds a secret.
 	Evidence []byte
 
+	grouped  *Device           // the device that was placed; nil for none on record
+	placedAs string            // the name that it was looked for by, where nobody authenticates as it
 	owner    *Owner            // of the device, at a cloud registrar; nil for none
 	answer   *Decision         // of Ask; nil until it was asked
 	server   *x509.Certificate // of ours that a voucher-request says the pledge saw; nil for none

@@ -44,6 +44,9 @@ func (s *Service) enroll(ctx context.Context, v *version, c *Case, r *est.Enroll
 	if c.Identity.Kind == LDevID {
 		c.Operation, c.Posted = OpRenew, c.Operation
 	}
+	if d := s.place(ctx, v, c); d != nil {
+		return nil, d
+	}
 	if c.Generate != nil {
 		if d := c.mayGenerate(); d != nil {
 			return nil, d
@@ -65,11 +68,17 @@ func (s *Service) enrollCSR(ctx context.Context, v *version, c *Case, csr *est.C
 	if c.CSR = csr.CertificateRequest; c.Evidence == nil {
 		c.Evidence = evidence(c.Label, csr)
 	}
+	if d := s.place(ctx, v, c); d != nil {
+		return nil, d
+	}
 	if d := renamed(c); d != nil {
 		return nil, d
 	}
 	if d := decideNames(c); d != nil {
 		return nil, d
+	}
+	if c.placedAs != "" && c.SerialNumber != c.placedAs {
+		return nil, deny(ReasonGroupNames, "group")
 	}
 	return s.enrollAsking(ctx, v, c)
 }
@@ -127,6 +136,12 @@ func (c *Case) knownFacts() *Facts {
 		}
 	default:
 		f.SerialNumber, _ = c.Identity.Named()
+	}
+	if c.grouped != nil {
+		f.Model = c.grouped.Model
+	}
+	if c.Placement != nil && c.Placement.Group != nil {
+		f.Group, f.GroupNames = c.Placement.Name, c.Placement.Group.Names
 	}
 	return f
 }

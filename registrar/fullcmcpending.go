@@ -56,6 +56,10 @@ func (x *cmcExchange) queried(ctx context.Context, m *cmcMessage, c *Case, token
 		*c = own
 	}
 	c.Evidence = w.evidence
+	c.CSR = csr.CertificateRequest
+	if d := x.s.place(ctx, x.v, c); d != nil {
+		return nil, d
+	}
 	if w.row != nil && !sentBy(c, csr, w.row) {
 		return nil, deny(ReasonCMCTokenOther, rule)
 	}

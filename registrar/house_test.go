@@ -44,6 +44,8 @@ type house struct {
 	clock     atomic.Int64 // unix nanoseconds
 	passwords map[string]est.Secret
 	idevids   map[string]*testpki.Identity // by serial number
+
+	compileGroups func(document []byte) (registrar.Grouping, error) // nil: no groups
 }
 
 const (
@@ -88,7 +90,7 @@ func newHouse(t testing.TB, change func(h *house)) *house {
 // start makes a service on the store there is, as after a restart.
 func (h *house) start() {
 	h.t.Helper()
-	s, err := registrar.New(registrar.Config{Store: h.reads, Issuer: h.issuer, Policy: policy.Decide, Settings: h.settings, Now: h.now})
+	s, err := registrar.New(registrar.Config{Store: h.reads, Issuer: h.issuer, Policy: policy.Decide, Settings: h.settings, Now: h.now, CompileGroups: h.compileGroups})
 	if err != nil {
 		h.t.Fatalf("New: %v", err)
 	}

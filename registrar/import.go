@@ -143,6 +143,7 @@ func (s *Service) importBatch(ctx context.Context, v *version, r *ImportRequest,
 				ID: NewID(at), Domain: v.Domain, Manufacturer: r.Manufacturer, SerialNumber: serial, State: Expected,
 				IDevID: devices[i].IDevID, Source: "import", CreatedAt: at,
 			}
+			s.PlaceImported(device)
 			change.PutDevices = append(change.PutDevices, device)
 		default:
 			known++

@@ -51,7 +51,7 @@ func (s *Service) issue(ctx context.Context, v *version, c *Case, d *Decision) (
 	// what was issued.
 	return i.asked(context.WithoutCancel(ctx), &ca.Request{
 		ID: i.id, Profile: d.Profile, PublicKey: c.CSR.PublicKey, Subject: d.Subject, Names: d.Names,
-		CSR: c.CSR.Raw, Record: i.record,
+		CSR: c.CSR.Raw, NotAfter: c.notAfter(), Record: i.record,
 	})
 }
 
@@ -113,6 +113,7 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	}
 	change := &Change{Intents: []*Certificate{row}, Spendable: i.spending()}
 	if i.made {
+		i.c.regroup(change, i.device, true)
 		change.PutDevices = []*Device{i.device}
 	}
 	if c.Supposed {
@@ -205,6 +206,7 @@ func (i *issuance) finish(ctx context.Context, cert *ca.Certificate) ([]byte, *D
 	if i.made || i.changesDevice(&device) {
 		change.PutDevices = []*Device{&device}
 	}
+	i.c.regroup(change, &device, false)
 	i.c.Device = &device
 	change.Trail = append(change.Trail, i.c.entry(KindCertificateIssued, "", i.issuedBody(&row)))
 	i.c.retireRepeatable(change, &row)

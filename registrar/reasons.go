@@ -62,6 +62,11 @@ const (
 	ReasonKeyEncryption        = "key-encryption-required"
 	ReasonDeviceBudget         = "device-budget"
 	ReasonAddressBudget        = "address-budget"
+	ReasonGroupDenied          = "group-denied"      // the group's decision
+	ReasonGroupRequirement     = "group-requirement" // of the group, that the device does not meet
+	ReasonGroupUnknown         = "group-unknown"     // an operator put the device into one that is not there any more
+	ReasonGroupProfile         = "group-profile"     // the group's profile is not there any more
+	ReasonGroupNames           = "group-names"       // the group's profile names another device than the label's does
 
 	// Renewal.
 	ReasonRenewalNotAllowed = "renewal-not-allowed"
@@ -207,6 +212,11 @@ func decisionReasons() []ReasonText {
 		{ReasonKeyEncryption, http.StatusForbidden, "RFC 7030, Section 4.4.1", "keys are sent encrypted only at this label: name a key to encrypt with in the CSR (DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities)"},
 		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
 		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},
+		{ReasonGroupDenied, http.StatusForbidden, authorization, "devices of this group get no certificates here; ask the operator of this network"},
+		{ReasonGroupRequirement, http.StatusForbidden, authorization, "the device does not meet a requirement of its group"},
+		{ReasonGroupUnknown, http.StatusForbidden, authorization, "the device is in a group that is not there any more; ask the operator of this network"},
+		{ReasonGroupProfile, http.StatusForbidden, authorization, "the certificate profile of the device's group is not there any more; ask the operator of this network"},
+		{ReasonGroupNames, http.StatusForbidden, authorization, "the profile of the device's group gives it the name of another device; ask the operator of this network"},
 		{ReasonRenewalNotAllowed, http.StatusForbidden, renewal, "certificates are not renewed at this label"},
 		{ReasonNamesChanged, http.StatusForbidden, renewal, "subject and SubjectAltName must be those of the certificate that authenticates"},
 		{ReasonOtherProfile, http.StatusForbidden, renewal, "the certificate was issued under another label's profile; renew it there"},

@@ -206,6 +206,9 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 	if c.Device, err = found(s.store.DeviceBySerialNumber(ctx, v.Domain, c.Manufacturer.Name, c.SerialNumber)); err != nil {
 		return nil, nil, storeFailed("inventory", err)
 	}
+	if g := s.groups.Load(); g != nil && c.Placement == nil {
+		s.placeCase(v, g, c, c.Device)
+	}
 	d := s.policy(&v.Settings, c)
 	if d.Verdict == Wait {
 		d = s.resolve(ctx, v, c, d)
@@ -334,6 +337,7 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 		PutDevices: []*Device{&seen}, PutVouchers: []*VoucherRecord{row},
 		Trail: []*trail.Entry{c.entry(KindVoucherRequested, "", b)},
 	}
+	c.regroup(change, &seen, device.Source == "voucher" && device.SeenAt.IsZero())
 	if err := s.commit(ctx, change); err != nil {
 		s.exchanges.release(c.Manufacturer.Name, c.SerialNumber)
 		return nil, storeFailed(rule, err)

@@ -30,6 +30,10 @@ type Config struct {
 	Log      *slog.Logger     // nil for none
 	Tracer   Tracer           // nil for none
 	Events   Events           // nil for none
+
+	// CompileGroups makes a Grouping of a groups document; registrar/groups has the one
+	// that is used. Nil: there are no groups.
+	CompileGroups func(document []byte) (Grouping, error)
 }
 
 // Tracer follows what a device asked to those whom the registrar asks about it.
@@ -62,6 +66,9 @@ type Service struct {
 	events Events
 
 	current atomic.Pointer[version] // each request loads it once
+	groups  atomic.Pointer[groupsInForce]
+	compile func(document []byte) (Grouping, error)
+	applied sync.Mutex // held while groups are being applied
 
 	devices   keyLocks // one holder a device
 	enrolling admission
@@ -140,6 +147,12 @@ func New(c Config) (*Service, error) {
 	if err := s.Reload(c.Settings); err != nil {
 		s.end()
 		return nil, err
+	}
+	if s.compile = c.CompileGroups; s.compile != nil {
+		if err := s.loadGroups(s.life); err != nil {
+			s.end()
+			return nil, err
+		}
 	}
 	return s, nil
 }

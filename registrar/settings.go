@@ -27,6 +27,8 @@ type Settings struct {
 	// Labels are the EST labels by name; the one named "" serves requests
 	// without. A label named like an EST operation is refused (RFC 7030, Section 3.2.2).
 	Labels map[string]*Label
+	// Profiles are those that groups may name, by name.
+	Profiles map[string]Profile
 	// Manufacturers whose devices may join, by name.
 	Manufacturers map[string]*Manufacturer
 
@@ -170,7 +172,10 @@ type Facts struct {
 	SerialNumber string // of the IDevID, the inventory, or the credential
 	Manufacturer string
 	Domain       string
-	Label        string // that was asked; empty for none
+	Label        string            // that was asked; empty for none
+	Model        string            // as in the inventory
+	Group        string            // that the device is in
+	GroupNames   map[string]string // of the group; not to be changed
 	// IDevID is the device's, when it is known; it may be read by many at once.
 	IDevID func() *x509.Certificate
 }

@@ -37,6 +37,7 @@ func (s *Service) Start(ctx context.Context) error {
 	s.tasks.Go(s.adopt)
 	s.tasks.Go(s.keepLists)
 	s.tasks.Go(s.tellCAs)
+	s.tasks.Go(s.resumeGroups)
 	if len(open) > 0 {
 		s.tasks.Go(func() { s.resumeExchanges(open) })
 	}

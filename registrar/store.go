@@ -37,11 +37,14 @@ type Change struct {
 	// Devices.FindIDevIDs finds them; ErrConflict otherwise.
 	NoIDevIDs []DeviceName
 	// PutDevices inserts or replaces by ID. Inserting a second device of the
-	// same domain, manufacturer and serial number is ErrConflict.
+	// same domain, manufacturer and serial number is ErrConflict. The group of a device
+	// that is on record stays as it is: only Regroup changes it.
 	PutDevices []*Device
-	// AddDevices inserts, many at a time; ErrConflict when an ID, or a name in the
-	// domain, is on record. It is for imports: sorted by serial number they cost least.
-	AddDevices []*Device
+	// Regroup moves devices on record that are as each says; others are left alone.
+	Regroup []*Regrouping
+	// PutGroups inserts the version after the newest of its domain, or says how far that
+	// was applied; ErrConflict for others.
+	PutGroups []*GroupDocument
 	// PutOwners inserts or replaces by domain and device.
 	PutOwners []*DeviceOwner
 	// Intents inserts certificates in status Intended. ErrConflict: an ID, or an
@@ -111,17 +114,6 @@ type Devices interface {
 	FindIDevIDs(ctx context.Context, domain, serialNumber string) ([]*Device, error)
 	// ListDevices returns up to limit devices in order of ID, after the given ID ("" for the start).
 	ListDevices(ctx context.Context, domain, after string, limit int) ([]*Device, error)
-}
-
-// Inventory reads many devices at once.
-type Inventory interface {
-	// QueryDevices returns devices that match the query, up to its limit. A page may
-	// be short although more follow: what it costs is bounded. Whether more follow,
-	// Next says. A cursor of another kind of query is ErrInvalid.
-	QueryDevices(ctx context.Context, q *DeviceQuery) (*DevicePage, error)
-	// DevicesNamed returns the devices of that manufacturer with those serial
-	// numbers, in no order; what is not on record is left out. At most 10000 names.
-	DevicesNamed(ctx context.Context, domain, manufacturer string, serialNumbers []string) ([]*Device, error)
 }
 
 // Certificates reads issuances. A missing row is ErrNotFound.
@@ -231,11 +223,19 @@ type Owners interface {
 	DeviceOwner(ctx context.Context, domain, deviceID string) (*DeviceOwner, error)
 }
 
+// GroupDocuments reads what groups there are. A missing row is ErrNotFound.
+type GroupDocuments interface {
+	// GroupDocument returns a version; the newest for 0.
+	GroupDocument(ctx context.Context, domain string, version int64) (*GroupDocument, error)
+	// ListGroupDocuments returns up to limit versions before the given one, 0 for the
+	// newest, the newest first and without their documents.
+	ListGroupDocuments(ctx context.Context, domain string, before int64, limit int) ([]*GroupDocument, error)
+}
+
 // Store is all of a registrar's record keeping.
 type Store interface {
 	Committer
 	Devices
-	Inventory
 	Certificates
 	Unfinished
 	CRLs
@@ -245,5 +245,6 @@ type Store interface {
 	Credentials
 	Codes
 	Owners
+	GroupDocuments
 	Trail
 }

@@ -73,6 +73,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	}
 	r.service, err = registrar.New(registrar.Config{
 		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer, Events: r.events,
+		CompileGroups: compileGroups,
 	})
 	if err != nil {
 		r.events.Close()
@@ -243,6 +244,7 @@ func (c *registrarConfig) settings(ctx context.Context, id *tls.Certificate) (*r
 		CRLLifetime: c.crlLifetime(),
 		Limits:      limits,
 	}
+	s.Profiles = groupProfiles(profiles)
 	if own := profiles[ownProfile]; own != nil {
 		s.OwnProfile = policy.Profile(own)
 	}

@@ -55,6 +55,7 @@ func Handler(s *registrar.Service) http.Handler {
 	route(h, "voucher-fetch", a.fetchVoucher)
 	route(h, "voucher-import", a.importVoucher)
 	route(h, "voucher-list", a.listAheadVouchers)
+	routeGroups(h, a)
 	route(h, "status", a.status)
 	routeEvents(h, a)
 	return h

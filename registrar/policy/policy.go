@@ -46,23 +46,24 @@ func Rules(operation string) []string {
 
 func rulesFor(s *registrar.Settings, c *registrar.Case) []rule {
 	reserved := func(c *registrar.Case) *registrar.Decision { return reservedNames(s, c) }
+	sameProfile := func(c *registrar.Case) *registrar.Decision { return sameProfile(s, c) }
 	switch c.Operation {
 	case registrar.OpEnroll:
 		return []rule{
-			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"method", method}, {"required", required}, {"idevid-serial-number", idevidSerialNumber},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"group", group}, {"method", method}, {"required", required}, {"idevid-serial-number", idevidSerialNumber},
 			{"reserved-names", reserved}, {"own-names", ownNames}, {"together", together}, {"key-compromised", compromised}, {"key-shared", shared},
 			{"code", spendable}, {"join", joinRefused}, {"idevid-vouched", vouched}, {"same-profile", sameProfile}, {"asked-again", askedAgain}, {"name-taken", nameTaken},
 			{"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"approval", approval}, {"enroll", allow},
 		}
 	case registrar.OpRenew:
 		return []rule{
-			{"device-state", deviceState}, {"method", method}, {"same-profile", sameProfile}, {"reserved-names", reserved},
+			{"device-state", deviceState}, {"group", group}, {"method", method}, {"same-profile", sameProfile}, {"reserved-names", reserved},
 			{"same-names", sameNames}, {"new-names", newNames}, {"key-compromised", compromised}, {"key-shared", shared},
 			{"asked-again", askedAgain}, {"repeated-renewal", repeatedRenewal}, {"renewal-limits", renewalLimits}, {"webhook", labelWebhook}, {"renew", allow},
 		}
 	case registrar.OpVoucher:
 		return []rule{
-			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"join", joins}, {"webhook", manufacturerWebhook}, {"voucher", allow},
+			{"same-idevid", sameIDevID}, {"device-state", deviceState}, {"group", group}, {"join", joins}, {"webhook", manufacturerWebhook}, {"approval", groupApproval}, {"voucher", allow},
 		}
 	default:
 		return nil
@@ -301,8 +302,8 @@ func vouched(c *registrar.Case) *registrar.Decision {
 }
 
 // sameProfile refuses to renew at a label what another profile issued.
-func sameProfile(c *registrar.Case) *registrar.Decision {
-	if itself(c) && c.Identity.Record.Profile != c.Label.Profile.Name() {
+func sameProfile(s *registrar.Settings, c *registrar.Case) *registrar.Decision {
+	if itself(c) && c.Identity.Record.Profile != c.Label.Profile.Name() && !moved(s, c) {
 		return deny(registrar.ReasonOtherProfile)
 	}
 	return nil
@@ -431,21 +432,21 @@ func renewals(c *registrar.Case) int {
 // which the certificate itself authenticates, are not asked about.
 func approval(c *registrar.Case) *registrar.Decision {
 	approved := c.Current != nil && c.Current.Profile == c.Label.Profile.Name()
-	if !c.Label.Approval || c.Identity.Kind == registrar.Operator || approved {
+	if !c.Label.Approval && !grouped(c, registrar.GroupApprove) || c.Identity.Kind == registrar.Operator || approved {
 		return nil
 	}
 	return &registrar.Decision{Verdict: registrar.Wait, Reason: registrar.ReasonApproval, WaitFor: registrar.ForApproval}
 }
 
 func labelWebhook(c *registrar.Case) *registrar.Decision {
-	if c.Label.Ask == nil || c.Identity.Kind == registrar.Operator {
+	if c.Label.Ask == nil && !grouped(c, registrar.GroupAsk) || c.Identity.Kind == registrar.Operator {
 		return nil
 	}
 	return webhook(c)
 }
 
 func manufacturerWebhook(c *registrar.Case) *registrar.Decision {
-	if c.Manufacturer.Ask == nil {
+	if c.Manufacturer.Ask == nil && !grouped(c, registrar.GroupAsk) {
 		return nil
 	}
 	return webhook(c)

@@ -50,8 +50,17 @@ func (p *profiled) Names(f *registrar.Facts, csr *x509.CertificateRequest) (pkix
 	}
 	return p.p.Names(requested, &profile.Facts{
 		DeviceID: f.DeviceID, SerialNumber: f.SerialNumber, Manufacturer: f.Manufacturer, Domain: f.Domain, Label: f.Label,
-		Attribute: func(name string) string { return idevidAttribute(f, name) },
+		Model: f.Model, Group: f.Group, Attribute: func(name string) string { return attribute(f, name) },
 	})
+}
+
+// attribute is what {attribute.NAME} of a template stands for: group_KEY for a name of the
+// device's group, or idevid_NAME.
+func attribute(f *registrar.Facts, name string) string {
+	if key, ok := strings.CutPrefix(name, "group_"); ok {
+		return f.GroupNames[key]
+	}
+	return idevidAttribute(f, name)
 }
 
 // idevidAttribute is what {attribute.idevid_NAME} of a template stands for: an attribute of the

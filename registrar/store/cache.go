@@ -33,8 +33,8 @@ func (c *caches) forget(change *registrar.Change) {
 		c.devices.Forget(d.Domain, d.ID)
 		c.ids.Forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber))
 	}
-	for _, d := range change.AddDevices {
-		c.ids.Forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber)) // and what is being read of it
+	for _, r := range change.Regroup {
+		c.devices.Forget(r.Domain, r.DeviceID)
 	}
 	for _, rows := range [][]*registrar.Certificate{
 		change.Intents, change.Issued, change.Abandoned, change.Revoked, change.Released, change.Adopted,
@@ -42,6 +42,16 @@ func (c *caches) forget(change *registrar.Change) {
 		for _, r := range rows {
 			c.certificates.Forget(r.Domain, r.ID)
 		}
+	}
+}
+
+// regrouped drops devices whose group is not that of the change's PutDevices.
+func (c *caches) regrouped(change *registrar.Change, kept []*registrar.Device) {
+	for _, d := range kept {
+		c.devices.Forget(d.Domain, d.ID)
+	}
+	for _, r := range change.Regroup {
+		c.devices.Forget(r.Domain, r.DeviceID)
 	}
 }
 

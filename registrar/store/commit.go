@@ -12,13 +12,15 @@ import (
 // Commit implements registrar.Committer.
 func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
 	err := s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
-		w := writer{tx: tx, t: s.t, caches: s.caches}
+		var kept []*registrar.Device
+		w := writer{tx: tx, t: s.t, caches: s.caches, kept: &kept}
 		if err := w.change(c); err != nil {
 			return err
 		}
 		tx.Record(c.Trail...)
 		tx.OnCommit(func() {
 			s.caches.changed(c)
+			s.caches.regrouped(c, kept)
 			s.woken()
 		})
 		return nil
@@ -34,6 +36,7 @@ type writer struct {
 	tx     *sqlitedb.Tx
 	t      *tables
 	caches *caches
+	kept   *[]*registrar.Device // whose rows have another group than the change says
 }
 
 func (w writer) change(c *registrar.Change) error {
@@ -52,8 +55,15 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "device", d.SerialNumber)
 		}
 	}
-	if err := w.addDevices(c.AddDevices); err != nil {
-		return err
+	for _, r := range c.Regroup {
+		if err := w.regroup(r); err != nil {
+			return conflict(err, "group of device", r.DeviceID)
+		}
+	}
+	for _, g := range c.PutGroups {
+		if err := w.groups(g); err != nil {
+			return conflict(err, "groups of domain", g.Domain)
+		}
 	}
 	for _, o := range c.PutOwners {
 		if err := w.owner(o); err != nil {

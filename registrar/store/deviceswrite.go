@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 
 	"github.com/briskest/briskest/registrar"
@@ -33,7 +34,11 @@ func (w writer) device(d *registrar.Device) error {
 	if err != nil {
 		return err
 	}
-	hash := idevidHash(d)
+	var hash []byte
+	if len(d.IDevID) > 0 {
+		sum := sha256.Sum256(d.IDevID)
+		hash = sum[:]
+	}
 	if _, kept := w.caches.devices.Kept(d.Domain, d.ID); kept || d.Manufacturer != "" && !d.SeenAt.IsZero() { // on record, most likely
 		n, err := w.tx.Exec(moveDevice, string(d.State), d.SeenAt, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, d.Source, d.CreatedAt,
 			hash, d.Model, d.Firmware, d.Batch, d.HardwareModule, d.SecureElement, d.TPM, attributes, d.Group, d.GroupPinned)
@@ -65,9 +70,19 @@ func (w writer) device(d *registrar.Device) error {
 	return w.coverDevice(d)
 }
 
-// replaceDevice writes all of a row that is there.
+// replaceDevice writes all of a row that is there, but for the group, which stays.
 func (w writer) replaceDevice(d *registrar.Device, hash []byte, attributes string) error {
-	_, err := w.tx.Exec(updateDevice, d.Manufacturer, d.SerialNumber, string(d.State), d.Source, d.CreatedAt, d.SeenAt, hash,
+	now, _, err := w.details(d.Domain, d.ID)
+	if err != nil {
+		return err
+	}
+	if now.Group != d.Group || now.GroupPinned != d.GroupPinned {
+		kept := *d
+		kept.Group, kept.GroupPinned = now.Group, now.GroupPinned
+		d = &kept
+		*w.kept = append(*w.kept, d)
+	}
+	_, err = w.tx.Exec(updateDevice, d.Manufacturer, d.SerialNumber, string(d.State), d.Source, d.CreatedAt, d.SeenAt, hash,
 		d.Model, d.Firmware, d.Batch, d.HardwareModule, d.SecureElement, d.TPM, attributes, d.Group, d.GroupPinned, d.Domain, d.ID)
 	if err != nil {
 		return err

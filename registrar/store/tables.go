@@ -26,6 +26,7 @@ type tables struct {
 	digests     *sqlitedb.Table
 	codes       *sqlitedb.Table
 	owners      *sqlitedb.Table
+	groups      *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -76,6 +77,9 @@ func newTables() *tables {
 		}),
 		digests: sqlitedb.NewTable("credential_digests", []string{"domain", "user"}, []string{"realm", "ha1", "ha1_md5"}),
 		owners:  sqlitedb.NewTable("device_owners", []string{"domain", "device_id"}, []string{"owner"}),
+		groups: sqlitedb.NewTable("group_documents", []string{"domain", "version"}, []string{
+			"document", "actor", "note", "of_version", "at", "applied", "moved",
+		}),
 		codes: sqlitedb.NewTable("codes", []string{"domain", "serial_number"}, []string{
 			"digest", "created_at", "expires_at", "revoked", "spent_at", "spent_key", "spent_names",
 		}),
@@ -85,17 +89,6 @@ func newTables() *tables {
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
 		t.devices, t.details, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
-		t.credentials, t.digests, t.codes, t.owners,
-	}
-}
-
-// differences finds attributes that devices are found by and do not have, or the
-// other way around.
-func differences() []string {
-	return []string{
-		"SELECT 1 FROM devices, json_each(devices.attributes) AS j WHERE devices.attributes <> '' AND NOT EXISTS (" +
-			"SELECT 1 FROM device_attributes AS a WHERE a.domain = devices.domain AND a.name = j.key AND a.value = j.value AND a.row = devices.row) LIMIT 1",
-		"SELECT 1 FROM device_attributes AS a WHERE NOT EXISTS (SELECT 1 FROM devices, json_each(devices.attributes) AS j " +
-			"WHERE devices.row = a.row AND devices.domain = a.domain AND devices.attributes <> '' AND j.key = a.name AND j.value = a.value) LIMIT 1",
+		t.credentials, t.digests, t.codes, t.owners, t.groups,
 	}
 }

@@ -41,7 +41,7 @@ func testDeviceDetails(t *testing.T, s registrar.Store) {
 	with.IDevID = []byte{0x30, 1, 1}
 	put("a device with another IDevID", &with)
 	without := with
-	without.IDevID, without.Attributes, without.Group, without.GroupPinned = nil, nil, "", false
+	without.IDevID, without.Attributes = nil, nil
 	put("a device without IDevID", &without)
 	again := without
 	again.IDevID = []byte{0x30, 2, 2, 2}
@@ -50,6 +50,7 @@ func testDeviceDetails(t *testing.T, s registrar.Store) {
 	plain.SeenAt = time.Time{}
 	put("a device of which nothing is known", plain)
 	known := detailed(2)
+	known.Group, known.GroupPinned = "", false // only a move changes these
 	put("a device of which all is known since", known)
 	bare := device(2)
 	put("a device of which nothing is known any more", bare)

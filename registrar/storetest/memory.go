@@ -92,7 +92,8 @@ type state struct {
 	credentials  map[name]*registrar.Credential // by user
 	codes        map[name]*registrar.Code       // by serial number
 	owners       map[name]*registrar.DeviceOwner
-	lists        map[scope]*registrar.CRL // the latest
+	groups       map[string][]*registrar.GroupDocument // by domain, in order of version
+	lists        map[scope]*registrar.CRL              // the latest
 	revocations  map[place][]*registrar.Revocation
 	partitions   map[place][]int
 	trail        []*trail.Entry
@@ -110,6 +111,7 @@ func newState() *state {
 		credentials:  map[name]*registrar.Credential{},
 		codes:        map[name]*registrar.Code{},
 		owners:       map[name]*registrar.DeviceOwner{},
+		groups:       map[string][]*registrar.GroupDocument{},
 		lists:        map[scope]*registrar.CRL{},
 		revocations:  map[place][]*registrar.Revocation{},
 		partitions:   map[place][]int{},
@@ -128,6 +130,7 @@ func (s *state) clone() *state {
 		credentials:  maps.Clone(s.credentials),
 		codes:        maps.Clone(s.codes),
 		owners:       maps.Clone(s.owners),
+		groups:       maps.Clone(s.groups),
 		lists:        maps.Clone(s.lists),
 		revocations:  maps.Clone(s.revocations),
 		partitions:   maps.Clone(s.partitions),
@@ -159,11 +162,11 @@ func (s *state) apply(c *registrar.Change) error {
 			return err
 		}
 	}
-	for _, d := range c.AddDevices {
-		if _, ok := s.devices[name{d.Domain, d.ID}]; ok {
-			return conflict("the device %s is on record", d.ID)
-		}
-		if err := s.putDevice(d); err != nil {
+	for _, r := range c.Regroup {
+		s.regroup(r)
+	}
+	for _, g := range c.PutGroups {
+		if err := s.putGroups(g); err != nil {
 			return err
 		}
 	}
@@ -214,7 +217,11 @@ func (s *state) putDevice(d *registrar.Device) error {
 			return conflict("device %s", d.SerialNumber)
 		}
 	}
-	s.devices[name{d.Domain, d.ID}] = copyDevice(d)
+	row := copyDevice(d)
+	if old := s.devices[name{d.Domain, d.ID}]; old != nil {
+		row.Group, row.GroupPinned = old.Group, old.GroupPinned
+	}
+	s.devices[name{d.Domain, d.ID}] = row
 	return nil
 }
 
