@@ -24,6 +24,7 @@ type commands struct {
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Event      eventCmd      `cmd:"" help:"What other systems are told: list, targets, replay, dead letters, schemas."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify, witness, prove, consistency, check, key, export."`
+	Evidence   evidenceCmd   `cmd:"" help:"Archives of device evidence: verify, without a server."`
 	Bench      benchCmd      `cmd:"" help:"Measure EST and BRSKI beside a bare floor."`
 	Conform    conformCmd    `cmd:"" help:"The conformance suite: ask an EST server what the RFCs ask of it, and report requirement by requirement."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

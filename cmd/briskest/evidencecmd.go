@@ -17,13 +17,18 @@ import (
 type deviceEvidenceCmd struct {
 	registrarData
 	deviceArg
-	Out string `type:"path" placeholder:"DIR" help:"Write each artifact into this folder, as it was received or sent; made when it is not there."`
-	output
+	Out    string `type:"path" placeholder:"DIR" help:"Write each artifact into this folder, as it was received or sent; made when it is not there."`
+	Format string `name:"output" short:"o" default:"table" placeholder:"FILE" help:"Write everything into this file, one archive that briskest evidence verify checks: artifacts, decisions, certificates, with proofs that they are in the trail. Or print it: table, json or csv."`
 }
 
 // Run prints how a device got its vouchers: each exchange, the audit-log with
-// whose entries it has, and telemetry.
+// whose entries it has, and telemetry. Or it writes the archive.
 func (c *deviceEvidenceCmd) Run(ctx context.Context, s streams) error {
+	switch c.Format {
+	case cli.Table, cli.JSON, "csv":
+	default:
+		return c.archive(ctx, s, c.Format)
+	}
 	return c.operate(ctx, s, func(client *registraradmin.Client) error {
 		evidence, err := client.Evidence(ctx, c.Device)
 		if err != nil {

@@ -133,12 +133,12 @@ func wantDamaged(t *testing.T, path, what string) {
 // Issue 6, point 7, for every place: in the middle and at the end, and however
 // well the rest was made to fit.
 func TestAnEntryCutChangedOrReorderedAnywhereIsFound(t *testing.T) {
-	copies := history(t, 9)
+	copies := history(t, 6)
 	whole := copies[len(copies)-1]
-	if r, err := verifyFile(t, whole); err != nil || r.Entries != 13 {
+	if r, err := verifyFile(t, whole); err != nil || r.Entries != 9 {
 		t.Fatalf("verification of the whole = %+v, %v", r, err)
 	}
-	for seq := range 13 {
+	for seq := range 9 {
 		wantDamaged(t, tamper(t, whole, func(x *tampered) { x.exec("DELETE FROM trail_entries WHERE seq = ?", seq) }), fmt.Sprintf("entry %d cut", seq))
 		wantDamaged(t, tamper(t, whole, func(x *tampered) {
 			all := x.leaves()

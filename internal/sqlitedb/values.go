@@ -2,9 +2,10 @@ package sqlitedb
 
 import (
 	"database/sql/driver"
-	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/briskest/briskest/internal/trail"
 )
 
 // toValue converts a Go value to what SQLite stores: strings, byte strings
@@ -40,25 +41,8 @@ func toValue(a any) (driver.Value, error) {
 	}
 }
 
-// appendValue appends the canonical encoding of a stored value: a byte for its
-// type (0 NULL, 1 integer, 2 text, 3 blob, 4 anything else), then 8 bytes
-// big-endian, or the length as uvarint and the bytes.
-func appendValue(b []byte, v driver.Value) []byte {
-	switch x := v.(type) {
-	case nil:
-		return append(b, 0)
-	case int64:
-		return binary.BigEndian.AppendUint64(append(b, 1), uint64(x)) //nolint:gosec // the bits are what counts
-	case string:
-		b = binary.AppendUvarint(append(b, 2), uint64(len(x)))
-		return append(b, x...)
-	case []byte:
-		b = binary.AppendUvarint(append(b, 3), uint64(len(x)))
-		return append(b, x...)
-	default: // a float: nothing of ours stores one, so it differs from all that was covered
-		return fmt.Appendf(append(b, 4), "%v", x)
-	}
-}
+// appendValue is [trail.AppendValue].
+func appendValue(b []byte, v driver.Value) []byte { return trail.AppendValue(b, v) }
 
 // scanValue stores v in dest, a pointer to one of toValue's types. NULL gives
 // the zero value.
