@@ -17,6 +17,11 @@ import (
 // checkRegistrar builds the chains of the request's signer and checks that the
 // domain meant it to be a registrar.
 func (x *exchange) checkRegistrar(m *memory) error {
+	key := x.registrarKey()
+	if known, ok := m.registrars.Get(key); ok && known.settings == x.settings && fresh(known.at, x.at) {
+		x.chains = known.chains
+		return nil
+	}
 	roots, reason := x.settings.RegistrarAnchors, ReasonRegistrarAnchor
 	if roots == nil {
 		// An unknown domain CA is a temporary anchor: this shows that the
@@ -25,11 +30,6 @@ func (x *exchange) checkRegistrar(m *memory) error {
 		roots, reason = topmost(x.artifact), ReasonRegistrarChain
 	}
 	roots = x.settings.withClouds(roots)
-	key := x.registrarKey()
-	if known, ok := m.registrars.Get(key); ok && known.settings == x.settings && fresh(known.at, x.at) {
-		x.chains = known.chains
-		return nil
-	}
 	chains, err := chainsTo(x.artifact.Signer, roots, x.artifact.Certificates, x.at)
 	if err != nil {
 		e := forbid(reason, "RFC 8995, Section 5.5.3",

@@ -53,6 +53,9 @@ func issuerAgrees(leaf []byte, idevid *x509.Certificate) bool {
 	if !ok {
 		return true
 	}
+	if len(idevid.AuthorityKeyId) > 0 { // what the extension says, as crypto/x509 read it
+		return bytes.Equal(claimed, idevid.AuthorityKeyId)
+	}
 	own, err := voucher.IDevIDIssuer(idevid)
 	if err != nil {
 		return false

@@ -94,6 +94,7 @@ func TestNumbersOfListsRiseWhateverHappens(t *testing.T) {
 		next(delta)
 		next(delta)
 	}
+	h.service.Close() // it reads h.reads, which is changed below
 	h.start()
 	next(full)
 	h.advance(time.Hour)

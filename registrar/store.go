@@ -40,6 +40,9 @@ type Change struct {
 	// same domain, manufacturer and serial number is ErrConflict. The group of a device
 	// that is on record stays as it is: only Regroup changes it.
 	PutDevices []*Device
+	// AddDevices inserts, many at a time; ErrConflict when an ID, or a name in the
+	// domain, is on record. It is for imports: sorted by serial number they cost least.
+	AddDevices []*Device
 	// Regroup moves devices on record that are as each says; others are left alone.
 	Regroup []*Regrouping
 	// PutGroups inserts the version after the newest of its domain, or says how far that
@@ -114,6 +117,17 @@ type Devices interface {
 	FindIDevIDs(ctx context.Context, domain, serialNumber string) ([]*Device, error)
 	// ListDevices returns up to limit devices in order of ID, after the given ID ("" for the start).
 	ListDevices(ctx context.Context, domain, after string, limit int) ([]*Device, error)
+}
+
+// Inventory reads many devices at once.
+type Inventory interface {
+	// QueryDevices returns devices that match the query, up to its limit. A page may
+	// be short although more follow: what it costs is bounded. Whether more follow,
+	// Next says. A cursor of another kind of query is ErrInvalid.
+	QueryDevices(ctx context.Context, q *DeviceQuery) (*DevicePage, error)
+	// DevicesNamed returns the devices of that manufacturer with those serial
+	// numbers, in no order; what is not on record is left out. At most 10000 names.
+	DevicesNamed(ctx context.Context, domain, manufacturer string, serialNumbers []string) ([]*Device, error)
 }
 
 // Certificates reads issuances. A missing row is ErrNotFound.
@@ -236,6 +250,7 @@ type GroupDocuments interface {
 type Store interface {
 	Committer
 	Devices
+	Inventory
 	Certificates
 	Unfinished
 	CRLs

@@ -6,6 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // SerialNumber returns the device's serial number that an IDevID certificate
@@ -86,8 +89,8 @@ func IssuerKeyID(issuer []byte) ([]byte, bool) {
 	if id, ok := sequenceKeyID(issuer); ok {
 		return id, true
 	}
-	var inner []byte
-	if rest, err := asn1.Unmarshal(issuer, &inner); err == nil && len(rest) == 0 {
+	var inner cryptobyte.String
+	if s := cryptobyte.String(issuer); s.ReadASN1(&inner, cbasn1.OCTET_STRING) && s.Empty() {
 		if id, ok := sequenceKeyID(inner); ok {
 			return id, true
 		}
@@ -97,9 +100,16 @@ func IssuerKeyID(issuer []byte) ([]byte, bool) {
 }
 
 func sequenceKeyID(der []byte) ([]byte, bool) {
-	var aki authorityKeyID
-	rest, err := asn1.Unmarshal(der, &aki)
-	return aki.KeyID, err == nil && len(rest) == 0 && len(aki.KeyID) > 0
+	var id, rest cryptobyte.String
+	s := cryptobyte.String(der)
+	var has bool
+	if !s.ReadASN1(&rest, cbasn1.SEQUENCE) || !s.Empty() ||
+		!rest.ReadOptionalASN1(&id, &has, cbasn1.Tag(0).ContextSpecific()) || !has || len(id) == 0 ||
+		!rest.SkipOptionalASN1(cbasn1.Tag(1).ContextSpecific().Constructed()) ||
+		!rest.SkipOptionalASN1(cbasn1.Tag(2).ContextSpecific()) || !rest.Empty() {
+		return nil, false
+	}
+	return id, true
 }
 
 // isIssuerExtension tells whether issuer has the form of rfc8366bis, Section 6.3.

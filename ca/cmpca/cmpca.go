@@ -112,6 +112,7 @@ type CA struct {
 	extraCerts        [][]byte
 	protection        cmp.Protection
 	mac               *cmp.MAC
+	secrets           *delegate.Secrets
 }
 
 var (
@@ -121,7 +122,7 @@ var (
 
 // New makes an issuer. It sends nothing yet. An error says which setting to mend.
 func New(s *Settings) (*CA, error) {
-	c := &CA{s: *s}
+	c := &CA{s: *s, secrets: delegate.NewSecrets()}
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("cmpca: %w", err)
 	}
@@ -212,6 +213,7 @@ func (c *CA) protectBySignature() {
 // secret by (RFC 9483, Section 3.1; RFC 9810, Section 5.1.1).
 func (c *CA) protectByMAC() error {
 	own := c.s.MAC
+	c.secrets.Add(string(own.Secret))
 	name, err := commonName(own.Reference)
 	if err != nil {
 		return fmt.Errorf("cmpca: the reference of the MAC: %w", err)

@@ -84,7 +84,7 @@ func (c *CA) post(ctx context.Context, der []byte) ([]byte, error) {
 	request.Header.Set("Cache-Control", "no-cache")
 	// A server that closes between two messages, as OpenSSL's does after an rr, would have the second one's outcome unknown.
 	request.Close = true
-	a, err := delegate.Do(c.client, request, cmp.MaxSize)
+	a, err := delegate.Do(c.client, request, cmp.MaxSize, c.secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (c *CA) post(ctx context.Context, der []byte) ([]byte, error) {
 	case isCMP:
 		return a.Body, nil
 	case a.Status >= 200 && a.Status < 300:
-		return nil, delegate.Lost(fmt.Errorf("it has the media type %.60q, not %s (RFC 6712, Section 3.4)", a.Header.Get("Content-Type"), mediaType))
+		return nil, delegate.Lost(fmt.Errorf("it has the media type %.60q, not %s (RFC 6712, Section 3.4)", a.Sentence(a.Header.Get("Content-Type")), mediaType))
 	}
 	if err := delegate.Refusal(a, ""); errors.Is(err, ca.ErrUnavailable) {
 		return nil, err
@@ -149,17 +149,17 @@ func (c *CA) refused(m *cmp.Message) error {
 		return delegate.Lost(err)
 	}
 	e.StatusInfo.Text = append(e.StatusInfo.Text, e.Details...)
-	return newRefusal(e.StatusInfo)
+	return c.newRefusal(e.StatusInfo)
 }
 
 // newRefusal keeps a status, with its texts made fit for a log.
-func newRefusal(s cmp.StatusInfo) *refusal {
+func (c *CA) newRefusal(s cmp.StatusInfo) *refusal {
 	said := "the CA says " + s.Status.String()
 	if s.Failure != 0 {
 		said += " (" + s.Failure.String() + ")"
 	}
 	if len(s.Text) > 0 {
-		said += fmt.Sprintf(": %q", delegate.Sentence(strings.Join(s.Text, "; ")))
+		said += fmt.Sprintf(": %q", c.secrets.Sentence(strings.Join(s.Text, "; ")))
 	}
 	return &refusal{info: s, said: said}
 }

@@ -27,6 +27,11 @@ const maxSteps = 4
 // Issue implements ca.Issuer. Polling is one question a call: a CA that has not
 // decided is a ca.Later with the wait it asks for.
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+	cert, err := c.issue(ctx, r)
+	return cert, c.secrets.Error(err)
+}
+
+func (c *CA) issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	t, err := c.open(r)
 	if err != nil {
 		return nil, err
@@ -131,7 +136,7 @@ func (r *run) poll(ctx context.Context) (*ca.Certificate, error) {
 		return nil, fmt.Errorf("%w: a pollRep that is not about the one request", ca.ErrMismatch)
 	}
 	r.remember(m)
-	return nil, pending(polls[0].After, strings.Join(polls[0].Reason, "; "))
+	return nil, r.c.pending(polls[0].After, strings.Join(polls[0].Reason, "; "))
 }
 
 // unpolled is an error message instead of an answer to a pollReq. It is about the
@@ -140,17 +145,17 @@ func (r *run) unpolled(m *cmp.Message, no *refusal) error {
 	switch {
 	case no.info.Status == cmp.Waiting:
 		r.remember(m)
-		return pending(0, no.said)
+		return r.c.pending(0, no.said)
 	case no.info.Failure&ours != 0:
 		return &ca.Later{Err: fmt.Errorf("%w: polling: %w", ca.ErrUnavailable, no)}
 	}
 	return fmt.Errorf("%w: the CA no longer knows the transaction: %w", ca.ErrUnavailable, no)
 }
 
-func pending(after time.Duration, said string) error {
+func (c *CA) pending(after time.Duration, said string) error {
 	err := fmt.Errorf("%w: the CA waits", ca.ErrPending)
 	if said != "" {
-		err = fmt.Errorf("%w: %q", err, delegate.Sentence(said))
+		err = fmt.Errorf("%w: %q", err, c.secrets.Sentence(said))
 	}
 	return &ca.Later{Err: err, After: min(after, delegate.MaxAfter)}
 }
@@ -170,7 +175,7 @@ func (r *run) refused(m *cmp.Message, no *refusal) error {
 	}
 	r.remember(m)
 	r.t.Step, r.t.RequestID = stepPoll, -1
-	return pending(0, strings.Join(no.info.Text, "; "))
+	return r.c.pending(0, strings.Join(no.info.Text, "; "))
 }
 
 // answered judges an ip or cp.
@@ -197,7 +202,7 @@ func (r *run) answered(ctx context.Context, m *cmp.Message) (*ca.Certificate, er
 	case info.Status == cmp.Waiting && raw == nil:
 		return nil, r.waits(m, one.RequestID)
 	case info.Status == cmp.Rejection && raw == nil:
-		return nil, r.c.judge(newRefusal(*info))
+		return nil, r.c.judge(r.c.newRefusal(*info))
 	case info.Status != cmp.Accepted && info.Status != cmp.GrantedWithMods:
 		return nil, odd(raw, "its status is %s", info.Status)
 	case raw == nil:
@@ -223,7 +228,7 @@ func (r *run) waits(m *cmp.Message, id int64) error {
 	again := r.t.Step == stepPoll
 	r.t.Step, r.t.RequestID = stepPoll, id
 	if again {
-		return pending(0, "")
+		return r.c.pending(0, "")
 	}
 	return nil
 }

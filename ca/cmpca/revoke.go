@@ -17,6 +17,10 @@ const removeFromCRL = 8
 // Revoke implements ca.Revoker by an rr (RFC 9483, Section 4.2). A CA that has to think
 // about it is ca.ErrUnavailable: it is told again.
 func (c *CA) Revoke(ctx context.Context, r *ca.Revoked) error {
+	return c.secrets.Error(c.revoke(ctx, r))
+}
+
+func (c *CA) revoke(ctx context.Context, r *ca.Revoked) error {
 	cert, err := x509.ParseCertificate(r.Raw)
 	if err != nil {
 		return fmt.Errorf("%w: it is no certificate: %w", ca.ErrRejected, err)
@@ -46,7 +50,7 @@ func (c *CA) Revoke(ctx context.Context, r *ca.Revoked) error {
 	case cmp.Accepted, cmp.GrantedWithMods, cmp.RevocationWarning, cmp.RevocationNotification:
 		return nil
 	default:
-		return c.notRevoked(newRefusal(statuses[0]), r.Reason)
+		return c.notRevoked(c.newRefusal(statuses[0]), r.Reason)
 	}
 }
 

@@ -140,7 +140,7 @@ func TestAnErrorSaysWhetherTheRequestMayHaveArrived(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = delegate.Do(http.DefaultClient, request, 1000)
+		_, err = delegate.Do(http.DefaultClient, request, 1000, nil)
 		var later *ca.Later
 		if !errors.Is(err, ca.ErrUnavailable) || errors.As(err, &later) != c.arrived {
 			t.Errorf("%s: Do = %v, want ErrUnavailable, a Later: %t", c.name, err, c.arrived)

@@ -17,17 +17,23 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+
+	secrets *Secrets // what the request showed
 }
+
+// Sentence is [Secrets.Sentence] of a text of the answer.
+func (a *Answer) Sentence(text string) string { return a.secrets.Sentence(text) }
 
 // Do sends a request and reads the whole answer, which has at most limit bytes.
 // An error wraps ca.ErrUnavailable, and is a *ca.Later if the request may have
-// arrived. A status is no error here: see [Refusal].
-func Do(client *http.Client, request *http.Request, limit int64) (*Answer, error) {
+// arrived. A status is no error here: see [Refusal]. secrets, which may be nil, are
+// in no error and in no sentence of the answer.
+func Do(client *http.Client, request *http.Request, limit int64, secrets *Secrets) (*Answer, error) {
 	var sent atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
 	response, err := client.Do(request.WithContext(httptrace.WithClientTrace(request.Context(), trace)))
 	if err != nil {
-		return nil, unanswered(err, sent.Load())
+		return nil, unanswered(secrets.Error(err), sent.Load())
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
@@ -37,7 +43,7 @@ func Do(client *http.Client, request *http.Request, limit int64) (*Answer, error
 	if err != nil {
 		return nil, unanswered(err, true)
 	}
-	return &Answer{response.StatusCode, response.Header, body}, nil
+	return &Answer{response.StatusCode, response.Header, body, secrets}, nil
 }
 
 // unanswered is a request that got no answer.
@@ -73,7 +79,7 @@ func Lost(problem error) error {
 // about us and not about the request: ca.ErrUnavailable. Every other is
 // ca.ErrRejected. sentence is the CA's, for the operator.
 func Refusal(a *Answer, sentence string) error {
-	said := fmt.Errorf("the CA answered %d %q", a.Status, Sentence(sentence))
+	said := fmt.Errorf("the CA answered %d %q", a.Status, a.Sentence(sentence))
 	switch {
 	case a.Status >= 500, a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly, a.Status == http.StatusTooManyRequests:
 		return &ca.Later{Err: fmt.Errorf("%w: %w", ca.ErrUnavailable, said), After: RetryAfter(a.Header)}
@@ -82,17 +88,4 @@ func Refusal(a *Answer, sentence string) error {
 	default:
 		return fmt.Errorf("%w: %w", ca.ErrRejected, said)
 	}
-}
-
-// Sentence makes another's text fit for a log: printable ASCII, up to 200 bytes.
-func Sentence(s string) string {
-	out := make([]byte, 0, min(len(s), 200))
-	for i := 0; i < len(s) && len(out) < 200; i++ {
-		c := s[i]
-		if c < ' ' || c > '~' {
-			c = ' '
-		}
-		out = append(out, c)
-	}
-	return string(out)
 }

@@ -82,13 +82,14 @@ type CA struct {
 	config  Config
 	rules   delegate.Rules
 	clients map[string]*est.Client // by label
+	secrets *delegate.Secrets
 	log     *slog.Logger
 	now     func() time.Time
 }
 
 // New checks that the parts belong together. It asks the server nothing.
 func New(config Config) (*CA, error) {
-	c := &CA{config: config, clients: make(map[string]*est.Client), log: config.Log, now: config.Server.Now}
+	c := &CA{config: config, clients: make(map[string]*est.Client), secrets: config.Server.secrets(), log: config.Log, now: config.Server.Now}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,6 +144,14 @@ func (s *Server) check() error {
 		return errors.New("the key is not that of the client certificate")
 	}
 	return nil
+}
+
+// secrets are what the server is shown and nobody else.
+func (s *Server) secrets() *delegate.Secrets {
+	if s.Password == "" {
+		return delegate.NewSecrets()
+	}
+	return delegate.NewSecrets(string(s.Password), s.User+":"+string(s.Password)) // RFC 7617, Section 2
 }
 
 // client asks at a label. Credentials go to this origin and to no other.

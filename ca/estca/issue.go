@@ -21,6 +21,11 @@ import (
 // an RA has no certificate of the device's to authenticate with (RFC 7030,
 // Section 4.2.2).
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+	cert, err := c.issue(ctx, r)
+	return cert, c.secrets.Error(err)
+}
+
+func (c *CA) issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	if len(r.CSR) > 0 { // Begin says what it means to have none
 		if err := delegate.CheckCSRNames(r); err != nil {
 			return nil, err
@@ -63,7 +68,7 @@ func (c *CA) ask(ctx context.Context, o *delegate.Order) ([]*x509.Certificate, e
 	err = c.failure(err, sent.Load())
 	if errors.Is(err, errCredential) {
 		c.log.ErrorContext(ctx, "the EST server does not take this registrar's credential; check certificate, user and password of the issuer",
-			slog.String("url", c.config.Server.URL), slog.Any("error", err))
+			slog.String("url", c.config.Server.URL), slog.Any("error", c.secrets.Error(err)))
 	}
 	return nil, err
 }
@@ -144,7 +149,7 @@ func (c *CA) newCAs(ctx context.Context, o *delegate.Order, cert *x509.Certifica
 	defer cancel()
 	now, err := c.clients[c.labelFor(o.Intent.Profile)].CACerts(ctx)
 	c.log.WarnContext(ctx, "the EST server issues by another CA than the one that is known here; reload the registrar to have its certificate in cacerts",
-		slog.String("issuer", delegate.Sentence(cert.Issuer.String())), slog.String("known", c.config.Chain[0].Subject.String()), slog.Any("error", err))
+		slog.String("issuer", c.secrets.Sentence(cert.Issuer.String())), slog.String("known", c.config.Chain[0].Subject.String()), slog.Any("error", c.secrets.Error(err)))
 	if err != nil {
 		return nil
 	}
@@ -162,7 +167,7 @@ func (c *CA) failure(err error, sent bool) error {
 	case errors.As(err, &pending):
 		return &ca.Later{Err: fmt.Errorf("%w: the EST server answered 202", ca.ErrPending), After: min(pending.RetryAfter, delegate.MaxAfter)}
 	case errors.As(err, &status):
-		return refusal(status)
+		return c.refusal(status)
 	case errors.Is(err, est.ErrURL), errors.Is(err, est.ErrNoAnchors), errors.Is(err, est.ErrRedirect):
 		return fmt.Errorf("%w: %w", ca.ErrUnavailable, err)
 	case errors.Is(err, est.ErrAnswer):

@@ -39,7 +39,7 @@ func Learn(ctx context.Context, s *Server, label string, roots []*x509.Certifica
 	defer client.CloseIdleConnections()
 	certs, err := client.CACerts(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("estca: %w", err)
+		return nil, fmt.Errorf("estca: %w", s.secrets().Error(err))
 	}
 	now := time.Now
 	if s.Now != nil {

@@ -18,8 +18,8 @@ import (
 // 404 and 405 are no EST server, or a label it does not have (RFC 7030, Section
 // 3.2.2). What says nothing of the request, as 503, leaves it open; every other
 // 4xx refuses it (RFC 7030, Section 4.2.3).
-func refusal(e *est.StatusError) error {
-	said := fmt.Errorf("the EST server answered %d %q", e.Status, delegate.Sentence(e.Message))
+func (c *CA) refusal(e *est.StatusError) error {
+	said := fmt.Errorf("the EST server answered %d %q", e.Status, c.secrets.Sentence(e.Message))
 	switch e.Status {
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w: %w: %w", ca.ErrUnavailable, errCredential, said)

@@ -30,7 +30,7 @@ func (c *CA) Revoke(ctx context.Context, r *ca.Revoked) error {
 		return err
 	}
 	for _, label := range slices.Sorted(maps.Keys(c.clients)) {
-		if err = c.revokeAt(ctx, label, request); !errors.Is(err, ca.ErrRejected) {
+		if err = c.secrets.Error(c.revokeAt(ctx, label, request)); !errors.Is(err, ca.ErrRejected) {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func (c *CA) Check(ctx context.Context) error {
 		return err
 	}
 	if health.Status != "ok" {
-		return fmt.Errorf("stepca: %s says that its health is %q", c.base, delegate.Sentence(health.Status))
+		return fmt.Errorf("stepca: %s says that its health is %q", c.base, c.secret.Sentence(health.Status))
 	}
 	var roots struct {
 		PEM []string `json:"crts"`
@@ -82,7 +82,7 @@ func (c *CA) get(ctx context.Context, path string, query url.Values, into any) e
 	if err != nil {
 		return fmt.Errorf("stepca: %w", err)
 	}
-	a, err := delegate.Do(c.http, request, maxAnswer)
+	a, err := delegate.Do(c.http, request, maxAnswer, c.secret)
 	if err != nil {
 		return fmt.Errorf("stepca: %w", err)
 	}

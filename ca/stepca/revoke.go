@@ -36,7 +36,7 @@ func (c *CA) Revoke(ctx context.Context, r *ca.Revoked) error {
 	if err != nil {
 		return fmt.Errorf("revoke at step-ca: %w", err)
 	}
-	return c.revoke(ctx, cert.SerialNumber, r.Reason)
+	return c.secret.Error(c.revoke(ctx, cert.SerialNumber, r.Reason))
 }
 
 func (c *CA) revoke(ctx context.Context, serial *big.Int, reason int) error {

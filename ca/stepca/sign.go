@@ -123,7 +123,7 @@ func sentence(a *delegate.Answer) string {
 	if json.Unmarshal(a.Body, &said) != nil {
 		return ""
 	}
-	return delegate.Sentence(said.Message)
+	return a.Sentence(said.Message)
 }
 
 func (c *CA) post(ctx context.Context, path string, body any) (*delegate.Answer, error) {
@@ -136,7 +136,7 @@ func (c *CA) post(ctx context.Context, path string, body any) (*delegate.Answer,
 		return nil, fmt.Errorf("%w: %w", ca.ErrUnavailable, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	return delegate.Do(c.http, request, maxAnswer)
+	return delegate.Do(c.http, request, maxAnswer, c.secret)
 }
 
 func encodePEM(kind string, der []byte) string {

@@ -74,6 +74,7 @@ type Config struct {
 type CA struct {
 	config Config
 	rules  delegate.Rules
+	secret *delegate.Secrets // tokens that were sent
 	http   *http.Client
 	base   *url.URL
 	root   string // SHA-256 of the root, hex
@@ -92,7 +93,7 @@ func New(config Config) (*CA, error) {
 		return nil, errors.New("stepca: the provisioner's name or its key is missing")
 	}
 	c := &CA{
-		config: config, base: base, now: config.Now, log: config.Log,
+		config: config, base: base, now: config.Now, log: config.Log, secret: delegate.NewSecrets(),
 		rules: delegate.Rules{Profiles: config.Profiles, Chain: config.Chain, Now: config.Now},
 	}
 	if c.now == nil {
@@ -149,6 +150,11 @@ func (c *CA) Close() { c.http.CloseIdleConnections() }
 // Issue implements ca.Issuer. Names that step-ca cannot be told, or that the
 // CSR contradicts, are ca.ErrRejected before anything is recorded.
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+	cert, err := c.issue(ctx, r)
+	return cert, c.secret.Error(err)
+}
+
+func (c *CA) issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	if err := c.checkNames(r); err != nil {
 		return nil, err
 	}

@@ -94,6 +94,7 @@ func (c *CA) token(path string, t *claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: sign the token: %w", ca.ErrUnavailable, err)
 	}
+	c.secret.Add(text)
 	return text, nil
 }
 

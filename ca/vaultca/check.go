@@ -13,7 +13,9 @@ import (
 // Check asks the server whether it is well, logs in, and holds the issuer and
 // the role, as far as our policies let us read it, against the configuration.
 // Its error says what an operator has to mend.
-func (c *CA) Check(ctx context.Context) error {
+func (c *CA) Check(ctx context.Context) error { return c.secrets.Error(c.checkAll(ctx)) }
+
+func (c *CA) checkAll(ctx context.Context) error {
 	a, err := c.send(ctx, http.MethodGet, "sys/health?standbyok=true&perfstandbyok=true", "", nil)
 	if err != nil {
 		return fmt.Errorf("vaultca: %w", unasked(err))

@@ -112,7 +112,7 @@ func (c *CA) token(ctx context.Context) (string, error) {
 		return s.token, nil
 	}
 	if err := c.renew(ctx); err != nil {
-		c.log.WarnContext(ctx, "Vault's token cannot be renewed; a new one is asked for", slog.Any("error", err))
+		c.log.WarnContext(ctx, "Vault's token cannot be renewed; a new one is asked for", slog.Any("error", c.secrets.Error(err)))
 		_ = c.login(ctx) // it is logged, and the old token holds until it ends
 	}
 	return s.token, nil
@@ -140,6 +140,7 @@ func (c *CA) login(ctx context.Context) error {
 	case l.RoleID != "":
 		var secret string
 		if secret, err = c.secretID(ctx); err == nil {
+			c.secrets.Add(secret)
 			a, err = c.send(ctx, http.MethodPost, "auth/"+mountOr(l.Mount, "approle")+"/login", "", map[string]string{"role_id": l.RoleID, "secret_id": secret})
 		}
 	default:
@@ -153,9 +154,10 @@ func (c *CA) login(ctx context.Context) error {
 		err = fmt.Errorf("%w: it gave no token", ca.ErrUnavailable)
 	}
 	if err != nil {
-		c.log.ErrorContext(ctx, "Vault does not log the registrar in", slog.String("url", c.base.String()), slog.Any("error", err))
+		c.log.ErrorContext(ctx, "Vault does not log the registrar in", slog.String("url", c.base.String()), slog.Any("error", c.secrets.Error(err)))
 		return err
 	}
+	c.secrets.Add(got.Token)
 	s.keep(got.Token, got, c.now())
 	return nil
 }
@@ -183,7 +185,7 @@ func (c *CA) readToken(ctx context.Context) error {
 	var data auth
 	if err := errors.Join(refusal(a), decode(a, &data)); err != nil {
 		err = unasked(err)
-		c.log.ErrorContext(ctx, "Vault does not take the registrar's token", slog.String("url", c.base.String()), slog.Any("error", err))
+		c.log.ErrorContext(ctx, "Vault does not take the registrar's token", slog.String("url", c.base.String()), slog.Any("error", c.secrets.Error(err)))
 		return err
 	}
 	c.session.keep(token, &data, c.now())

@@ -77,7 +77,7 @@ func (c *CA) Revoke(ctx context.Context, r *ca.Revoked) error {
 		Certificate string `json:"certificate"`
 	}{encodePEM("CERTIFICATE", r.Raw)}
 	_, err := c.call(ctx, http.MethodPost, c.config.Mount+"/revoke", &body)
-	return err
+	return c.secrets.Error(err)
 }
 
 // call asks with our token. One that is refused is replaced once: Vault refuses
@@ -145,7 +145,7 @@ func sentence(a *delegate.Answer) string {
 	if json.Unmarshal(a.Body, &said) != nil {
 		return ""
 	}
-	return delegate.Sentence(strings.Join(said.Errors, "; "))
+	return a.Sentence(strings.Join(said.Errors, "; "))
 }
 
 // decode reads the data of an answer.
@@ -182,12 +182,13 @@ func (c *CA) sendUpTo(ctx context.Context, limit int64, method, path, token stri
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Vault-Request", "true")
 	if token != "" {
+		c.secrets.Add(token)
 		request.Header.Set("X-Vault-Token", token)
 	}
 	if c.config.Namespace != "" {
 		request.Header.Set("X-Vault-Namespace", c.config.Namespace)
 	}
-	return delegate.Do(c.http, request, limit)
+	return delegate.Do(c.http, request, limit, c.secrets)
 }
 
 func encodePEM(kind string, der []byte) string {

@@ -76,6 +76,7 @@ type CA struct {
 	now     func() time.Time
 	log     *slog.Logger
 	session session
+	secrets *delegate.Secrets // tokens and secret IDs that were sent
 }
 
 // plainPath is what mounts, roles and issuers are made of.
@@ -108,7 +109,7 @@ func New(config Config) (*CA, error) {
 	c := &CA{
 		config: config, base: base, now: config.Now, log: config.Log,
 		rules:   delegate.Rules{Profiles: config.Profiles, Chain: config.Chain, Now: config.Now},
-		session: session{turn: make(chan struct{}, 1)},
+		session: session{turn: make(chan struct{}, 1)}, secrets: delegate.NewSecrets(config.Login.RoleID),
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -138,6 +139,11 @@ func (c *CA) Close() { c.http.CloseIdleConnections() }
 // Issue implements ca.Issuer. Names that Vault cannot be told, or that the CSR
 // contradicts, are ca.ErrRejected before anything is recorded.
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
+	cert, err := c.issue(ctx, r)
+	return cert, c.secrets.Error(err)
+}
+
+func (c *CA) issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	body, err := c.signRequest(r)
 	if err != nil {
 		return nil, err

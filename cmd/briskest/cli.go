@@ -20,6 +20,7 @@ type commands struct {
 	Credential credentialCmd `cmd:"" help:"HTTP credentials and one-time codes for devices without a certificate."`
 	CA         caCmd         `cmd:"" name:"ca" help:"The CA: init, csr, certify, install, renew, rollover, status; and its certificates: list, revoke, crl."`
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
+	Report     reportCmd     `cmd:"" help:"Reports made from the configuration and the records: nist."`
 	Doctor     doctorCmd     `cmd:"" help:"Grade a deployment: files, certificates, keys, settings, servers, machine; and say what to do."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Event      eventCmd      `cmd:"" help:"What other systems are told: list, targets, replay, dead letters, schemas."`

@@ -28,7 +28,7 @@ type Options struct {
 	Origin     string        // the log's name in its signed heads, such as "briskest/registrar"
 	Tables     []*Table      // whose rows the trail covers; VerifyTrail checks them
 	// Differences are queries that give no row as long as what is derived from
-	// Tables, by triggers, is as it should be; VerifyTrail checks that.
+	// Tables is as it should be; VerifyTrail checks that.
 	Differences []string
 	Log         *slog.Logger // nil for none
 	Now         func() time.Time

@@ -24,7 +24,27 @@ const intendedDiffers = `WITH waiting AS (
 ) SELECT * FROM (SELECT seq FROM waiting EXCEPT SELECT seq FROM intended)
 UNION ALL SELECT * FROM (SELECT seq FROM intended EXCEPT SELECT seq FROM waiting) LIMIT 1`
 
-// differences are the queries that give no row while what triggers derive is right.
+// audit takes up an issued voucher of a device with several into audited; where
+// it is the second, that of before too. One that is alone needs no row.
+func (w *writer) audit(seq int64) error {
+	for _, statement := range []string{auditBefore, auditThis} {
+		if _, err := w.tx.Exec(statement, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const auditBefore = `INSERT INTO audited SELECT b.domain, b.device_id, b.pinned_key, coalesce(b.domain_id, x''), b.nonce = '', b.id, 1
+	FROM vouchers v JOIN vouchers b ON b.domain = v.domain AND b.device_id = v.device_id AND b.seq <> v.seq
+	JOIN outcomes o ON o.seq = b.seq AND o.state = 'issued'
+	WHERE v.seq = ? AND NOT EXISTS (SELECT 1 FROM audited a WHERE a.domain = v.domain AND a.device_id = v.device_id) LIMIT 1`
+
+const auditThis = `INSERT INTO audited SELECT domain, device_id, pinned_key, coalesce(domain_id, x''), nonce = '', id, 1
+	FROM vouchers v WHERE seq = ? AND EXISTS (SELECT 1 FROM audited a WHERE a.domain = v.domain AND a.device_id = v.device_id)
+	ON CONFLICT DO UPDATE SET issued = issued + 1, newest = max(newest, excluded.newest)`
+
+// differences are the queries that give no row while what is derived is right.
 func differences() []string { return []string{auditedDiffers, intendedDiffers} }
 
 // hadVoucher looks at the vouchers themselves only where there is one at most.

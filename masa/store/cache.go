@@ -15,8 +15,9 @@ import (
 type caches struct {
 	devices *sqlitedb.Cache[[]masa.Device] // by serial number
 	owners  *sqlitedb.Cache[[]masa.Owner]  // by the device's ID
-	// only has the issuance of devices that have one, since it was intended: by
-	// the device's ID, without Request and Voucher, some 2 KB each.
+	// only has the last intent, and once that is issued the voucher where the
+	// device has no other: by the device's ID, without Request and Voucher, some
+	// 2 KB each.
 	only *sqlitedb.Cache[masa.VoucherRecord]
 }
 
@@ -40,16 +41,16 @@ func (c *caches) forget(change *masa.Change) {
 }
 
 // changed takes up what a change has put on record. Vouchers are kept of changes
-// with one alone, as an issuance's are. First says of an intent that it is the
-// only one of its device.
+// with one alone, as an issuance's are. First says of an outcome that its voucher
+// is the only one of its device.
 func (c *caches) changed(change *masa.Change, first bool) {
 	var kept masa.VoucherRecord
 	var keep bool
 	switch {
 	case len(change.Intents)+len(change.Issued)+len(change.Failed) != 1:
-	case len(change.Intents) == 1 && first:
+	case len(change.Intents) == 1:
 		kept, keep = listed(change.Intents[0]), true
-	case len(change.Issued) == 1:
+	case len(change.Issued) == 1 && first:
 		v := change.Issued[0]
 		kept, keep = c.only.Kept(v.Domain, v.DeviceID)
 		keep = keep && kept.ID == v.ID

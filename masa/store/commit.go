@@ -30,7 +30,7 @@ func (s *Store) Commit(ctx context.Context, c *masa.Change) error {
 type writer struct {
 	tx    *sqlitedb.Tx
 	t     *tables
-	first bool // the last intent is the only one of its device
+	first bool // the voucher of the last outcome is the only one of its device
 }
 
 func (w *writer) change(c *masa.Change) error {
@@ -146,7 +146,8 @@ func (w *writer) intent(v *masa.VoucherRecord) error {
 	err := w.tx.Insert(w.t.intents, values...)
 	switch {
 	case err == nil:
-		return w.noteFirst(v)
+		_, err = w.tx.Exec(intendNew)
+		return err
 	case !errors.Is(err, sqlitedb.ErrConstraint):
 		return err
 	}
@@ -167,6 +168,8 @@ func (w *writer) intent(v *masa.VoucherRecord) error {
 
 const reopen = "UPDATE outcomes SET state = 'intended', reason = '', voucher = NULL WHERE seq = (" + seqOf + ")"
 
+const intendAgain = "INSERT INTO intended " + seqOf + " ON CONFLICT DO NOTHING"
+
 const seqOf = "SELECT seq FROM vouchers WHERE domain = ? AND id = ?"
 
 // reopen takes back the outcome of an issuance, where it has one.
@@ -175,32 +178,61 @@ func (w writer) reopen(v *masa.VoucherRecord) error {
 	if err != nil || changed == 0 {
 		return err
 	}
+	if _, err := w.tx.Exec(intendAgain, v.Domain, v.ID); err != nil {
+		return err
+	}
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(masa.Intended), "", nil)
 }
 
-const setOutcome = "INSERT INTO outcomes SELECT seq, ?, ?, ? FROM vouchers WHERE domain = ? AND id = ?" +
-	" AND request_hash = ? AND media_type = ? AND at = ?" +
-	" ON CONFLICT (seq) DO UPDATE SET state = excluded.state, reason = excluded.reason, voucher = excluded.voucher WHERE state = 'intended'"
+// intendNew notes that the row of before, which is in vouchers, is intended. It
+// is no trigger: those cost a copy of every page that the statement touches.
+const intendNew = "INSERT INTO intended VALUES (last_insert_rowid())"
+
+const (
+	// intendedRow finds the row that an outcome is for, and how many its device
+	// has: the count ends at two.
+	intendedRow = "SELECT seq, (SELECT count(*) FROM (SELECT 1 FROM vouchers d WHERE d.domain = v.domain AND d.device_id = v.device_id LIMIT 2))" +
+		" FROM vouchers v WHERE domain = ? AND id = ? AND request_hash = ? AND media_type = ? AND at = ?"
+	firstOutcome = "INSERT INTO outcomes VALUES (?, ?, ?, ?)"
+	nextOutcome  = "UPDATE outcomes SET state = ?, reason = ?, voucher = ? WHERE seq = ? AND state = 'intended'"
+	noLonger     = "DELETE FROM intended WHERE seq = ?"
+)
 
 // outcome moves an issuance on from intended, if it is the one that v is about.
-func (w writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, voucher []byte) error {
-	changed, err := w.tx.Exec(setOutcome, string(to), reason, voucher, v.Domain, v.ID, v.RequestHash, v.MediaType, v.At)
-	if err != nil {
+func (w *writer) outcome(v *masa.VoucherRecord, to masa.VoucherState, reason string, voucher []byte) error {
+	var seq, ofDevice int64
+	err := w.tx.QueryRow(intendedRow, v.Domain, v.ID, v.RequestHash, v.MediaType, v.At).Scan(&seq, &ofDevice)
+	if err == nil {
+		err = w.setOutcome(seq, string(to), reason, voucher)
+	}
+	switch {
+	case errors.Is(err, sqlitedb.ErrNoRows):
+		return fmt.Errorf("%w: it is not intended, or for another request", masa.ErrConflict)
+	case err != nil:
 		return err
 	}
-	if changed != 1 {
-		return fmt.Errorf("%w: it is not intended, or for another request", masa.ErrConflict)
+	if w.first = ofDevice == 1; to == masa.Issued && !w.first {
+		if err := w.audit(seq); err != nil {
+			return err
+		}
 	}
 	return w.tx.Cover(w.t.outcomes, v.Domain, v.ID, string(to), reason, voucher)
 }
 
-const twoOfDevice = "SELECT count(*) FROM (SELECT 1 FROM vouchers WHERE domain = ? AND device_id = ? LIMIT 2)"
-
-// noteFirst notes whether the device of v, which is on record, has no other.
-func (w *writer) noteFirst(v *masa.VoucherRecord) error {
-	var there int
-	err := w.tx.QueryRow(twoOfDevice, v.Domain, v.DeviceID).Scan(&there)
-	w.first = there == 1
+// setOutcome writes the outcome where there is none yet. [sqlitedb.ErrNoRows]
+// says that there is one.
+func (w *writer) setOutcome(seq int64, to, reason string, voucher []byte) error {
+	changed, err := w.tx.Exec(firstOutcome, seq, to, reason, voucher)
+	if errors.Is(err, sqlitedb.ErrConstraint) {
+		changed, err = w.tx.Exec(nextOutcome, to, reason, voucher, seq)
+	}
+	if err == nil && changed == 0 {
+		err = sqlitedb.ErrNoRows
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.tx.Exec(noLonger, seq)
 	return err
 }
 

@@ -31,8 +31,6 @@ func asVersion2(t *testing.T, path string) {
 	byHand(
 		t, path,
 		"DROP VIEW voucher_outcomes",
-		"DROP TRIGGER vouchers_intended", "DROP TRIGGER outcomes_reopened", "DROP TRIGGER outcomes_first", "DROP TRIGGER outcomes_again",
-		"DROP TRIGGER outcomes_first_audited", "DROP TRIGGER outcomes_again_audited",
 		"DROP INDEX vouchers_id", "DROP INDEX vouchers_nonce", "DROP INDEX vouchers_device", "DROP INDEX vouchers_request",
 		"ALTER TABLE vouchers RENAME TO newer",
 		"CREATE TABLE vouchers"+vouchers,

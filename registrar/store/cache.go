@@ -33,6 +33,9 @@ func (c *caches) forget(change *registrar.Change) {
 		c.devices.Forget(d.Domain, d.ID)
 		c.ids.Forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber))
 	}
+	for _, d := range change.AddDevices {
+		c.ids.Forget(d.Domain, deviceName(d.Manufacturer, d.SerialNumber)) // and what is being read of it
+	}
 	for _, r := range change.Regroup {
 		c.devices.Forget(r.Domain, r.DeviceID)
 	}

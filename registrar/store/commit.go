@@ -55,6 +55,9 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "device", d.SerialNumber)
 		}
 	}
+	if err := w.addDevices(c.AddDevices); err != nil {
+		return err
+	}
 	for _, r := range c.Regroup {
 		if err := w.regroup(r); err != nil {
 			return conflict(err, "group of device", r.DeviceID)

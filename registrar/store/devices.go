@@ -8,10 +8,15 @@ import (
 	"github.com/briskest/briskest/registrar"
 )
 
-const selectDevice = `SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at,
-	iif(idevid_hash IS NULL, NULL, (SELECT raw FROM idevids WHERE idevids.row = devices.row)),
-	model, firmware, batch, hardware_module, secure_element, tpm, attributes, group_name, group_pinned
-	FROM devices `
+const (
+	deviceBefore = "devices.domain, id, manufacturer, serial_number, state, source, created_at, seen_at, "
+	deviceAfter  = ", model, firmware, batch, hardware_module, secure_element, tpm, attributes, group_name, group_pinned"
+	// deviceIDevID is the IDevID of a row of devices, beside which it is kept.
+	deviceIDevID  = "iif(idevid_hash IS NULL, NULL, (SELECT raw FROM idevids WHERE idevids.row = devices.row))"
+	deviceColumns = deviceBefore + deviceIDevID + deviceAfter
+
+	selectDevice = "SELECT " + deviceColumns + " FROM devices "
+)
 
 // whereIDevID is served by an index that has no other devices.
 const whereIDevID = "INDEXED BY devices_idevid WHERE domain = ? AND serial_number = ? COLLATE NOCASE AND manufacturer <> ''"

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 
 	"github.com/briskest/briskest/registrar"
@@ -34,11 +33,7 @@ func (w writer) device(d *registrar.Device) error {
 	if err != nil {
 		return err
 	}
-	var hash []byte
-	if len(d.IDevID) > 0 {
-		sum := sha256.Sum256(d.IDevID)
-		hash = sum[:]
-	}
+	hash := idevidHash(d)
 	if _, kept := w.caches.devices.Kept(d.Domain, d.ID); kept || d.Manufacturer != "" && !d.SeenAt.IsZero() { // on record, most likely
 		n, err := w.tx.Exec(moveDevice, string(d.State), d.SeenAt, d.Domain, d.ID, d.Manufacturer, d.SerialNumber, d.Source, d.CreatedAt,
 			hash, d.Model, d.Firmware, d.Batch, d.HardwareModule, d.SecureElement, d.TPM, attributes, d.Group, d.GroupPinned)

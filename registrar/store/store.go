@@ -53,7 +53,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	t := newTables()
 	db, err := sqlitedb.Open(ctx, sqlitedb.Options{
 		Path: opts.Path, Migrations: files, TrailKey: opts.TrailKey, Origin: Origin,
-		Tables: t.all(), Log: opts.Log, Now: opts.Now,
+		Tables: t.all(), Differences: differences(), Log: opts.Log, Now: opts.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (s *Store) Close() error { return s.db.Close() }
 // written.
 func Verify(ctx context.Context, path string, key crypto.PublicKey) (*sqlitedb.Report, error) {
 	return sqlitedb.VerifyFile(ctx, &sqlitedb.VerifyOptions{
-		Path: path, Origin: Origin, Key: key, Tables: newTables().all(),
+		Path: path, Origin: Origin, Key: key, Tables: newTables().all(), Differences: differences(),
 	})
 }
 

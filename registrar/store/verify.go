@@ -45,7 +45,7 @@ func VerifyWith(ctx context.Context, opts *VerifyOptions) (*sqlitedb.Report, *Li
 		l.wanted[sha256.Sum256(raw)] = true
 	}
 	report, err := sqlitedb.VerifyFile(ctx, &sqlitedb.VerifyOptions{
-		Path: opts.Path, Origin: Origin, Key: opts.Key, Tables: newTables().all(), Witnesses: opts.Witnesses,
+		Path: opts.Path, Origin: Origin, Key: opts.Key, Tables: newTables().all(), Differences: differences(), Witnesses: opts.Witnesses,
 		Entry: func(e *trail.Entry) error {
 			l.entry(e)
 			if opts.Entry != nil {

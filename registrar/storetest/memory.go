@@ -162,6 +162,14 @@ func (s *state) apply(c *registrar.Change) error {
 			return err
 		}
 	}
+	for _, d := range c.AddDevices {
+		if _, ok := s.devices[name{d.Domain, d.ID}]; ok {
+			return conflict("the device %s is on record", d.ID)
+		}
+		if err := s.putDevice(d); err != nil {
+			return err
+		}
+	}
 	for _, r := range c.Regroup {
 		s.regroup(r)
 	}

@@ -52,6 +52,44 @@ CREATE UNIQUE INDEX devices_serial_number ON devices (domain, serial_number, man
 -- IDevID, however its letters are written.
 CREATE INDEX devices_idevid ON devices (domain, serial_number COLLATE NOCASE) WHERE manufacturer <> '';
 
+-- What lists are asked for by. In each index the devices come in the order of
+-- their rows, and one of a new device goes to the end of its value's.
+CREATE INDEX devices_state ON devices (domain, state);
+CREATE INDEX devices_manufacturer ON devices (domain, manufacturer);
+CREATE INDEX devices_model ON devices (domain, model) WHERE model <> '';
+CREATE INDEX devices_firmware ON devices (domain, firmware) WHERE firmware <> '';
+CREATE INDEX devices_batch ON devices (domain, batch) WHERE batch <> '';
+CREATE INDEX devices_group ON devices (domain, group_name) WHERE group_name <> '';
+CREATE INDEX devices_hardware_module ON devices (domain, hardware_module) WHERE hardware_module <> '';
+CREATE INDEX devices_secure_element ON devices (domain, secure_element) WHERE secure_element <> '';
+CREATE INDEX devices_tpm ON devices (domain, tpm) WHERE tpm <> '';
+CREATE INDEX devices_seen ON devices (domain, seen_at) WHERE seen_at <> 0;
+
+-- Attributes again, to find devices by; kept by the triggers alone.
+CREATE TABLE device_attributes (
+    domain TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    value  TEXT NOT NULL,
+    row    INTEGER NOT NULL,
+    PRIMARY KEY (domain, name, value, row)
+) WITHOUT ROWID;
+
+-- +goose StatementBegin
+CREATE TRIGGER devices_attributes_new AFTER INSERT ON devices WHEN new.attributes <> '' BEGIN
+    INSERT INTO device_attributes (domain, name, value, row)
+    SELECT new.domain, j.key, j.value, new.row FROM json_each(new.attributes) AS j;
+END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER devices_attributes_changed AFTER UPDATE OF attributes ON devices WHEN new.attributes <> old.attributes BEGIN
+    DELETE FROM device_attributes WHERE (domain, name, value, row) IN (
+        SELECT old.domain, j.key, j.value, old.row FROM json_each(iif(old.attributes = '', '{}', old.attributes)) AS j);
+    INSERT INTO device_attributes (domain, name, value, row)
+    SELECT new.domain, j.key, j.value, new.row FROM json_each(iif(new.attributes = '', '{}', new.attributes)) AS j;
+END;
+-- +goose StatementEnd
+
 CREATE VIEW device_records AS
 SELECT domain, id, manufacturer, serial_number, state, source, created_at, seen_at,
     iif(idevid_hash IS NULL, NULL, (SELECT raw FROM idevids WHERE idevids.row = devices.row)) AS idevid
