@@ -284,7 +284,6 @@ func (b *brskiBench) operators() (*masaadmin.Client, *registraradmin.Client) {
 		return func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, b.path(socket)) }
 	}
 	operator := registraradmin.NewClient(dial("registrar/admin.sock"))
-	operator.Actor = actor()
 	return masaadmin.NewClient(dial("masa/admin.sock")), operator
 }
 

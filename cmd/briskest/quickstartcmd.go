@@ -205,8 +205,7 @@ func (q *quickstart) logFiles() ([2]*os.File, error) {
 // enter imports the device at the operator's registrar, and makes the group
 // credential.
 func (q *quickstart) enter(ctx context.Context, servers *quickServers) error {
-	operator := registraradmin.NewInProcess(registraradmin.Handler(servers.registrar.service))
-	operator.Actor = actor()
+	operator := servers.registrar.inProcess()
 	if err := q.importDevice(ctx, operator, quickSerial); err != nil {
 		return err
 	}

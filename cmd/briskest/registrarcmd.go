@@ -59,7 +59,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	if answers(ctx, socket) {
 		client := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
 		defer client.Close()
-		client.Actor = actor()
+		client.Domain = cfg.Domain
 		return registrarFailure(do(client))
 	}
 	cfg.Log.Level = "error"
@@ -67,9 +67,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	if err != nil {
 		return err
 	}
-	client := registraradmin.NewInProcess(registraradmin.Handler(role.service))
-	client.Actor = actor()
-	return errors.Join(registrarFailure(do(client)), role.close())
+	return errors.Join(registrarFailure(do(role.inProcess())), role.close())
 }
 
 // registrarFailure gives the registrar's sentinels their exit codes.

@@ -24,7 +24,6 @@ import (
 	"github.com/briskest/briskest/internal/tracing"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
-	registraradmin "github.com/briskest/briskest/registrar/admin"
 	"github.com/briskest/briskest/registrar/events"
 	"github.com/briskest/briskest/registrar/policy"
 	registrarstore "github.com/briskest/briskest/registrar/store"
@@ -115,7 +114,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 				Backend: role.service.BRSKI(), Formats: voucherformat.All(), Log: role.log,
 			},
 		},
-		operators: withKeys(registraradmin.Handler(role.service)),
+		operators: withKeys(role.operators()),
 	}
 	if c.Cloud != nil {
 		s.routes[est.PathPrefix] = http.HandlerFunc(noEST)

@@ -89,7 +89,7 @@ func (s *service) serve(ctx context.Context) error {
 	devices.Certificates = func() []*tls.Certificate { return *s.certificates.Load() }
 	devices.Routes, devices.ConnContext, devices.Log = s.observe.around(s.routes), est.ConnContext, s.log
 	server := httpserver.New(s.devices, devices)
-	admin := &http.Server{Handler: s.forOperators(cancel), ReadHeaderTimeout: 10 * time.Second}
+	admin := &http.Server{Handler: s.forOperators(cancel), ReadHeaderTimeout: 10 * time.Second, ConnContext: withPeer}
 	failed := make(chan error, 2)
 	var wg sync.WaitGroup
 	run := func(serve func() error) {

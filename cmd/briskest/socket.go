@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
+
+	registraradmin "github.com/briskest/briskest/registrar/admin"
 )
 
 // maxSocketPath is what fits into a sockaddr_un, in bytes.
@@ -87,6 +91,20 @@ func answers(ctx context.Context, path string) bool {
 	return true
 }
 
+// withPeer names the person at the other end of the socket, as the kernel does: what they do is
+// theirs on the trail, whatever they say.
+func withPeer(ctx context.Context, conn net.Conn) context.Context {
+	peer, err := credentials(conn)
+	if err != nil {
+		return ctx
+	}
+	uid := strconv.FormatUint(uint64(peer.Uid), 10)
+	if u, err := user.LookupId(uid); err == nil {
+		uid = u.Username
+	}
+	return registraradmin.WithActor(ctx, "cli:"+uid)
+}
+
 // serverPID returns the process that listens on an admin socket.
 func serverPID(ctx context.Context, path string) (int, error) {
 	conn, err := dialUnix(ctx, path)
@@ -94,17 +112,27 @@ func serverPID(ctx context.Context, path string) (int, error) {
 		return 0, err
 	}
 	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
+	peer, err := credentials(conn)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("the peer of %s: %w", path, err)
+	}
+	return int(peer.Pid), nil
+}
+
+// credentials are those of the process at the other end of a unix socket.
+func credentials(conn net.Conn) (*syscall.Ucred, error) {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.New("it is no unix socket")
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
 	var peer *syscall.Ucred
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		peer, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
-	if err := errors.Join(err, failed); err != nil {
-		return 0, fmt.Errorf("the peer of %s: %w", path, err)
-	}
-	return int(peer.Pid), nil
+	return peer, errors.Join(err, failed)
 }

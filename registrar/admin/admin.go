@@ -1,132 +1,112 @@
-// Package admin is the operator's interface to a registrar: a JSON API
-// ([Handler]) meant for a unix socket that only its owner may connect to, and a
-// [Client] for it, over the socket or in process. Whoever reaches it may do
-// everything; the name of who acts is the client's word, for the trail.
+// Package admin is the operators' API of a registrar: REST under /api/v1,
+// with the OpenAPI 3.1 document that is made from it ([OpenAPI]), a server of it
+// ([Handler]), and a [Client], which is what the command line is.
 //
-// Each call is POST /v1/NAME with one JSON object and gets one back. Unknown
-// members are refused. An error is {"reason", "message"} with the status 400,
-// 404, 409, 422 or 500.
+// # How to add an operation
+//
+// An operation is one value in the table of table.go: what it is called, its
+// method and path, the least role that may do it, and a function. To add some:
+//
+//  1. Make a new file, such as groups.go, with
+//
+//     func groupOperations() []operation {
+//     return []operation{
+//     define(Operation{ID: "group-list", Method: "GET", Path: "/groups", Role: Viewer,
+//     Summary: "List the groups."}, (*api).listGroups),
+//     define(Operation{ID: "group-show", Method: "GET", Path: "/groups/{group}", Role: Viewer,
+//     Summary: "One group."}, (*api).showGroup),
+//     define(Operation{ID: "group-apply", Method: "PUT", Path: "/groups/{group}", Role: Administrator,
+//     Of: "group-show", Summary: "Change a group."}, (*api).applyGroup),
+//     }
+//     }
+//
+//     and one line in table.go. Paths are below /api/v1/domains/{domain}.
+//
+//  2. Each function is func(a *api, ctx context.Context, in *In) (*Out, error). In
+//     is a struct with [By] embedded: By.Domain and By.Actor are filled in by the
+//     server, from the path and from whoever was authenticated, never from the
+//     body. Its fields are tagged with where they come from:
+//     `path:"group" json:"-"`, `query:"state" json:"-"`, or `json:"name"` for a member of the
+//     body; and with their bounds, which are enforced and documented: `max:"64"` (length of a text, value of a number, number of
+//     elements), `enum:"a,b"`, `required:"true"`, `doc:"what it is"`. Unknown members and parameters are refused.
+//     A big body is read as it comes from an [Upload] field (`body:"text/csv"`), a big answer written from a *[Download] result.
+//
+//  3. Lists embed [Page] in In and [Cursor] in Out, and call a.next. An Out is what is shown: wire types in
+//     this package, never registrar's own structs.
+//
+//  4. Errors: wrap registrar.ErrNotFound, ErrConflict or ErrInvalid, or return an *est.Error with a reason id. Anything else is "internal".
+//
+//  5. Operations that return a secret, shown once, have Secret: true. Those that change one object name in Of the GET that shows it, for If-Match.
+//
+//  6. What an operation works on is a.s, the domain's registrar.Service, and a.domain: give [Domain] a field for
+//     what it has not (an interface of this package or a func; parts of the registrar do not import each other), and wire it in
+//     cmd/briskest/registrarserver.go.
+//
+//  7. A method of Client calls it by its ID with call[Out](ctx, c, "group-show", &In{...}), which
+//     takes method, path and encoding from the table.
+//
+//  8. `go generate ./registrar/admin` writes docs/openapi.json anew; a test fails until it is. The
+//     isolation test takes every operation of the table by itself: it needs an object of that operation's in
+//     isolation_test.go when the path has a parameter that it does not know.
 package admin
 
+//go:generate go run ../../cmd/briskest api openapi --output ../../docs/openapi.json
+
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/registrar"
 )
 
-// maxBody bounds a request: an import of 10000 devices with their certificates.
-const maxBody = 32 << 20
-
-// Handler serves the API over a service.
-func Handler(s *registrar.Service) http.Handler {
-	h := &handler{calls: map[string]call{}}
-	a := &api{s}
-	route(h, "device-import", a.importDevices)
-	route(h, "device-list", a.listDevices)
-	route(h, "device-show", a.showDevice)
-	route(h, "device-evidence", a.evidence)
-	route(h, "device-why", a.why)
-	route(h, "device-state", a.setDeviceState)
-	route(h, "request-list", a.listRequests)
-	route(h, "request-approve", a.approve)
-	route(h, "request-deny", a.deny)
-	route(h, "credential-add", a.addCredential)
-	route(h, "credential-list", a.listCredentials)
-	route(h, "credential-disable", a.disableCredential)
-	route(h, "code-add", a.addCode)
-	route(h, "code-list", a.listCodes)
-	route(h, "code-revoke", a.revokeCode)
-	route(h, "certificate-list", a.listCertificates)
-	route(h, "certificate-revoke", a.revoke)
-	route(h, "certificate-release", a.release)
-	route(h, "certificate-revoke-many", a.revokeMany)
-	route(h, "certificate-issue", a.issue)
-	route(h, "crl-sign", a.signCRL)
-	route(h, "crl-show", a.showCRL)
-	route(h, "trail-list", a.listTrail)
-	route(h, "voucher-order", a.orderVoucher)
-	route(h, "voucher-fetch", a.fetchVoucher)
-	route(h, "voucher-import", a.importVoucher)
-	route(h, "voucher-list", a.listAheadVouchers)
-	routeGroups(h, a)
-	route(h, "status", a.status)
-	routeEvents(h, a)
-	return h
+// Domain is what the API works on for one domain.
+type Domain struct {
+	Service *registrar.Service
 }
 
-type handler struct{ calls map[string]call }
-
-type call func(ctx context.Context, body io.Reader) (any, error)
-
-// route registers one call by its name.
-func route[In, Out any](h *handler, name string, f func(ctx context.Context, in *In) (*Out, error)) {
-	h.calls[name] = func(ctx context.Context, body io.Reader) (any, error) {
-		in := new(In)
-		d := json.NewDecoder(body)
-		d.DisallowUnknownFields()
-		if err := d.Decode(in); err != nil {
-			return nil, fmt.Errorf("request body: %w: %w", registrar.ErrInvalid, err)
-		}
-		if _, err := d.Token(); !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("request body: something follows the object: %w", registrar.ErrInvalid)
-		}
-		return f(ctx, in)
-	}
+// api is what an operation's function works on.
+type api struct {
+	s      *registrar.Service
+	domain *Domain
+	who    *Principal
 }
 
-// ServeHTTP answers one call.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, ok := strings.CutPrefix(r.URL.Path, "/v1/")
-	c := h.calls[name]
-	switch {
-	case !ok || c == nil:
-		writeError(w, &Error{Status: http.StatusNotFound, Reason: "unknown-call", Message: "there is no such call; this server may be older than the client"})
-		return
-	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		writeError(w, &Error{Status: http.StatusMethodNotAllowed, Reason: "method-not-allowed", Message: "calls are POSTed"})
-		return
-	}
-	out, err := c(r.Context(), http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		writeError(w, asError(err))
-		return
-	}
-	write(w, http.StatusOK, out)
+// By says whose objects a request is about, and who acts. The server fills it
+// in from the path and the authenticated principal.
+type By struct {
+	Domain string `json:"-"`
+	Actor  string `json:"-"` // such as "cli:root"; for the trail
 }
 
-func write(w http.ResponseWriter, status int, body any) {
-	data, err := json.Marshal(body)
-	if err != nil {
-		status, data = http.StatusInternalServerError, []byte(`{"reason":"internal","message":"the answer cannot be written as JSON"}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-	w.WriteHeader(status)
-	_, _ = w.Write(data) // an error means that the client is gone
-}
+func (b *By) by() *By { return b }
 
-func writeError(w http.ResponseWriter, e *Error) { write(w, e.Status, e) }
+// Nothing is an answer without content.
+type Nothing struct{}
 
-// Error is a refusal or a failure of the API. It wraps registrar.ErrNotFound,
-// ErrConflict or ErrInvalid according to its reason.
+// Error is a refusal or a failure of the API, which travels as
+// application/problem+json (RFC 9457, Section 3). It wraps registrar.ErrNotFound, ErrConflict or
+// ErrInvalid according to its reason.
 type Error struct {
-	Status  int    `json:"-"`
-	Reason  string `json:"reason"`  // stable: "not-found", "conflict", "invalid", "internal", or the id of a registrar's refusal
-	Message string `json:"message"` // for people
+	Type    string `json:"type"` // "urn:briskest:reason:" and the reason
+	Title   string `json:"title"`
+	Status  int    `json:"status"`
+	Reason  string `json:"reason"` // stable: "not-found", "conflict", "invalid", "internal", one of this package's, or the id of a registrar's refusal
+	Message string `json:"detail"` // for people
+	Request string `json:"request_id,omitempty"`
+}
+
+// refuse makes an Error.
+func refuse(status int, reason, format string, args ...any) *Error {
+	return &Error{Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// Is lets errors.Is find the registrar's sentinels on this side of the socket.
+// Is lets errors.Is find the registrar's sentinels on this side of the wire.
 func (e *Error) Is(target error) bool {
 	return target == sentinel(e.Reason) //nolint:errorlint // the sentinels themselves
 }
@@ -145,21 +125,34 @@ func sentinel(reason string) error {
 }
 
 func asError(err error) *Error {
+	var own *Error
 	var refusal *est.Error
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.As(err, &tooLarge):
-		return &Error{http.StatusBadRequest, "invalid", fmt.Sprintf("the request is larger than %d bytes; send less at once", tooLarge.Limit)}
+		return refuse(http.StatusRequestEntityTooLarge, "too-large", "the request is larger than %d bytes; send less at once", tooLarge.Limit)
 	case errors.As(err, &refusal):
-		return &Error{http.StatusUnprocessableEntity, refusal.Reason, refusal.Message}
+		return refuse(http.StatusUnprocessableEntity, refusal.Reason, "%s", refusal.Message)
 	case errors.Is(err, registrar.ErrInvalid):
-		return &Error{http.StatusBadRequest, "invalid", err.Error()}
+		return refuse(http.StatusBadRequest, "invalid", "%s", err)
 	case errors.Is(err, registrar.ErrNotFound):
-		return &Error{http.StatusNotFound, "not-found", err.Error()}
+		return refuse(http.StatusNotFound, "not-found", "%s", err)
 	case errors.Is(err, registrar.ErrConflict):
-		return &Error{http.StatusConflict, "conflict", err.Error()}
+		return refuse(http.StatusConflict, "conflict", "%s", err)
 	default:
-		// Operators may see what went wrong; this is their own machine.
-		return &Error{http.StatusInternalServerError, "internal", err.Error()}
+		return refuse(http.StatusInternalServerError, "internal", "%s", err)
 	}
+}
+
+// problem is the error as it travels.
+func (e *Error) problem(request string) []byte {
+	out := *e
+	out.Type, out.Title, out.Request = "urn:briskest:reason:"+e.Reason, http.StatusText(e.Status), request
+	data, err := json.Marshal(&out)
+	if err != nil { // texts and a number
+		panic("admin: internal error: " + err.Error())
+	}
+	return data
 }

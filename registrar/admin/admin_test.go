@@ -5,10 +5,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -48,8 +48,8 @@ func check(t *testing.T, err error) {
 func TestAClientOperatesTheRegistrarOverASocketAndInProcess(t *testing.T) {
 	for _, way := range []string{"socket", "in process"} {
 		t.Run(way, func(t *testing.T) {
-			h := admin.Handler(service(t))
-			c := admin.NewInProcess(h)
+			h := admin.NewHandler(admin.Config{Domains: one(service(t)), Authenticate: admin.Local("cli:test"), TellCauses: true})
+			c := admin.NewInProcess(h, "cli:test")
 			if way == "socket" {
 				server := httptest.NewServer(h)
 				t.Cleanup(server.Close)
@@ -58,7 +58,6 @@ func TestAClientOperatesTheRegistrarOverASocketAndInProcess(t *testing.T) {
 				})
 			}
 			t.Cleanup(c.Close)
-			c.Actor = "cli:test"
 			operate(t, c)
 		})
 	}
@@ -166,28 +165,53 @@ func operate(t *testing.T, c *admin.Client) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestBodiesAreDecodedStrictly(t *testing.T) {
-	h := admin.Handler(service(t))
+// one serves a service as the default domain.
+func one(s *registrar.Service) func() map[string]*admin.Domain {
+	return func() map[string]*admin.Domain {
+		return map[string]*admin.Domain{registrar.DefaultDomain: {Service: s}}
+	}
+}
+
+func local(s *registrar.Service) *admin.Handler {
+	return admin.NewHandler(admin.Config{Domains: one(s), Authenticate: admin.Local("cli:test"), TellCauses: true})
+}
+
+func TestRequestsAreReadStrictly(t *testing.T) {
+	h := local(service(t))
+	const at = "/api/v1/domains/default"
 	for what, r := range map[string]struct {
 		method, path, body string
 		status             int
 	}{
-		"unknown member":     {"POST", "/v1/status", `{"domian":"x"}`, 400},
-		"trailing data":      {"POST", "/v1/status", `{}{}`, 400},
-		"no JSON":            {"POST", "/v1/status", `status`, 400},
-		"empty":              {"POST", "/v1/status", ``, 400},
-		"wrong type":         {"POST", "/v1/device-list", `{"limit":"all"}`, 400},
-		"unknown call":       {"POST", "/v1/drop-tables", `{}`, 404},
-		"outside the prefix": {"POST", "/status", `{}`, 404},
-		"another method":     {"GET", "/v1/status", ``, 405},
-		"too large":          {"POST", "/v1/status", `{"domain":"` + strings.Repeat("x", 33<<20) + `"}`, 400},
-		"good":               {"POST", "/v1/status", `{}`, 200},
+		"unknown member":           {"POST", at + "/credentials", `{"user":"u","domian":"x"}`, 400},
+		"a member in another case": {"POST", at + "/credentials", `{"User":"u"}`, 400},
+		"a member twice":           {"POST", at + "/credentials", `{"user":"u","user":"v"}`, 400},
+		"twice inside":             {"POST", at + "/devices/import", `{"manufacturer":"m","devices":[{"serial_number":"a","serial_number":"b"}]}`, 400},
+		"trailing data":            {"POST", at + "/credentials", `{"user":"u"}{}`, 400},
+		"no JSON":                  {"POST", at + "/credentials", `status`, 400},
+		"null":                     {"POST", at + "/credentials", `null`, 400},
+		"empty":                    {"POST", at + "/credentials", ``, 400},
+		"wrong type":               {"POST", at + "/credentials", `{"user":1}`, 400},
+		"unknown parameter":        {"GET", at + "/devices?limt=1", ``, 400},
+		"a parameter twice":        {"GET", at + "/devices?limit=1&limit=2", ``, 400},
+		"a parameter of no number": {"GET", at + "/devices?limit=all", ``, 400},
+		"a parameter too high":     {"GET", at + "/devices?limit=10001", ``, 400},
+		"a foreign cursor":         {"GET", at + "/devices?cursor=!", ``, 400},
+		"a body of a GET":          {"GET", at + "/status", `{}`, 400},
+		"unknown operation":        {"POST", at + "/drop-tables", `{}`, 404},
+		"outside the prefix":       {"GET", "/status", ``, 404},
+		"another method":           {"DELETE", at + "/status", ``, 405},
+		"too large":                {"POST", at + "/credentials", `{"user":"` + strings.Repeat("x", 2<<20) + `"}`, 413},
+		"nested too deep":          {"POST", at + "/credentials", strings.Repeat(`{"user":`, 100) + "1" + strings.Repeat("}", 100), 400},
+		"good":                     {"GET", at + "/status", ``, 200},
 	} {
 		w := httptest.NewRecorder()
-		request, err := http.NewRequestWithContext(t.Context(), r.method, r.path, io.NopCloser(strings.NewReader(r.body)))
-		check(t, err)
+		request := httptest.NewRequestWithContext(t.Context(), r.method, r.path, strings.NewReader(r.body))
+		if r.method == http.MethodPost {
+			request.Header.Set("Content-Type", "application/json")
+		}
 		h.ServeHTTP(w, request)
-		if w.Code != r.status || w.Code >= 400 && !strings.Contains(w.Body.String(), `"reason"`) {
+		if w.Code != r.status || w.Code >= 400 && (!strings.Contains(w.Body.String(), `"reason"`) || w.Header().Get("Content-Type") != "application/problem+json") {
 			t.Errorf("%s: %d %s, want %d", what, w.Code, w.Body, r.status)
 		}
 	}
@@ -195,10 +219,11 @@ func TestBodiesAreDecodedStrictly(t *testing.T) {
 
 func FuzzRequests(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"device":"x"}`, `{"serial":"01","reason":1}`, `{"csr":"MAA="}`, `{"manufacturer":"a","devices":[{"idevid":"MAA="}]}`} {
-		f.Add("status", []byte(seed))
-		f.Add("certificate-issue", []byte(seed))
-		f.Add("device-import", []byte(seed))
-		f.Add("voucher-order", []byte(seed))
+		f.Add("/status?x=%00", []byte(seed))
+		f.Add("/certificates/issue", []byte(seed))
+		f.Add("/devices/import", []byte(seed))
+		f.Add("/vouchers/order", []byte(seed))
+		f.Add("/devices/%2f/state", []byte(seed))
 	}
 	root := testpki.NewRoot(f, "root")
 	p, err := profile.New(profile.Device())
@@ -217,14 +242,21 @@ func FuzzRequests(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(s.Close)
-	h := admin.Handler(s)
-	f.Fuzz(func(t *testing.T, name string, body []byte) {
+	h := local(s)
+	f.Fuzz(func(t *testing.T, path string, body []byte) {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodPost, "/v1/x", strings.NewReader(string(body)))
-		r.URL.Path = "/v1/" + name
-		h.ServeHTTP(w, r)
-		if w.Code == 0 || w.Body.Len() == 0 {
-			t.Error("no answer")
+		u, err := url.Parse("http://localhost/api/v1/domains/default" + path)
+		if err != nil {
+			return
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
+			r := httptest.NewRequest(method, "/", strings.NewReader(string(body)))
+			r.URL = u
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(w, r)
+			if w.Code == 0 || w.Body.Len() == 0 {
+				t.Error("no answer")
+			}
 		}
 	})
 }

@@ -7,239 +7,73 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/briskest/briskest/registrar"
 )
 
-// maxAnswer bounds what a client reads.
+// maxAnswer bounds what a client reads into memory.
 const maxAnswer = 256 << 20
+
+// maxLimit is the most that a list gives at once.
+const maxLimit = 10000
 
 // Client calls the API. Its errors are *[Error]s where the server gave one;
 // errors.Is finds registrar.ErrNotFound, ErrConflict and ErrInvalid in them.
 // Methods may be called concurrently.
 type Client struct {
-	Domain string // of every call; empty for the registrar's
-	Actor  string // who acts, for the trail
+	Domain string // of every call; empty for registrar.DefaultDomain
+	// Token is shown with every call; empty for none.
+	Token string
 
-	http *http.Client
+	base  string
+	http  *http.Client
+	table *table
 }
 
 // NewClient returns a client that connects with dial, to a unix socket say.
 func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
-	return &Client{http: &http.Client{Transport: &http.Transport{
+	return newClient("http://localhost", &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-	}}}
+	})
+}
+
+// NewRemote returns a client of the server at base, https://HOST[:PORT], by a transport that knows whom to trust
+// and which certificate to show.
+func NewRemote(base string, transport *http.Transport) *Client {
+	return newClient(strings.TrimSuffix(base, "/"), transport)
 }
 
 // NewInProcess returns a client that calls a handler without any connection.
-func NewInProcess(h http.Handler) *Client {
-	return &Client{http: &http.Client{Transport: inProcess{h}}}
+// Where the handler takes local people's word ([Local]), the client acts by the given name.
+func NewInProcess(h http.Handler, actor string) *Client {
+	return newClient("http://localhost", inProcess{h, actor})
+}
+
+func newClient(base string, transport http.RoundTripper) *Client {
+	return &Client{base: base, table: operations(), http: &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a token goes nowhere else
+	}}
 }
 
 // Close closes connections that are kept for the next call.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func (c *Client) by() By { return By{c.Domain, c.Actor} }
-
-// ImportDevices imports devices of a manufacturer: all, or, when the answer
-// has problems, none. At most 10000 a call.
-func (c *Client) ImportDevices(ctx context.Context, manufacturer string, devices []ImportDevice, dryRun bool) (*Imported, error) {
-	return post[Imported](ctx, c, "device-import", &ImportDevices{c.by(), manufacturer, devices, dryRun})
-}
-
-// Devices lists the inventory in order of ID.
-func (c *Client) Devices(ctx context.Context) iter.Seq2[Device, error] {
-	return pages(func(after string, limit int) ([]Device, error) {
-		out, err := post[Devices](ctx, c, "device-list", &Page{c.by(), after, limit})
-		if err != nil {
-			return nil, err
-		}
-		return out.Devices, nil
-	}, func(d *Device) string { return d.ID })
-}
-
-// Device returns a device, by ID or serial number, with all that is on record about it.
-func (c *Client) Device(ctx context.Context, ref string) (*DeviceView, error) {
-	return post[DeviceView](ctx, c, "device-show", &Ref{c.by(), ref})
-}
-
-// Why returns why a device got what it got, on record or not.
-func (c *Client) Why(ctx context.Context, ref string) (*Explanation, error) {
-	return post[Explanation](ctx, c, "device-why", &Ref{c.by(), ref})
-}
-
-// SetDeviceState suspends, decommissions or resumes a device.
-func (c *Client) SetDeviceState(ctx context.Context, ref, state, reason string) (*Device, error) {
-	return post[Device](ctx, c, "device-state", &DeviceState{c.by(), ref, state, reason})
-}
-
-// Requests lists requests in a state ("" for all), newest first.
-func (c *Client) Requests(ctx context.Context, state string) ([]Pending, error) {
-	out, err := post[Requests](ctx, c, "request-list", &RequestList{By: c.by(), State: state})
+// call does an operation and reads its answer.
+func call[Out any](ctx context.Context, c *Client, id string, in any) (*Out, error) {
+	response, err := c.send(ctx, id, in)
 	if err != nil {
 		return nil, err
-	}
-	return out.Requests, nil
-}
-
-// Approve lets a request through when the device asks again.
-func (c *Client) Approve(ctx context.Context, id, reason string) (*Pending, error) {
-	return post[Pending](ctx, c, "request-approve", &Verdict{c.by(), id, reason})
-}
-
-// Deny refuses a request; the device is told the reason.
-func (c *Client) Deny(ctx context.Context, id, reason string) (*Pending, error) {
-	return post[Pending](ctx, c, "request-deny", &Verdict{c.by(), id, reason})
-}
-
-// AddCredential adds an HTTP credential; in's By is filled in.
-func (c *Client) AddCredential(ctx context.Context, in AddCredential) (*NewCredential, error) {
-	in.By = c.by()
-	return post[NewCredential](ctx, c, "credential-add", &in)
-}
-
-// Credentials lists the credentials without their secrets.
-func (c *Client) Credentials(ctx context.Context) ([]Credential, error) {
-	by := c.by()
-	out, err := post[Credentials](ctx, c, "credential-list", &by)
-	if err != nil {
-		return nil, err
-	}
-	return out.Credentials, nil
-}
-
-// DisableCredential ends a credential's use.
-func (c *Client) DisableCredential(ctx context.Context, user string) error {
-	_, err := post[Nothing](ctx, c, "credential-disable", &User{c.by(), user})
-	return err
-}
-
-// Certificates lists certificates in order of ID; in's By, After and Limit are filled in.
-func (c *Client) Certificates(ctx context.Context, in CertificateList) iter.Seq2[Certificate, error] {
-	return pages(func(after string, limit int) ([]Certificate, error) {
-		q := in
-		q.Page = Page{c.by(), after, limit}
-		out, err := post[Certificates](ctx, c, "certificate-list", &q)
-		if err != nil {
-			return nil, err
-		}
-		return out.Certificates, nil
-	}, func(c *Certificate) string { return c.ID })
-}
-
-// Revoke revokes a certificate, or puts it on hold; in's By is filled in.
-func (c *Client) Revoke(ctx context.Context, in Revoke) (*Certificate, error) {
-	in.By = c.by()
-	return post[Certificate](ctx, c, "certificate-revoke", &in)
-}
-
-// RevokeMany revokes certificates by what they have in common; in's By is filled in.
-func (c *Client) RevokeMany(ctx context.Context, in RevokeMany) (*RevokedMany, error) {
-	in.By = c.by()
-	return post[RevokedMany](ctx, c, "certificate-revoke-many", &in)
-}
-
-// Release takes a certificate from hold; in's By is filled in.
-func (c *Client) Release(ctx context.Context, in Revoke) (*Certificate, error) {
-	in.By = c.by()
-	return post[Certificate](ctx, c, "certificate-release", &in)
-}
-
-// Issue has a certificate issued by a label's profile for a PKCS#10 request (DER).
-func (c *Client) Issue(ctx context.Context, label string, csr []byte) ([]byte, error) {
-	out, err := post[Issued](ctx, c, "certificate-issue", &Issue{By: c.by(), Label: label, CSR: csr})
-	if err != nil {
-		return nil, err
-	}
-	return out.Certificate, nil
-}
-
-// IssueOwn has a certificate issued for the registrar itself.
-func (c *Client) IssueOwn(ctx context.Context, csr []byte) ([]byte, error) {
-	out, err := post[Issued](ctx, c, "certificate-issue", &Issue{By: c.by(), CSR: csr, Own: true})
-	if err != nil {
-		return nil, err
-	}
-	return out.Certificate, nil
-}
-
-// SignCRL signs and records a new revocation list; in's By is filled in.
-func (c *Client) SignCRL(ctx context.Context, in SignCRL) (*CRL, error) {
-	in.By = c.by()
-	return post[CRL](ctx, c, "crl-sign", &in)
-}
-
-// CRL returns the newest revocation list on record.
-func (c *Client) CRL(ctx context.Context) (*CRL, error) {
-	by := c.by()
-	return post[CRL](ctx, c, "crl-show", &by)
-}
-
-// Trail returns up to limit entries from a sequence number on; device "" does not filter.
-func (c *Client) Trail(ctx context.Context, device string, from int64, limit int) ([]Entry, error) {
-	out, err := post[Entries](ctx, c, "trail-list", &TrailList{c.by(), device, from, limit})
-	if err != nil {
-		return nil, err
-	}
-	return out.Entries, nil
-}
-
-// Status returns how the registrar is doing.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	by := c.by()
-	return post[Status](ctx, c, "status", &by)
-}
-
-// pages reads a list page by page.
-func pages[T any](read func(after string, limit int) ([]T, error), key func(*T) string) iter.Seq2[T, error] {
-	const size = 1000
-	return func(yield func(T, error) bool) {
-		for after := ""; ; {
-			page, err := read(after, size)
-			if err != nil {
-				var zero T
-				yield(zero, err)
-				return
-			}
-			for i := range page {
-				if !yield(page[i], nil) {
-					return
-				}
-			}
-			if len(page) < size {
-				return
-			}
-			after = key(&page[len(page)-1])
-		}
-	}
-}
-
-func post[Out any](ctx context.Context, c *Client, name string, in any) (*Out, error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://registrar/v1/"+name, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("the registrar: %w", errors.Unwrap(err)) // without the made-up URL
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("the registrar's answer: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		e := &Error{Status: response.StatusCode}
-		if err := json.Unmarshal(answer, e); err != nil || e.Message == "" {
-			e.Reason, e.Message = "internal", fmt.Sprintf("the registrar answered %d without a reason", response.StatusCode)
-		}
-		return nil, e
 	}
 	out := new(Out)
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -248,8 +82,116 @@ func post[Out any](ctx context.Context, c *Client, name string, in any) (*Out, e
 	return out, nil
 }
 
+// fetch does an operation whose answer is a [Download], and writes that to w.
+func fetch(ctx context.Context, c *Client, id string, in any, w io.Writer) error {
+	response, err := c.send(ctx, id, in)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return fmt.Errorf("the registrar's answer: %w", err)
+	}
+	return nil
+}
+
+// send does an operation. The answer is one of success.
+func (c *Client) send(ctx context.Context, id string, in any) (*http.Response, error) {
+	op := c.table.byID[id]
+	request, err := c.request(ctx, op, reflect.ValueOf(in).Elem())
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("the registrar: %w", errors.Unwrap(err)) // without the URL
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, problemOf(response)
+	}
+	return response, nil
+}
+
+// request writes a request as the operation declares it.
+func (c *Client) request(ctx context.Context, op *operation, in reflect.Value) (*http.Request, error) {
+	domain := c.Domain
+	if domain == "" {
+		domain = registrar.DefaultDomain
+	}
+	path := []string{url.PathEscape(domain)}
+	query := url.Values{}
+	values := make(map[string]string)
+	for i := range op.fields {
+		f := &op.fields[i]
+		switch texts := f.textsIf(in); f.in {
+		case inPath:
+			if len(texts) == 0 || texts[0] == "." || texts[0] == ".." {
+				return nil, fmt.Errorf("%s %q: %w", f.name, strings.Join(texts, ""), registrar.ErrInvalid)
+			}
+			values[f.name] = texts[0]
+		case inQuery:
+			if len(texts) > 0 {
+				query[f.name] = texts
+			}
+		}
+	}
+	for _, s := range op.segments {
+		if name, ok := parameter(s); ok {
+			s = url.PathEscape(values[name])
+		}
+		path = append(path, s)
+	}
+	to := c.base + domainPrefix + strings.Join(path, "/")
+	if len(query) > 0 {
+		to += "?" + query.Encode()
+	}
+	body, mediaType, err := op.bodyOf(in)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, op.Method, to, body)
+	if err != nil {
+		return nil, err
+	}
+	if mediaType != "" {
+		request.Header.Set("Content-Type", mediaType)
+	}
+	if c.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return request, nil
+}
+
+func (o *operation) bodyOf(in reflect.Value) (io.Reader, string, error) {
+	switch {
+	case !o.hasBody():
+		return nil, "", nil
+	case o.upload != nil:
+		u := in.FieldByIndex(o.upload.index).Interface().(Upload)
+		return u.Reader, u.MediaType, nil
+	default:
+		data, err := json.Marshal(in.Addr().Interface())
+		return bytes.NewReader(data), "application/json", err
+	}
+}
+
+// problemOf reads a refusal or failure.
+func problemOf(response *http.Response) error {
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	e := &Error{}
+	if err != nil || json.Unmarshal(answer, e) != nil || e.Message == "" {
+		e = refuse(response.StatusCode, "internal", "the registrar answered %d without a reason", response.StatusCode)
+	}
+	e.Status = response.StatusCode
+	return e
+}
+
 // inProcess is an http.RoundTripper that calls a handler.
-type inProcess struct{ h http.Handler }
+type inProcess struct {
+	h     http.Handler
+	actor string
+}
 
 // RoundTrip calls the handler and hands over what it wrote.
 func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -257,7 +199,11 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
-	p.h.ServeHTTP(w, r)
+	inner := r.WithContext(WithActor(r.Context(), p.actor))
+	if inner.Body == nil {
+		inner.Body = http.NoBody
+	}
+	p.h.ServeHTTP(w, inner)
 	return &http.Response{
 		Status: http.StatusText(w.status), StatusCode: w.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.header, Body: io.NopCloser(&w.body), ContentLength: int64(w.body.Len()), Request: r,

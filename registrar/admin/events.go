@@ -53,10 +53,10 @@ type (
 	// EventList asks for events.
 	EventList struct {
 		By
-		Type   string `json:"type,omitempty"`   // pattern
-		Device string `json:"device,omitempty"` // ID or serial number
-		From   int64  `json:"from"`
-		Limit  int    `json:"limit"` // 1 to 1000
+		Type   string `query:"type" json:"-" doc:"pattern"`
+		Device string `query:"device" json:"-" doc:"ID or serial number"`
+		From   int64  `query:"from" json:"-" doc:"sequence number"`
+		Limit  int    `query:"limit" json:"-" max:"1000"`
 	}
 	// Events answers EventList.
 	Events struct {
@@ -69,10 +69,10 @@ type (
 	// DeadLetterList asks for dead letters.
 	DeadLetterList struct {
 		By
-		Target string `json:"target,omitempty"`
-		Device string `json:"device,omitempty"` // ID or serial number
-		From   int64  `json:"from"`
-		Limit  int    `json:"limit"` // 1 to 10000
+		Target string `query:"target" json:"-"`
+		Device string `query:"device" json:"-" doc:"ID or serial number"`
+		From   int64  `query:"from" json:"-" doc:"sequence number"`
+		Limit  int    `query:"limit" json:"-" max:"10000"`
 	}
 	// DeadLetters answers DeadLetterList.
 	DeadLetters struct {
@@ -81,7 +81,7 @@ type (
 	// EventReplay has events sent again: all from From on, or those of Seqs, or Dead letters.
 	EventReplay struct {
 		By
-		Target string  `json:"target"`
+		Target string  `json:"target" required:"true"`
 		From   *int64  `json:"from,omitempty"`
 		Seqs   []int64 `json:"seqs,omitempty"`
 		Dead   bool    `json:"dead,omitempty"`
@@ -95,7 +95,7 @@ type (
 	// EventTest sends a target an event that is on no trail.
 	EventTest struct {
 		By
-		Target string `json:"target"`
+		Target string `path:"target" json:"-"`
 	}
 	// EventTested answers EventTest.
 	EventTested struct {
@@ -103,12 +103,14 @@ type (
 	}
 )
 
-func routeEvents(h *handler, a *api) {
-	route(h, "event-targets", a.eventTargets)
-	route(h, "event-list", a.listEvents)
-	route(h, "event-dead-letters", a.deadLetters)
-	route(h, "event-replay", a.replayEvents)
-	route(h, "event-test", a.testEvent)
+func eventOperations() []operation {
+	return []operation{
+		define(Operation{ID: "event-targets", Method: "GET", Path: "/events/targets", Role: Viewer, Summary: "The systems that events go to, and how far each is."}, (*api).eventTargets),
+		define(Operation{ID: "event-list", Method: "GET", Path: "/events", Role: Auditor, Summary: "Events of the trail, with who took them."}, (*api).listEvents),
+		define(Operation{ID: "event-dead-letters", Method: "GET", Path: "/events/dead-letters", Role: Viewer, Summary: "Events that a target did not take."}, (*api).deadLetters),
+		define(Operation{ID: "event-replay", Method: "POST", Path: "/events/replay", Role: Administrator, Summary: "Send events again, or give dead letters up."}, (*api).replayEvents),
+		define(Operation{ID: "event-test", Method: "POST", Path: "/events/targets/{target}/test", Role: Administrator, Summary: "Send a target an event that is on no trail."}, (*api).testEvent),
+	}
 }
 
 func (a *api) eventTargets(ctx context.Context, in *By) (*EventTargets, error) {
@@ -201,41 +203,37 @@ func (a *api) testEvent(ctx context.Context, in *EventTest) (*EventTested, error
 
 // EventTargets returns the targets of the configuration.
 func (c *Client) EventTargets(ctx context.Context) ([]EventTarget, error) {
-	by := c.by()
-	out, err := post[EventTargets](ctx, c, "event-targets", &by)
+	out, err := call[EventTargets](ctx, c, "event-targets", &By{})
 	if err != nil {
 		return nil, err
 	}
 	return out.Targets, nil
 }
 
-// Events lists events; in's By is filled in.
+// Events lists events.
 func (c *Client) Events(ctx context.Context, in EventList) ([]TrailEvent, error) {
-	in.By = c.by()
-	out, err := post[Events](ctx, c, "event-list", &in)
+	out, err := call[Events](ctx, c, "event-list", &in)
 	if err != nil {
 		return nil, err
 	}
 	return out.Events, nil
 }
 
-// DeadLetters lists dead letters; in's By is filled in.
+// DeadLetters lists dead letters.
 func (c *Client) DeadLetters(ctx context.Context, in DeadLetterList) ([]EventLetter, error) {
-	in.By = c.by()
-	out, err := post[DeadLetters](ctx, c, "event-dead-letters", &in)
+	out, err := call[DeadLetters](ctx, c, "event-dead-letters", &in)
 	if err != nil {
 		return nil, err
 	}
 	return out.Letters, nil
 }
 
-// ReplayEvents has events sent again, or dead letters given up; in's By is filled in.
+// ReplayEvents has events sent again, or dead letters given up.
 func (c *Client) ReplayEvents(ctx context.Context, in EventReplay) (*Replayed, error) {
-	in.By = c.by()
-	return post[Replayed](ctx, c, "event-replay", &in)
+	return call[Replayed](ctx, c, "event-replay", &in)
 }
 
 // TestEvent sends a target an event that is on no trail.
 func (c *Client) TestEvent(ctx context.Context, target string) (*EventTested, error) {
-	return post[EventTested](ctx, c, "event-test", &EventTest{c.by(), target})
+	return call[EventTested](ctx, c, "event-test", &EventTest{Target: target})
 }

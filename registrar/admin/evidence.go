@@ -52,6 +52,12 @@ type Evidence struct {
 	Reports   []Report   `json:"telemetry"` // oldest first
 }
 
+func evidenceOperations() []operation {
+	return []operation{
+		define(Operation{ID: "device-evidence", Method: "GET", Path: "/devices/{device}/evidence", Role: Auditor, Summary: "How a device got its vouchers: artifacts, audit-log and telemetry."}, (*api).evidence),
+	}
+}
+
 func (a *api) evidence(ctx context.Context, in *Ref) (*Evidence, error) {
 	found, err := a.s.Evidence(ctx, in.Domain, in.Device)
 	if err != nil {
@@ -90,5 +96,5 @@ func reportOut(r *registrar.Report) Report {
 // Evidence returns what is on record about how a device, by ID or serial number,
 // got its vouchers.
 func (c *Client) Evidence(ctx context.Context, ref string) (*Evidence, error) {
-	return post[Evidence](ctx, c, "device-evidence", &Ref{c.by(), ref})
+	return call[Evidence](ctx, c, "device-evidence", &Ref{Device: ref})
 }

@@ -41,7 +41,7 @@ type GroupMove struct {
 // GroupsRef names a version of the groups document; 0 for the newest.
 type GroupsRef struct {
 	By
-	Version int64 `json:"version,omitempty"`
+	Version int64 `query:"version" json:"-"`
 }
 
 // GroupsVersion is one version of the groups document.
@@ -64,8 +64,8 @@ type GroupsVersions struct {
 // GroupsList asks for a page of versions.
 type GroupsList struct {
 	By
-	Before int64 `json:"before,omitempty"` // 0 for the newest
-	Limit  int   `json:"limit,omitempty"`
+	Before int64 `query:"before" json:"-" doc:"version; 0 for the newest"`
+	Limit  int   `query:"limit" json:"-" max:"10000"`
 }
 
 // Group is a group in force.
@@ -92,7 +92,7 @@ type Groups struct {
 // AssignGroup puts a device into a group by name.
 type AssignGroup struct {
 	By
-	Device string `json:"device"`
+	Device string `path:"device" json:"-" doc:"ID or serial number"`
 	Group  string `json:"group"` // "" leaves it to the rules
 	Reason string `json:"reason,omitempty"`
 }
@@ -118,13 +118,15 @@ type GroupVerdict struct {
 	Rule    string `json:"rule"`
 }
 
-func routeGroups(h *handler, a *api) {
-	route(h, "group-apply", a.applyGroups)
-	route(h, "group-list", a.listGroups)
-	route(h, "group-show", a.showGroups)
-	route(h, "group-versions", a.groupVersions)
-	route(h, "group-explain", a.explainGroup)
-	route(h, "group-assign", a.assignGroup)
+func groupOperations() []operation {
+	return []operation{
+		define(Operation{ID: "group-apply", Method: "POST", Path: "/groups/apply", Role: Administrator, MaxBody: 8 << 20, Summary: "Plan or apply a groups document, or go back to a version."}, (*api).applyGroups),
+		define(Operation{ID: "group-list", Method: "GET", Path: "/groups", Role: Viewer, Summary: "The groups in force in the order in which they are asked."}, (*api).listGroups),
+		define(Operation{ID: "group-show", Method: "GET", Path: "/groups/document", Role: Viewer, Summary: "A version of the groups document."}, (*api).showGroups),
+		define(Operation{ID: "group-versions", Method: "GET", Path: "/groups/versions", Role: Viewer, Summary: "The versions of the groups document, the newest first."}, (*api).groupVersions),
+		define(Operation{ID: "group-explain", Method: "GET", Path: "/devices/{device}/group", Role: Viewer, Summary: "Why a device is in its group."}, (*api).explainGroup),
+		define(Operation{ID: "group-assign", Method: "PUT", Path: "/devices/{device}/group", Role: Operator, Of: "device-show", Summary: "Put a device into a group by name, or leave it to the rules."}, (*api).assignGroup),
+	}
 }
 
 func (a *api) applyGroups(ctx context.Context, in *GroupsChange) (*GroupsPlan, error) {
@@ -217,32 +219,30 @@ func (a *api) assignGroup(ctx context.Context, in *AssignGroup) (*Device, error)
 
 // ApplyGroups plans or applies a groups document, or goes back to a version.
 func (c *Client) ApplyGroups(ctx context.Context, in GroupsChange) (*GroupsPlan, error) {
-	in.By = c.by()
-	return post[GroupsPlan](ctx, c, "group-apply", &in)
+	return call[GroupsPlan](ctx, c, "group-apply", &in)
 }
 
 // Groups lists the groups in force.
 func (c *Client) Groups(ctx context.Context) (*Groups, error) {
-	by := c.by()
-	return post[Groups](ctx, c, "group-list", &by)
+	return call[Groups](ctx, c, "group-list", &By{})
 }
 
 // GroupsVersion returns a version of the groups document; the newest for 0.
 func (c *Client) GroupsVersion(ctx context.Context, version int64) (*GroupsVersion, error) {
-	return post[GroupsVersion](ctx, c, "group-show", &GroupsRef{c.by(), version})
+	return call[GroupsVersion](ctx, c, "group-show", &GroupsRef{Version: version})
 }
 
 // GroupsVersions lists versions before one, 0 for the newest, the newest first.
 func (c *Client) GroupsVersions(ctx context.Context, before int64, limit int) (*GroupsVersions, error) {
-	return post[GroupsVersions](ctx, c, "group-versions", &GroupsList{c.by(), before, limit})
+	return call[GroupsVersions](ctx, c, "group-versions", &GroupsList{Before: before, Limit: limit})
 }
 
 // ExplainGroup says why a device is in its group.
 func (c *Client) ExplainGroup(ctx context.Context, ref string) (*GroupExplanation, error) {
-	return post[GroupExplanation](ctx, c, "group-explain", &Ref{c.by(), ref})
+	return call[GroupExplanation](ctx, c, "group-explain", &Ref{Device: ref})
 }
 
 // AssignGroup puts a device into a group by name, or with "" leaves it to the rules.
 func (c *Client) AssignGroup(ctx context.Context, ref, group, reason string) (*Device, error) {
-	return post[Device](ctx, c, "group-assign", &AssignGroup{c.by(), ref, group, reason})
+	return call[Device](ctx, c, "group-assign", &AssignGroup{Device: ref, Group: group, Reason: reason})
 }

@@ -8,6 +8,15 @@ import (
 	"github.com/briskest/briskest/registrar"
 )
 
+func voucherOperations() []operation {
+	return []operation{
+		define(Operation{ID: "voucher-order", Method: "POST", Path: "/vouchers/order", Role: Operator, Summary: "A signed request for a voucher, to be carried to the manufacturer."}, (*api).orderVoucher),
+		define(Operation{ID: "voucher-fetch", Method: "POST", Path: "/vouchers/fetch", Role: Operator, Summary: "Ask the MASA for a voucher ahead of its device."}, (*api).fetchVoucher),
+		define(Operation{ID: "voucher-import", Method: "POST", Path: "/vouchers/import", Role: Operator, Summary: "Have a voucher that was carried here checked and kept for its device."}, (*api).importVoucher),
+		define(Operation{ID: "voucher-list", Method: "GET", Path: "/vouchers", Role: Viewer, Summary: "List vouchers that were asked for ahead of their devices, in order of ID."}, (*api).listAheadVouchers),
+	}
+}
+
 // OrderVoucher asks for a voucher ahead of its device; see registrar.VoucherOrder.
 type OrderVoucher struct {
 	By
@@ -84,39 +93,39 @@ func (a *api) importVoucher(ctx context.Context, in *ImportVoucher) (*AheadVouch
 // AheadVouchers is a page of vouchers in order of ID.
 type AheadVouchers struct {
 	Vouchers []AheadVoucher `json:"vouchers"`
+	Cursor
 }
 
 func (a *api) listAheadVouchers(ctx context.Context, in *Page) (*AheadVouchers, error) {
-	list, err := a.s.ListAheadVouchers(ctx, in.Domain, in.After, in.Limit)
-	return &AheadVouchers{each(list, func(a *registrar.AheadVoucher) AheadVoucher { return aheadOut(a, false) })}, err
+	list, next, err := paged(in, func(after string, limit int) ([]*registrar.AheadVoucher, error) {
+		return a.s.ListAheadVouchers(ctx, in.Domain, after, limit)
+	}, func(a *registrar.AheadVoucher) string { return a.ID })
+	return &AheadVouchers{each(list, func(a *registrar.AheadVoucher) AheadVoucher { return aheadOut(a, false) }), next}, err
 }
 
 // OrderVoucher returns a signed request for a voucher, to be carried to the
-// manufacturer; in's By is filled in.
+// manufacturer.
 func (c *Client) OrderVoucher(ctx context.Context, in OrderVoucher) (*AheadVoucher, error) {
-	in.By = c.by()
-	return post[AheadVoucher](ctx, c, "voucher-order", &in)
+	return call[AheadVoucher](ctx, c, "voucher-order", &in)
 }
 
 // FetchVoucher is OrderVoucher that asks the MASA at once.
 func (c *Client) FetchVoucher(ctx context.Context, in OrderVoucher) (*AheadVoucher, error) {
-	in.By = c.by()
-	return post[AheadVoucher](ctx, c, "voucher-fetch", &in)
+	return call[AheadVoucher](ctx, c, "voucher-fetch", &in)
 }
 
-// ImportVoucher has a voucher checked and kept for its device; in's By is filled in.
+// ImportVoucher has a voucher checked and kept for its device.
 func (c *Client) ImportVoucher(ctx context.Context, in ImportVoucher) (*AheadVoucher, error) {
-	in.By = c.by()
-	return post[AheadVoucher](ctx, c, "voucher-import", &in)
+	return call[AheadVoucher](ctx, c, "voucher-import", &in)
 }
 
 // AheadVouchers lists vouchers that were asked for ahead of their devices, in order of ID.
 func (c *Client) AheadVouchers(ctx context.Context) iter.Seq2[AheadVoucher, error] {
-	return pages(func(after string, limit int) ([]AheadVoucher, error) {
-		out, err := post[AheadVouchers](ctx, c, "voucher-list", &Page{c.by(), after, limit})
+	return pages(func(p Page) ([]AheadVoucher, Cursor, error) {
+		out, err := call[AheadVouchers](ctx, c, "voucher-list", &p)
 		if err != nil {
-			return nil, err
+			return nil, Cursor{}, err
 		}
-		return out.Vouchers, nil
-	}, func(a *AheadVoucher) string { return a.ID })
+		return out.Vouchers, out.Cursor, nil
+	})
 }
