@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/briskest/briskest/ca"
@@ -154,9 +153,8 @@ func New(s *Settings) (*CA, error) {
 }
 
 func (c *CA) check() error {
-	u, err := url.Parse(c.s.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return errors.New("the URL must be http or https, with a host, such as https://ca.example.org/.well-known/cmp")
+	if _, err := delegate.ParseURL(c.s.URL, []string{"https", "http"}, nil); err != nil {
+		return err
 	}
 	if err := c.s.Rules.Check(); err != nil {
 		return err

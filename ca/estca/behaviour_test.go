@@ -302,6 +302,8 @@ func TestAServerThatTheAnchorsDoNotVerifyGetsNothing(t *testing.T) {
 func TestIncompleteConfigurationsAreRefused(t *testing.T) {
 	f := newFake(t)
 	for name, change := range map[string]func(c *estca.Config){
+		"http":                  func(c *estca.Config) { c.Server.URL = "http://ca.example" },
+		"a password in the URL": func(c *estca.Config) { c.Server.URL = "https://user:horse@ca.example" },
 		"no anchors":            func(c *estca.Config) { c.Server.Anchors = nil },
 		"nobody":                func(c *estca.Config) { c.Server.Certificate = nil },
 		"no chain":              func(c *estca.Config) { c.Chain = nil },

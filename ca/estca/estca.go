@@ -119,8 +119,18 @@ func New(config Config) (*CA, error) {
 	return c, nil
 }
 
-// check wants anchors and somebody to be.
+// CheckURL says what is wrong with the URL of a server, and what to do. It does
+// not repeat it.
+func CheckURL(text string) error {
+	_, err := delegate.ParseURL(text, []string{"https"}, []string{"", "/.well-known/est"})
+	return err
+}
+
+// check wants a URL that is safe, anchors, and somebody to be.
 func (s *Server) check() error {
+	if err := CheckURL(s.URL); err != nil {
+		return err
+	}
 	switch {
 	case len(s.Anchors) == 0:
 		return errors.New("the anchors that verify the server's TLS certificate are missing")

@@ -2,11 +2,9 @@ package responder
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -141,9 +139,7 @@ func (r *Responder) fail(w http.ResponseWriter, q *http.Request, err error) {
 		code = unauthorized
 	default:
 		w.Header().Set("Retry-After", "5")
-		if !errors.Is(err, context.Canceled) {
-			r.config.Log.ErrorContext(q.Context(), "OCSP request not answered", slog.String("error", err.Error()))
-		}
+		r.complain(q.Context(), "OCSP request not answered", err)
 	}
 	send(w, q, "application/ocsp-response", failure(code))
 }
@@ -204,9 +200,7 @@ func (r *Responder) serveList(w http.ResponseWriter, q *http.Request, rest strin
 		notFound(w)
 		return
 	case err != nil:
-		if !errors.Is(err, context.Canceled) {
-			r.config.Log.ErrorContext(q.Context(), "revocation list not served", slog.String("error", err.Error()))
-		}
+		r.complain(q.Context(), "revocation list not served", err)
 		w.Header().Set("Retry-After", "5")
 		plain(w, http.StatusServiceUnavailable, "There is no current list now. Try again after the seconds in Retry-After.\n")
 		return

@@ -94,6 +94,7 @@ type Responder struct {
 	signing chan struct{}
 	world   atomic.Pointer[world]
 	tasks   sync.WaitGroup // all goroutines of the responder
+	told    complaints
 
 	mu         sync.Mutex
 	identities map[string]*identity // by authority; guarded by mu

@@ -23,7 +23,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/briskest/briskest/ca"
@@ -85,9 +84,9 @@ type CA struct {
 // New checks that the parts belong together. It asks the server nothing: see
 // [CA.Check].
 func New(config Config) (*CA, error) {
-	base, err := url.Parse(config.URL)
-	if err != nil || base.Scheme != "https" || base.Host == "" || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" || base.User != nil || base.Fragment != "" {
-		return nil, errors.New("stepca: the URL must be https://HOST or https://HOST:PORT")
+	base, err := delegate.ParseURL(config.URL, []string{"https"}, []string{""})
+	if err != nil {
+		return nil, fmt.Errorf("stepca: %w", err)
 	}
 	if config.Provisioner == "" || config.Key == nil {
 		return nil, errors.New("stepca: the provisioner's name or its key is missing")

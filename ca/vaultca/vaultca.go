@@ -85,9 +85,9 @@ var plainPath = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`)
 // New checks that the parts belong together. It asks the server nothing: see
 // [CA.Check].
 func New(config Config) (*CA, error) {
-	base, err := url.Parse(config.URL)
-	if err != nil || base.Scheme != "https" || base.Host == "" || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" || base.User != nil || base.Fragment != "" {
-		return nil, errors.New("vaultca: the URL must be https://HOST or https://HOST:PORT")
+	base, err := delegate.ParseURL(config.URL, []string{"https"}, []string{""})
+	if err != nil {
+		return nil, fmt.Errorf("vaultca: %w", err)
 	}
 	if config.Mount == "" {
 		config.Mount = "pki"

@@ -14,6 +14,7 @@ import (
 	"github.com/briskest/briskest/ca/profile"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
+	"github.com/briskest/briskest/internal/filelock"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/internal/pemfile"
 )
@@ -58,6 +59,45 @@ type caFolder struct {
 	folder
 	caFolderConfig
 	source source
+	lock   *filelock.Lock // of commands that write; nil for readers
+}
+
+// caLockFile is held by the command that writes into the folder.
+const caLockFile = "ca.lock"
+
+// hold keeps other commands from writing into the folder until release.
+func (f *caFolder) hold() error {
+	lock, err := filelock.Take(f.path(caLockFile))
+	if errors.Is(err, filelock.ErrHeld) {
+		return cli.Hint(fmt.Errorf("another command is at work on the CA in %s; nothing was changed", f.folder), "wait until it has ended, and look at briskest ca status --dir %s before you go on", f.folder)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the CA's folder: %w", err)
+	}
+	f.lock = lock
+	return nil
+}
+
+// release ends hold.
+func (f *caFolder) release() { _ = f.lock.Release() } // the process ends soon, and the lock with it
+
+// changeCAFolder opens a folder for a command that writes into it, which calls
+// release at its end.
+func changeCAFolder(dir string) (*caFolder, error) {
+	f := &caFolder{folder: folder(dir)}
+	if !f.has(caFile) {
+		return openCAFolder(dir) // which says what to do
+	}
+	if err := f.hold(); err != nil {
+		return nil, err
+	}
+	opened, err := openCAFolder(dir) // not before the lock: it is as the last command left it
+	if err != nil {
+		f.release()
+		return nil, err
+	}
+	opened.lock = f.lock
+	return opened, nil
 }
 
 // openCAFolder reads the ca.yaml of a folder.

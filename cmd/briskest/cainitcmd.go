@@ -57,6 +57,7 @@ func (c *caInitCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	if c.RootAlgorithm == "" {
 		c.RootAlgorithm = c.Algorithm
 	}
@@ -99,14 +100,19 @@ func (c *caInitCmd) Run(ctx context.Context, s streams) error {
 	return cli.PrintOne(s.Out, c.Format, f.files())
 }
 
-// newCAFolder makes a folder that is to be a CA's, and refuses one that is.
+// newCAFolder makes a folder that is to be a CA's, and refuses one that is. The
+// caller calls release at its end.
 func newCAFolder(dir string) (*caFolder, error) {
 	f := &caFolder{folder: folder(dir), caFolderConfig: caFolderConfig{Version: 1}}
 	f.source = source{file: f.path(caFile), digests: make(map[string]string)}
 	if err := f.folder.make(); err != nil {
 		return nil, err
 	}
+	if err := f.hold(); err != nil {
+		return nil, err
+	}
 	if f.has(caFile) {
+		f.release()
 		return nil, cli.Hint(cli.Usage("%s is a CA's already", dir), "briskest ca status --dir %s shows it; renew and rollover go on with it", dir)
 	}
 	return f, nil
@@ -173,13 +179,14 @@ type caCSRCmd struct {
 
 // Run makes a CSR (RFC 2986, Section 4) for a CA below somebody else's.
 func (c *caCSRCmd) Run(ctx context.Context, s streams) error {
-	f, err := openCAFolder(c.Dir)
+	f, err := changeCAFolder(c.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = newCAFolder(c.Dir)
 	}
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	subject := pkix.Name{CommonName: c.Name}
 	if f.Certificate != "" {
 		chain, err := f.chain()
@@ -236,10 +243,11 @@ type caCertifyCmd struct {
 
 // Run has the root of the folder certify a CA.
 func (c *caCertifyCmd) Run(ctx context.Context, s streams) error {
-	f, err := openCAFolder(c.Dir)
+	f, err := changeCAFolder(c.Dir)
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	chain, err := f.chain()
 	if err != nil {
 		return err

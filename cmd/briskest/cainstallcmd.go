@@ -26,10 +26,11 @@ type caInstallCmd struct {
 
 // Run puts a certificate in that was made elsewhere.
 func (c *caInstallCmd) Run(ctx context.Context, s streams) error {
-	f, err := openCAFolder(c.Dir)
+	f, err := changeCAFolder(c.Dir)
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	given, err := pemfile.Certificates(c.Certificate)
 	if err != nil {
 		return err
@@ -106,6 +107,8 @@ func checkCAChain(chain []*x509.Certificate, now time.Time) error {
 			return fmt.Errorf("%q allows %d CAs below it, and here are %d (RFC 5280, Section 4.2.1.9)", c.Subject, c.MaxPathLen, below)
 		case c.KeyUsage&x509.KeyUsageCRLSign == 0 && i == 0:
 			return fmt.Errorf("%q may not sign revocation lists: its key usage lacks cRLSign", c.Subject)
+		case len(c.UnhandledCriticalExtensions) > 0:
+			return fmt.Errorf("%q has the critical extension %s, which nobody here understands, so that many would not trust what it issues (RFC 5280, Section 4.2); have it made without", c.Subject, c.UnhandledCriticalExtensions[0])
 		case now.After(c.NotAfter):
 			return fmt.Errorf("%q ended at %s", c.Subject, c.NotAfter.Format(time.RFC3339))
 		case now.Before(c.NotBefore):

@@ -32,10 +32,11 @@ type caRenewCmd struct {
 
 // Run makes certificates for the same keys and names.
 func (c *caRenewCmd) Run(ctx context.Context, s streams) error {
-	f, err := openCAFolder(c.Dir)
+	f, err := changeCAFolder(c.Dir)
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	old, err := f.chain()
 	if err != nil {
 		return err
@@ -128,10 +129,11 @@ type rollover struct {
 // Run changes keys, with the certificates that carry trust from the old to the
 // new and back (RFC 4210, Section 4.4; RFC 7030, Section 4.1.3).
 func (c *caRolloverCmd) Run(ctx context.Context, s streams) error {
-	f, err := openCAFolder(c.Dir)
+	f, err := changeCAFolder(c.Dir)
 	if err != nil {
 		return err
 	}
+	defer f.release()
 	r := &rollover{caFolder: f, command: c, key: f.Key, rootKey: f.RootKey}
 	if r.old, err = f.chain(); err != nil {
 		return err

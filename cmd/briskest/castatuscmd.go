@@ -7,7 +7,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -53,7 +56,7 @@ func (c *caStatusCmd) Run(ctx context.Context, s streams) error {
 	}
 	var bad []string
 	for _, r := range rows {
-		if r.State == stateEnded || r.State == stateEarly || strings.HasPrefix(r.State, keyBroken) {
+		if r.State == stateEnded || r.State == stateEarly || strings.HasPrefix(r.State, keyBroken) || strings.HasPrefix(r.State, stateChanged) {
 			bad = append(bad, r.Role+": "+r.State)
 		}
 	}
@@ -168,7 +171,35 @@ func (f *caFolder) status(ctx context.Context) ([]caStatusRow, error) {
 		}
 		rows = append(rows, row)
 	}
+	if row, ok := f.recordRow(); ok {
+		rows = append(rows, row)
+	}
 	return rows, nil
+}
+
+// stateChanged is that of a record that is not as it was written.
+const stateChanged = "was changed"
+
+// recordRow reads the record of the folder; false: there is none, as where the
+// certificate came with the configuration.
+func (f *caFolder) recordRow() (caStatusRow, bool) {
+	row := caStatusRow{Role: "record", State: stateGood, Key: caRecordFile}
+	file, err := os.Open(f.path(caRecordFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return row, false
+	}
+	var r *readLines
+	if err == nil {
+		defer func() { _ = file.Close() }()
+		r, err = readRecord(file)
+	}
+	if err == nil {
+		err = f.checkHead(r)
+	}
+	if err != nil {
+		row.State, row.Do = stateChanged+": "+err.Error(), "put it and "+caHeadFile+" of the last backup back, and find out who wrote into them"
+	}
+	return row, true
 }
 
 // endedIsFine says of what was replaced that its end is no trouble.

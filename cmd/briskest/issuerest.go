@@ -50,6 +50,9 @@ func (c *estConfig) check() error {
 	if err := requireKeys(map[string]string{"url": c.URL}); err != nil {
 		return err
 	}
+	if err := estca.CheckURL(c.URL); err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
 	switch {
 	case (c.Certificate == "") != (c.Key == ""):
 		return errors.New("certificate and key belong together")

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,13 +43,40 @@ func (c *listsConfig) check(listen string) error {
 		return errors.New("revocation: a duration is negative")
 	case c.Partitions < 0 || c.Partitions != 0 && !profile.ValidPartitions(c.Partitions):
 		return fmt.Errorf("revocation.partitions is %d; it may be a power of two up to %d", c.Partitions, profile.MaxPartitions)
-	case c.URL != "" && !strings.HasPrefix(c.URL, "http://"):
-		return fmt.Errorf("revocation.url is %q; it begins with http://, because who checks a certificate cannot check another one for it first", c.URL)
 	case c.OCSPLifetime > 0 && time.Duration(c.OCSPLifetime) < time.Minute:
 		return errors.New("revocation.ocsp_lifetime is shorter than a minute")
 	}
+	if err := c.checkURL(); err != nil {
+		return err
+	}
 	_, err := c.url(listen)
 	return err
+}
+
+// checkURL wants what certificates can name (RFC 5280, Section 4.2.1.13): http,
+// because who checks a certificate cannot check another one for it first.
+func (c *listsConfig) checkURL() error {
+	if c.URL == "" {
+		return nil
+	}
+	if strings.HasPrefix(c.URL, "https://") {
+		return errors.New("revocation.url begins with https://; it begins with http://, because who checks a certificate cannot check another one for it first, and lists and answers are signed")
+	}
+	u, err := url.Parse(c.URL)
+	switch {
+	case err != nil || u.Scheme != "http" || u.Hostname() == "" || strings.ContainsFunc(c.URL, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`{}"<>\^|`+"`", r) }):
+		return errors.New("revocation.url cannot be read; it is http://HOST, http://HOST:PORT or one of them with a path, such as http://pki.example.org")
+	case u.User != nil:
+		return errors.New("revocation.url has a user or a password in it, which every certificate would show; take it out")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return errors.New("revocation.url has a query or a fragment; take it out: the paths of lists are put behind it")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("revocation.url has the port %s; it is 1 to 65535", port)
+		}
+	}
+	return nil
 }
 
 // url is the start of what lists name; empty where none are served.
@@ -71,11 +100,11 @@ func (c *listsConfig) url(listen string) (string, error) {
 // addLists has every CA that signs here sign lists and answers: those of the
 // issuers, and those before them.
 func (c *registrarConfig) addLists(ctx context.Context, s *registrar.Settings) error {
-	url, err := c.Revocation.url(c.Listen.Revocation)
+	base, err := c.Revocation.url(c.Listen.Revocation)
 	if err != nil {
 		return err
 	}
-	s.Lists = registrar.Lists{URL: url, Partitions: c.Revocation.Partitions, Deltas: c.Revocation.Deltas, Soon: time.Duration(c.Revocation.Soon)}
+	s.Lists = registrar.Lists{URL: base, Partitions: c.Revocation.Partitions, Deltas: c.Revocation.Deltas, Soon: time.Duration(c.Revocation.Soon)}
 	p, err := profile.New(profile.OCSPResponder())
 	if err != nil {
 		return err

@@ -141,7 +141,7 @@ func (r *caRecords) verifyOne(file string, seen []seenRecord) (int64, error) {
 	defer func() { _ = in.Close() }()
 	whole := sha256.New()
 	intended := make(map[string]bool)
-	var last string
+	var last, before string
 	var n int64
 	scanner := bufio.NewScanner(in)
 	for scanner.Scan() {
@@ -163,13 +163,16 @@ func (r *caRecords) verifyOne(file string, seen []seenRecord) (int64, error) {
 		}
 		r.told[line.Certificate] = true
 		sum := sha256.Sum256(scanner.Bytes())
-		last = hex.EncodeToString(sum[:])
+		before, last = last, hex.EncodeToString(sum[:])
 		whole.Write(append(scanner.Bytes(), '\n'))
 		now := hex.EncodeToString(whole.Sum(nil))
 		seen = slices.DeleteFunc(seen, func(s seenRecord) bool { return s.sha256 == now })
 	}
 	if err := scanner.Err(); err != nil {
 		return 0, err
+	}
+	if err := checkRecordHead(filepath.Join(filepath.Dir(file), caHeadFile), &readLines{lines: n, last: last, before: before}); err != nil && len(seen) == 0 {
+		return 0, changedRecord("%v", err)
 	}
 	if len(seen) > 0 {
 		return 0, changedRecord("it does not begin with what entry %d of the trail has seen: lines of the CA's record were removed or changed", seen[0].seq)

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/briskest/briskest/internal/filelock"
 )
 
 // Options says which database to open and how.
@@ -37,7 +39,7 @@ type Options struct {
 // DB is an open database. Its methods may be called concurrently.
 type DB struct {
 	opts  Options
-	lock  *fileLock
+	lock  *filelock.Lock
 	write *conn // used by the writer goroutine only
 	trail *trailWriter
 	reads *pool
@@ -78,7 +80,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	}
 	db, err := openLocked(ctx, opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), lock.release())
+		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), lock.Release())
 	}
 	db.lock = lock
 	go db.writer()
@@ -115,7 +117,7 @@ func (db *DB) Close() error {
 	db.closing.Do(func() {
 		close(db.stopping)
 		<-db.stopped
-		db.closeErr = errors.Join(db.reads.close(), db.write.close(), db.lock.release())
+		db.closeErr = errors.Join(db.reads.close(), db.write.close(), db.lock.Release())
 	})
 	return db.closeErr
 }
