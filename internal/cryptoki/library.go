@@ -16,9 +16,10 @@ import (
 
 // Library is a loaded library.
 type Library struct {
-	path     string
-	reserved string
-	ctx      *pkcs11.Ctx
+	path      string
+	reserved  string
+	ctx       *pkcs11.Ctx
+	functions functions
 }
 
 var _ token.Library = (*Library)(nil)
@@ -37,7 +38,7 @@ func Load(path, reserved string) (*Library, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("pkcs11: module-path: %s is no PKCS#11 library for this machine; ldd shows what it needs", path)
 	}
-	return &Library{path: path, reserved: reserved, ctx: ctx}, nil
+	return &Library{path: path, reserved: reserved, ctx: ctx, functions: functionsOf(ctx, path)}, nil
 }
 
 // Initialize is C_Initialize, with locks of the operating system.
@@ -106,7 +107,7 @@ func (l *Library) Open(slot uint, pin func() (string, error)) (token.Session, er
 	if err != nil {
 		return nil, code(err)
 	}
-	s := &session{ctx: l.ctx, handle: h}
+	s := &session{ctx: l.ctx, functions: l.functions, handle: h}
 	if err := s.login(pin); err != nil {
 		_ = s.Close() // the login's error is the one that says something
 		return nil, err

@@ -15,8 +15,9 @@ import (
 )
 
 type session struct {
-	ctx    *pkcs11.Ctx
-	handle pkcs11.SessionHandle
+	ctx       *pkcs11.Ctx
+	functions functions
+	handle    pkcs11.SessionHandle
 }
 
 func (s *session) login(pin func() (string, error)) error {
@@ -81,10 +82,15 @@ func (s *session) Sign(h token.Handle, m token.Mechanism, data []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.ctx.SignInit(s.handle, []*pkcs11.Mechanism{mechanism}, pkcs11.ObjectHandle(h)); err != nil {
+	return s.functions.sign(s.handle, pkcs11.ObjectHandle(h), mechanism, data)
+}
+
+// wrapped is C_SignInit and C_Sign through the wrapper.
+func wrapped(ctx *pkcs11.Ctx, s pkcs11.SessionHandle, key pkcs11.ObjectHandle, m *pkcs11.Mechanism, data []byte) ([]byte, error) {
+	if err := ctx.SignInit(s, []*pkcs11.Mechanism{m}, key); err != nil {
 		return nil, algorithm(code(err))
 	}
-	signature, err := s.ctx.Sign(s.handle, data)
+	signature, err := ctx.Sign(s, data)
 	return signature, code(err)
 }
 

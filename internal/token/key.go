@@ -101,9 +101,7 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(context.Background(), k.token.limits.Deadline)
-	defer cancel()
-	return run(ctx, k.token, func(s *pooled) ([]byte, error) {
+	return run(k.token.clock.within(k.token.limits.Deadline), k.token, func(s *pooled) ([]byte, error) {
 		h, err := s.find(k.object)
 		if err != nil {
 			return nil, err

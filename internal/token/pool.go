@@ -17,6 +17,7 @@ type Token struct {
 	pin      func() (string, error)
 	breaker  breaker
 	places   chan struct{} // one for each call that may be under way
+	clock    clock         // of signatures
 
 	mu      sync.Mutex
 	idle    []*pooled // guarded by mu
