@@ -23,7 +23,7 @@ build-pkcs11:
 # the build for tokens, a token, other people's EST clients
 # and CMS readers, and the RADIUS server and MQTT broker of docs/examples.
 PACKAGES := gcc libc6-dev openssl curl softhsm2 opensc libnss3 libnss3-tools p11-kit p11-kit-modules strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins \
-	default-jre-headless libbcpkix-java libbctls-java freeradius eapoltest mosquitto mosquitto-clients
+	default-jre-headless libbcpkix-java libbctls-java freeradius eapoltest mosquitto mosquitto-clients nats-server
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 tools:

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +13,8 @@ import (
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/registrar/events"
+	"github.com/briskest/briskest/registrar/events/jetstream"
+	"github.com/briskest/briskest/registrar/events/mqtt"
 	"github.com/briskest/briskest/registrar/events/webhook"
 	registrarstore "github.com/briskest/briskest/registrar/store"
 )
@@ -38,6 +42,8 @@ type targetConfig struct {
 	// Types that it gets, such as "briskest.device.*"; empty: all. briskest event types lists them.
 	Types   []string         `yaml:"types"`
 	Webhook *eventHookConfig `yaml:"webhook"`
+	MQTT    *eventMQTTConfig `yaml:"mqtt"`
+	NATS    *eventNATSConfig `yaml:"nats"`
 	// From is where a new target begins: "now" (default), or "start" of the trail.
 	From     string          `yaml:"from"`
 	Window   int             `yaml:"window"`    // events under way, of a device one at a time; default 32, at most 256
@@ -56,6 +62,33 @@ type eventHookConfig struct {
 	// Timeout bounds one request; default 10s, at most 1m.
 	Timeout config.Duration `yaml:"timeout"`
 	TLS     targetTLSConfig `yaml:",inline"`
+}
+
+// eventMQTTConfig is an MQTT 5 broker that events are published to, with QoS 1.
+type eventMQTTConfig struct {
+	URL string `yaml:"url"` // mqtts://HOST:PORT, or mqtt:// to a loopback address
+	// Topic may have {domain}, {type} and {device} in it; default briskest/{domain}/{type}/{device}.
+	Topic string `yaml:"topic"`
+	// ClientID is how the broker knows the registrar; default briskest-DOMAIN-NAME. Two
+	// registrars need two.
+	ClientID string          `yaml:"client_id"`
+	User     string          `yaml:"user"`
+	Password string          `yaml:"password"` // file
+	Timeout  config.Duration `yaml:"timeout"`  // of a confirmation; default 10s, at most 1m
+	TLS      targetTLSConfig `yaml:",inline"`
+}
+
+// eventNATSConfig is a stream of NATS JetStream that events are published to.
+type eventNATSConfig struct {
+	URLs []string `yaml:"urls"` // of one cluster: tls://HOST:PORT, or nats:// to a loopback address
+	// Subject may have {domain}, {type} and {device} in it; default briskest.{domain}.{type}.
+	Subject     string          `yaml:"subject"`
+	Stream      string          `yaml:"stream"` // that has to take it; empty: whichever has the subject
+	User        string          `yaml:"user"`
+	Password    string          `yaml:"password"`    // file
+	Credentials string          `yaml:"credentials"` // file of a user's JWT and seed
+	Timeout     config.Duration `yaml:"timeout"`     // of an acknowledgement; default 10s, at most 1m
+	TLS         targetTLSConfig `yaml:",inline"`
 }
 
 // targetTLSConfig is how a target and the registrar know each other.
@@ -103,10 +136,14 @@ func (c *registrarConfig) target(ctx context.Context, in *targetConfig) (*events
 	}
 	var err error
 	switch {
-	case in.Webhook != nil:
+	case in.Webhook != nil && in.MQTT == nil && in.NATS == nil:
 		t.Sender, err = c.webhookTarget(ctx, in)
+	case in.MQTT != nil && in.Webhook == nil && in.NATS == nil:
+		t.Sender, err = c.mqttTarget(ctx, in)
+	case in.NATS != nil && in.Webhook == nil && in.MQTT == nil:
+		t.Sender, err = c.natsTarget(ctx, in)
 	default:
-		err = errors.New("it has nowhere to send to; give it a webhook")
+		err = errors.New("it needs one of webhook, mqtt and nats")
 	}
 	return t, err
 }
@@ -118,17 +155,72 @@ func (c *registrarConfig) webhookTarget(ctx context.Context, in *targetConfig) (
 		return nil, err
 	}
 	hook := webhook.Config{URL: w.URL, Secret: secret, Timeout: time.Duration(w.Timeout), Connections: in.Window}
-	if w.TLS.TLSAnchors != "" {
-		if hook.Roots, err = pemfile.Pool(c.path(w.TLS.TLSAnchors)); err != nil {
-			return nil, fmt.Errorf("tls_anchors: %w", err)
-		}
-	}
-	if w.TLS.Certificate != "" || w.TLS.Key != "" {
-		if hook.Certificate, err = c.identity(ctx, identityConfig{Certificate: w.TLS.Certificate, Key: w.TLS.Key}); err != nil {
-			return nil, err
-		}
+	if hook.Roots, hook.Certificate, err = c.targetTLS(ctx, &w.TLS); err != nil {
+		return nil, err
 	}
 	return webhook.New(hook)
+}
+
+func (c *registrarConfig) mqttTarget(ctx context.Context, in *targetConfig) (*mqtt.Sender, error) {
+	w := in.MQTT
+	to := mqtt.Config{URL: w.URL, Topic: w.Topic, ClientID: w.ClientID, User: w.User, Timeout: time.Duration(w.Timeout)}
+	if to.ClientID == "" {
+		to.ClientID = "briskest-" + c.Domain + "-" + in.Name
+	}
+	if err := events.CheckTopic(c.Domain, "+#"); err != nil {
+		return nil, fmt.Errorf("the domain is in the topics: %w", err)
+	}
+	var err error
+	if w.Password != "" {
+		if to.Password, err = c.secret(w.Password); err != nil {
+			return nil, fmt.Errorf("mqtt.password: %w", err)
+		}
+	}
+	if to.Roots, to.Certificate, err = c.targetTLS(ctx, &w.TLS); err != nil {
+		return nil, err
+	}
+	return mqtt.New(to)
+}
+
+func (c *registrarConfig) natsTarget(ctx context.Context, in *targetConfig) (*jetstream.Sender, error) {
+	w := in.NATS
+	to := jetstream.Config{
+		URLs: w.URLs, Subject: w.Subject, Stream: w.Stream, Name: "briskest " + c.Domain + " " + in.Name, User: w.User, Timeout: time.Duration(w.Timeout),
+	}
+	if err := events.CheckTopic(c.Domain, "*>."); err != nil {
+		return nil, fmt.Errorf("the domain is in the subjects: %w", err)
+	}
+	var err error
+	if w.Password != "" {
+		if to.Password, err = c.secret(w.Password); err != nil {
+			return nil, fmt.Errorf("nats.password: %w", err)
+		}
+	}
+	if w.Credentials != "" {
+		to.Credentials = c.path(w.Credentials)
+		if _, err := config.Read(to.Credentials); err != nil {
+			return nil, fmt.Errorf("nats.credentials: %w", err)
+		}
+	}
+	if to.Roots, to.Certificate, err = c.targetTLS(ctx, &w.TLS); err != nil {
+		return nil, err
+	}
+	return jetstream.New(to)
+}
+
+// targetTLS reads how a target and the registrar know each other.
+func (c *registrarConfig) targetTLS(ctx context.Context, t *targetTLSConfig) (roots *x509.CertPool, own *tls.Certificate, err error) {
+	if t.TLSAnchors != "" {
+		if roots, err = pemfile.Pool(c.path(t.TLSAnchors)); err != nil {
+			return nil, nil, fmt.Errorf("tls_anchors: %w", err)
+		}
+	}
+	if t.Certificate != "" || t.Key != "" {
+		if own, err = c.identity(ctx, identityConfig{Certificate: t.Certificate, Key: t.Key}); err != nil {
+			return nil, nil, err
+		}
+	}
+	return roots, own, nil
 }
 
 // hookSecret reads a file whose digest does not belong on the trail.
