@@ -259,11 +259,15 @@ func (b *eventBed) targets(t *testing.T, what string, ready func(*registraradmin
 // M10, M29, M30: the receivers and the registrar are killed and restarted under load, and then
 // each receiver has each event of the trail, in order per device; what came twice is the same.
 func TestEventsSurviveKillsOfTheReceiversAndOfTheRegistrar(t *testing.T) {
+	began := time.Now()
+	phase := func(name string) { t.Logf("%6.1f s: %s", time.Since(began).Seconds(), name) }
 	b := newEventBed(t)
+	phase("set up")
 	mqttBox, readNATS := subscribeTo(t, b.mosquitto.Address), streamAt(t, b.nats.Address)
 	b.registrar = b.Registrar(t)
 	b.targets(t, "the targets", func(e *registraradmin.EventTarget) bool { return e.Next > 0 })
 
+	phase("running")
 	const devices, changes = 24, 16
 	var list []registraradmin.ImportDevice
 	for n := range devices {
@@ -288,9 +292,12 @@ func TestEventsSurviveKillsOfTheReceiversAndOfTheRegistrar(t *testing.T) {
 	}
 	b.registrar.Kill()
 	b.registrar = b.Registrar(t)
+	phase("killed")
 	load.Wait()
+	phase("loaded")
 	b.targets(t, "all delivered", func(e *registraradmin.EventTarget) bool { return e.Behind == 0 && e.Waiting == 0 })
 
+	phase("delivered")
 	on, err := b.client.Events(t.Context(), registraradmin.EventList{Type: "briskest.device.*", Limit: 1000})
 	if err != nil {
 		t.Fatal(err)

@@ -234,6 +234,12 @@ func thirdPartyRules() []Rule {
 			Deny: []string{"./internal/cryptoki/..."},
 		},
 		{
+			ID:   "brokers-are-for-events",
+			Why:  "each broker's client has one door, a Sender of registrar/events (docs/decisions/0025-events.md)",
+			From: []string{"./..."}, Except: []string{"./registrar/events/mqtt", "./registrar/events/jetstream"},
+			Deny: []string{"github.com/eclipse/paho.golang/...", "github.com/nats-io/..."},
+		},
+		{
 			ID:   "jwx-is-for-tokens",
 			Why:  "registrar/bearer is the one reader of JSON Web Tokens (docs/decisions/0008-http-authentication.md)",
 			From: []string{"./..."}, Except: []string{"./registrar/bearer"},
