@@ -235,7 +235,6 @@ targets:
 		return testbed.DialSocket(filepath.Join(b.Dir, "registrar", "admin.sock"))
 	})
 	t.Cleanup(b.client.Close)
-	b.client.Actor = "cli:test"
 	return b
 }
 
