@@ -85,6 +85,7 @@ func violations() []violation {
 		{"registrar/bad.go", []string{"./masa"}, []string{"registrar-never-imports-masa"}},
 		{"internal/keystore/bad.go", []string{"github.com/miekg/pkcs11"}, []string{"pkcs11-is-for-cryptoki"}},
 		{"registrar/store/bad.go", []string{"./internal/cryptoki"}, []string{"cryptoki-is-for-keystore"}},
+		{"registrar/events/bad.go", []string{"github.com/nats-io/nats.go", "github.com/eclipse/paho.golang/paho"}, []string{"brokers-are-for-events"}},
 		{"est/bad.go", []string{"github.com/lestrrat-go/jwx/v3/jws"}, []string{"jwx-is-for-tokens"}},
 		{"voucher/vouchercose/bad.go", []string{"github.com/veraison/go-cose"}, []string{"cbor-is-behind-cose"}},
 		{"registrar/bad.go", []string{"github.com/fxamacker/cbor/v2"}, []string{"cbor-is-behind-cose"}},
