@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 
+	"github.com/briskest/briskest/conformance"
 	"github.com/briskest/briskest/conformance/wire"
 	"github.com/briskest/briskest/est"
 )
@@ -95,4 +97,28 @@ func judgeRefusal(ctx context.Context, a *wire.Answer, what string) error {
 		return fmt.Errorf("%v to %s, want 400 or another 4xx", a, what)
 	}
 	return nil
+}
+
+// waiting enrolls and returns a 202, or skips when the server decides at once.
+func (t *Target) waiting(ctx context.Context) (*wire.Answer, error) {
+	key, csr, err := t.plainCSR()
+	if err != nil {
+		return nil, err
+	}
+	r := t.request(est.OpSimpleEnroll, encode(csr))
+	if t.Pending != "" {
+		r.Path = est.PathPrefix + "/" + url.PathEscape(t.Pending) + "/" + string(est.OpSimpleEnroll)
+	}
+	a, err := t.do(ctx, t.self(), r)
+	if err != nil {
+		return nil, err
+	}
+	if a.Status != http.StatusAccepted {
+		if _, err := issued(ctx, a, key); err != nil {
+			return nil, conformance.Skip("%v: no request waits (see RFC7030-4.2.3-1)", a)
+		}
+		return nil, conformance.Skip("%v: the server decides at once; --pending-label names a label where requests wait for approval", a)
+	}
+	conformance.Leave(ctx, "a request of %q that waits for approval", t.subject())
+	return a, nil
 }

@@ -23,8 +23,10 @@ const (
 // once a [Target].
 func Checks() []check {
 	return slices.Concat(
-		operations(), authentication(), mediaTypes(),
-		caCerts(), enrollment(), reenrollment(), csrAttributes(),
+		transport(), serverCertificates(),
+		operations(), semantics(), authentication(), mediaTypes(),
+		bodies(), csrs(),
+		caCerts(), enrollment(), reenrollment(), csrAttributes(), linking(),
 	)
 }
 

@@ -26,7 +26,8 @@ type Target struct {
 	Label       string           // the additional path segment (RFC 7030, Section 3.2.2); empty for none
 	User        string           // HTTP Basic user
 	Password    est.Secret       // HTTP Basic password; no password means no HTTP authentication
-	Certificate *tls.Certificate // the client certificate to enroll with; nil for none
+	Certificate *tls.Certificate // a client certificate, to enroll with or, where it has id-kp-cmcRA, an RA's; nil for none
+	Pending     string           // a label where requests wait for approval; empty for none
 	Key         crypto.Signer    // what enrollments are for; nil means a P-256 key made for the run
 	Subject     pkix.Name        // what an enrollment asks for; empty means CN=conformance
 
@@ -60,8 +61,14 @@ type as struct {
 // nobody has neither.
 func nobody() as { return as{} }
 
-// self is the client that the target's credentials stand for.
-func (t *Target) self() as { return as{password: t.Password != "", certificate: t.Certificate} }
+// self is the client that enrolls: by its password where it has one, by its
+// certificate otherwise.
+func (t *Target) self() as {
+	if t.Password != "" {
+		return as{password: true}
+	}
+	return as{certificate: t.Certificate}
+}
 
 // with is a client with a certificate alone.
 func with(id *identity) as { return as{certificate: id.tls()} }

@@ -99,7 +99,7 @@ func isTimeout(err error) bool {
 func (c *Conn) exchange(r *Request, sent []byte) (*Answer, error) {
 	// A server may answer before it has read all, and close: what it said is
 	// what counts, so the error of writing is looked at only without an answer.
-	_, writeErr := c.tls.Write(sent)
+	_, writeErr := c.writer().Write(sent)
 	var resp *http.Response
 	for range maxInterim {
 		c.reader.begin()
@@ -129,6 +129,13 @@ func (c *Conn) exchange(r *Request, sent []byte) (*Answer, error) {
 		Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Length: lengthOf(resp),
 		Chunked: len(resp.TransferEncoding) > 0, Body: body, head: head,
 	}, nil
+}
+
+func (c *Conn) writer() io.Writer {
+	if c.plain != nil {
+		return c.plain
+	}
+	return c.tls
 }
 
 func lengthOf(resp *http.Response) int64 {
@@ -295,4 +302,41 @@ func (r *bufferedReader) head() []byte {
 		return append(bytes.Clone(head), "\r\n\r\n"...)
 	}
 	return bytes.Clone(r.seen.Bytes())
+}
+
+// Ended reports whether the server ends the connection within the time, or
+// sends what nobody asked for.
+func (c *Conn) Ended(ctx context.Context, within time.Duration) bool {
+	deadline := time.Now().Add(within)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := c.tls.NetConn().SetReadDeadline(deadline); err != nil {
+		return true
+	}
+	_, err := c.reader.buffer.ReadByte()
+	return err != nil && !isTimeout(err)
+}
+
+// Plaintext sends r over TCP, without TLS.
+func (s *Site) Plaintext(ctx context.Context, r *Request) (*Answer, error) {
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	host, _ := s.Host()
+	sent := r.bytes(host)
+	e := conformance.Exchange{Sent: "without TLS: " + r.describe(), RawSent: redact(sent)}
+	c := &Conn{site: s, host: host, plain: conn, reader: newBufferedReader(conn)}
+	a, err := c.exchange(r, sent)
+	if err != nil {
+		e.Came = err.Error()
+		conformance.Record(ctx, e)
+		return nil, err
+	}
+	a.asked = r.Method + " " + r.Path
+	e.Came, e.RawCame = a.describe(), append(a.head, a.Body...)
+	conformance.Record(ctx, e)
+	return a, nil
 }

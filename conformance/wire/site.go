@@ -67,17 +67,20 @@ type Options struct {
 	Protocols   []string         // ALPN; nil sends none
 	Sessions    tls.ClientSessionCache
 	Untrusted   bool // do not verify the server's certificate
+	// Asked is called when the server asks for a certificate; nil for nothing.
+	Asked func(*tls.CertificateRequestInfo)
 }
 
 // Conn is a TLS connection to a site.
 type Conn struct {
 	site   *Site
 	tls    *tls.Conn
+	plain  net.Conn // without TLS, in place of tls
 	host   string
 	reader *bufferedReader
 }
 
-// Dial opens a TCP connection. The caller closes it.
+// dial opens a TCP connection. The caller closes it.
 func (s *Site) dial(ctx context.Context) (net.Conn, error) {
 	_, address := s.Host()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -120,8 +123,14 @@ func (s *Site) config(o *Options) *tls.Config {
 	if o.ServerName != "" {
 		config.ServerName = o.ServerName
 	}
-	if o.Certificate != nil {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.Certificate, nil }
+	config.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if o.Asked != nil {
+			o.Asked(info)
+		}
+		if o.Certificate == nil {
+			return new(tls.Certificate), nil
+		}
+		return o.Certificate, nil
 	}
 	return config
 }
