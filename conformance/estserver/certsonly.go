@@ -140,3 +140,26 @@ func unmarshal(der []byte, value any) error {
 	}
 	return nil
 }
+
+// degenerate judges what a message without content and signers has beside its
+// certificates (RFC 5652, Section 5.1; RFC 5272, Section 4.1).
+func degenerate(der []byte) error {
+	var ci contentInfo
+	var sd signedData
+	if err := unmarshal(der, &ci); err != nil {
+		return err
+	}
+	if err := unmarshal(ci.Content.Bytes, &sd); err != nil {
+		return err
+	}
+	data := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	switch {
+	case sd.Version != 1:
+		return fmt.Errorf("it is SignedData of version %d, want 1", sd.Version)
+	case !sd.EncapContentInfo.ContentType.Equal(data):
+		return fmt.Errorf("its content is of type %v, want id-data", sd.EncapContentInfo.ContentType)
+	case len(sd.DigestAlgorithms.Bytes) > 0:
+		return errors.New("it names digest algorithms, and nobody has signed")
+	}
+	return nil
+}

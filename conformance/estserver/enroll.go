@@ -1,10 +1,14 @@
 package estserver
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/briskest/briskest/conformance"
 	"github.com/briskest/briskest/conformance/wire"
@@ -13,7 +17,7 @@ import (
 
 // enrollment: simpleenroll's answers (RFC 7030, Section 4.2).
 func enrollment() []check {
-	return in("RFC 7030, Section 4.2.3",
+	return slices.Concat(in("RFC 7030, Section 4.2.3",
 		check{
 			ID: "RFC7030-4.2.3-1", Level: must,
 			Text:         "an enrollment is answered 200 with a certs-only message that holds the certificate for the CSR's key and no other",
@@ -23,6 +27,28 @@ func enrollment() []check {
 			ID: "RFC7030-4.2.3-2", Level: must, Text: "what is no CSR is answered with a status that says so, and nothing is issued",
 			Requirements: rows("EST-7030-4.2.3-05", "EST-7030-3.2.1-01"), Run: runGarbageCSR,
 		},
+		check{
+			ID: "RFC7030-4.2.3-3", Level: must, Text: "the issued certificate comes as smime-type=certs-only",
+			Requirements: rows("EST-7030-4.2.3-03", "EST-7030-3.2.4-01"), Run: runCertsOnlyType,
+		},
+		check{
+			ID: "RFC7030-4.2.3-4", Level: must, Text: "an empty body is refused",
+			Requirements: rows("EST-7030-4.2.3-05"), Run: refuses("an empty body", body(func([]byte) []byte { return nil })),
+		},
+		check{
+			ID: "RFC7030-4.2.3-5", Level: must, Text: "an error without a Content-Type is text that people can read",
+			Requirements: rows("EST-7030-4.2.3-07"), Run: runErrorText,
+		},
+		check{
+			ID: "RFC7030-4.2.3-6", Level: must, Text: "a request that waits is recognized when it comes again with another signature",
+			Requirements: rows("EST-7030-4.2.3-12", "EST-7030-4.2-06", "EST-7030-4.2.3-09"), Run: runWaitsAgain,
+		},
+	),
+		in("RFC 8951, Section 5.1", check{
+			ID: "RFC8951-5.1-1", Level: may, Text: "the refusal of an enrollment is text for people, or names its type",
+			Requirements: rows("EST-8951-5.1-01", "EST-7030-4.2.3-06", "EST-5272-3.1-04"), Run: runErrorType,
+		}),
+		in("RFC 5280, Section 4.1", issuedCertificates()...),
 	)
 }
 
@@ -121,4 +147,174 @@ func (t *Target) waiting(ctx context.Context) (*wire.Answer, error) {
 	}
 	conformance.Leave(ctx, "a request of %q that waits for approval", t.subject())
 	return a, nil
+}
+
+func runCertsOnlyType(ctx context.Context, t *Target) error {
+	a, err := t.enrollAnswer(ctx)
+	if err != nil {
+		return err
+	}
+	if a.MediaType() != typePKCS7 {
+		return conformance.Skip("%v with Content-Type %q (see RFC7030-4.2.3-1)", a, a.Header.Get("Content-Type"))
+	}
+	if a.Parameter("smime-type") != "certs-only" {
+		return fmt.Errorf("%v with Content-Type %q", a, a.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+// refusal provokes one.
+func (t *Target) refusal(ctx context.Context) (*wire.Answer, error) {
+	if err := t.needCredentials(); err != nil {
+		return nil, err
+	}
+	a, err := t.post(ctx, est.OpSimpleEnroll, t.self(), encode([]byte("this is no CSR")))
+	if err != nil {
+		return nil, err
+	}
+	if a.Status < 400 {
+		return nil, conformance.Skip("%v: it is no refusal (see RFC7030-4.2.3-2)", a)
+	}
+	return a, nil
+}
+
+func runErrorText(ctx context.Context, t *Target) error {
+	a, err := t.refusal(ctx)
+	if err != nil {
+		return err
+	}
+	if a.Header.Get("Content-Type") == "" {
+		return readable(a)
+	}
+	return nil
+}
+
+func runErrorType(ctx context.Context, t *Target) error {
+	a, err := t.refusal(ctx)
+	if err != nil {
+		return err
+	}
+	return readable(a)
+}
+
+// readable wants text, or nothing, or a type that says what else it is.
+func readable(a *wire.Answer) error {
+	switch a.MediaType() {
+	case "", "text/plain":
+		if !utf8.Valid(a.Body) || bytes.ContainsFunc(a.Body, func(c rune) bool { return c < ' ' && c != '\n' && c != '\r' && c != '\t' }) {
+			return fmt.Errorf("%v, and its body is not text", a)
+		}
+		return nil
+	case typePKCS7:
+		if a.Parameter("smime-type") == "certs-only" {
+			return fmt.Errorf("%v and says that it has certificates", a)
+		}
+		return nil
+	default:
+		return nil
+	}
+}
+
+func runWaitsAgain(ctx context.Context, t *Target) error {
+	if err := t.needCredentials(); err != nil {
+		return err
+	}
+	if _, err := t.waiting(ctx); err != nil {
+		return err
+	}
+	a, err := t.waiting(ctx)
+	if conformance.IsSkip(err) {
+		return fmt.Errorf("the same request did not wait when it came again: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if a.Status != http.StatusAccepted {
+		return fmt.Errorf("%v to a request that came before and waits", a)
+	}
+	return nil
+}
+
+// issuedCertificates: what the CA behind the server puts its name to.
+func issuedCertificates() []check {
+	judge := func(f func(cert *x509.Certificate, issuers []*x509.Certificate) error) func(context.Context, *Target) error {
+		return func(ctx context.Context, t *Target) error {
+			id, err := t.enrolled(ctx)
+			if err != nil {
+				return err
+			}
+			_, certs, err := t.caCertificates(ctx)
+			if err != nil {
+				return err
+			}
+			return f(id.certificate, certs)
+		}
+	}
+	return []check{
+		{
+			ID: "RFC5280-4.1-1", Level: must, Text: "issued certificates are of version 3",
+			Requirements: rows("EST-5280-4.1.2.1-01"), Run: judge(func(c *x509.Certificate, _ []*x509.Certificate) error {
+				if c.Version != 3 {
+					return fmt.Errorf("the certificate %x is of version %d", c.SerialNumber, c.Version)
+				}
+				return nil
+			}),
+		},
+		{
+			ID: "RFC5280-4.1-2", Level: must, Text: "the serial number is positive and at most 20 octets",
+			Requirements: rows("EST-5280-4.1.2.2-01"), Run: judge(func(c *x509.Certificate, _ []*x509.Certificate) error {
+				if c.SerialNumber.Sign() <= 0 || c.SerialNumber.BitLen() > 159 {
+					return fmt.Errorf("the serial number is %x", c.SerialNumber)
+				}
+				return nil
+			}),
+		},
+		{
+			ID: "RFC5280-4.1-3", Level: must, Text: "the issuer's name is the CA's, byte for byte, and its key identifier too",
+			Requirements: rows("EST-5280-4.1.2.4-01", "EST-5280-4.2.1.1-01"), Run: judge(issuerNamed),
+		},
+		{
+			ID: "RFC5280-4.1-4", Level: should, Text: "an issued certificate does not outlive its issuer",
+			Requirements: rows("EST-5280-4.1.2.5-02"), Run: judge(func(c *x509.Certificate, certs []*x509.Certificate) error {
+				issuer := issuerOf(c, certs)
+				if issuer != nil && c.NotAfter.After(issuer.NotAfter) {
+					return fmt.Errorf("the certificate ends %v, its issuer %v", c.NotAfter, issuer.NotAfter)
+				}
+				return nil
+			}),
+		},
+		{
+			ID: "RFC5280-4.1-5", Level: should, Text: "an issued certificate can be used to re-enroll: if it names extended key usages, clientAuth is one",
+			Requirements: rows("EST-5280-4.2.1.12-01"), Run: judge(func(c *x509.Certificate, _ []*x509.Certificate) error {
+				if len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) {
+					return fmt.Errorf("the extended key usages are %v and %v", c.ExtKeyUsage, c.UnknownExtKeyUsage)
+				}
+				return nil
+			}),
+		},
+	}
+}
+
+// issuerOf finds the CA whose key signed c; nil for none.
+func issuerOf(c *x509.Certificate, certs []*x509.Certificate) *x509.Certificate {
+	for _, ca := range certs {
+		if c.CheckSignatureFrom(ca) == nil {
+			return ca
+		}
+	}
+	return nil
+}
+
+func issuerNamed(c *x509.Certificate, certs []*x509.Certificate) error {
+	issuer := issuerOf(c, certs)
+	switch {
+	case issuer == nil:
+		return conformance.Skip("no CA certificate has the key that signed %x (see RFC7030-4.1.3-5)", c.SerialNumber)
+	case !bytes.Equal(c.RawIssuer, issuer.RawSubject):
+		return fmt.Errorf("the certificate %x names the issuer %q, the CA is %q", c.SerialNumber, c.Issuer, issuer.Subject)
+	case !bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId):
+		return fmt.Errorf("the certificate %x names the issuer's key %x, the CA's is %x", c.SerialNumber, c.AuthorityKeyId, issuer.SubjectKeyId)
+	default:
+		return nil
+	}
 }

@@ -26,7 +26,7 @@ func Checks() []check {
 		transport(), serverCertificates(),
 		operations(), semantics(), authentication(), mediaTypes(),
 		bodies(), csrs(),
-		caCerts(), enrollment(), reenrollment(), csrAttributes(), linking(),
+		caCerts(), enrollment(), reenrollment(), csrAttributes(), linking(), keyGeneration(),
 	)
 }
 

@@ -126,3 +126,18 @@ func isRAClient(c *x509.Certificate) bool {
 	}
 	return false
 }
+
+// expired is a self-signed client certificate of last year.
+func (t *Target) expired() (*tls.Certificate, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	template := t.leafTemplate()
+	template.NotBefore, template.NotAfter = time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0)
+	cert, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}, nil
+}
