@@ -26,7 +26,7 @@ func Checks() []check {
 		transport(), serverCertificates(),
 		operations(), semantics(), authentication(), mediaTypes(),
 		bodies(), csrs(),
-		caCerts(), enrollment(), reenrollment(), csrAttributes(), linking(), keyGeneration(),
+		caCerts(), enrollment(), reenrollment(), authorities(), csrAttributes(), csrPlans(), linking(), keyGeneration(), packages(), fullCMC(),
 	)
 }
 
