@@ -66,6 +66,8 @@ func runChallenge(ctx context.Context, t *Target) error {
 		return nil
 	case !a.Refused():
 		return conformance.Skip("%v to a client that is nobody (see RFC7030-4.2-2)", a)
+	case a.Status == http.StatusNotFound:
+		return conformance.Skip("%v (see RFC7030-3.2.2-10)", a)
 	case t.Password == "":
 		return conformance.Skip("%v: a server that takes no passwords may; give a user and password if this one does", a)
 	default:
@@ -96,7 +98,10 @@ func runPasswordAlone(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	return t.accepted(ctx, a)
+	if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
+		return fmt.Errorf("%v to a user with the right password", a)
+	}
+	return undecided(a)
 }
 
 func runEmptyUser(ctx context.Context, t *Target) error {

@@ -79,7 +79,7 @@ func runRAForwards(ctx context.Context, t *Target) error {
 
 // otherName is a CSR of the holder's for somebody else's name.
 func (t *Target) otherName(id *identity, op est.Operation) (wire.Request, error) {
-	csr, err := newCSR(id.key, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "briskest-somebody-else"}})
+	csr, err := newCSR(id.key, &x509.CertificateRequest{Subject: pkix.Name{CommonName: somebodyElse}})
 	return t.request(op, encode(csr)), err
 }
 

@@ -29,7 +29,7 @@ func transferEncodings() []check {
 	return []check{
 		{
 			ID: "RFC8951-3-1", Level: must, Text: "base64 is taken without a Content-Transfer-Encoding header",
-			Requirements: rows("EST-8951-3-01"), Run: accepts(headers([2]string{"Content-Type", typePKCS10})),
+			Requirements: rows("EST-8951-3-01"), Run: runNoEncoding,
 		},
 		{
 			ID: "RFC8951-3-2", Level: must, Text: "base64 is taken with Content-Transfer-Encoding: base64",
@@ -68,6 +68,37 @@ func transferEncodings() []check {
 			Requirements: rows("EST-8951-3-05"), Run: runAnswerEncoding,
 		},
 	}
+}
+
+// runNoEncoding tells a server that wants the header from one that enrolls
+// nobody.
+func runNoEncoding(ctx context.Context, t *Target) error {
+	if err := t.needCredentials(); err != nil {
+		return err
+	}
+	key, err := t.key()
+	if err != nil {
+		return err
+	}
+	var answers [2]*wire.Answer
+	for i, way := range []vary{headers([2]string{"Content-Type", typePKCS10}), cte("base64")} {
+		r, err := way(t, key)
+		if err != nil {
+			return err
+		}
+		a, err := t.do(ctx, t.self(), r)
+		if err != nil {
+			return err
+		}
+		if _, err := issued(ctx, a, key); err == nil && i == 0 {
+			return nil
+		}
+		answers[i] = a
+	}
+	if answers[1].OK() {
+		return fmt.Errorf("%v without Content-Transfer-Encoding, and %d with it", answers[0], answers[1].Status)
+	}
+	return conformance.Skip("%v: no certificate either way (see RFC7030-4.2.3-1)", answers[0])
 }
 
 // rawDER sends the CSR without base64.

@@ -1,6 +1,7 @@
 package estserver
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -67,27 +68,24 @@ const (
 	tagPrintable = 0x13
 )
 
-// tlv is the DER of a value with its parts.
-func tlv(tag byte, parts ...[]byte) []byte {
-	n := 0
-	for _, p := range parts {
-		n += len(p)
-	}
-	var b []byte
+// heading is tag and length.
+func heading(tag byte, n int) []byte {
 	switch {
 	case n < 0x80:
-		b = []byte{tag, byte(n)}
+		return []byte{tag, byte(n)}
 	case n < 0x100:
-		b = []byte{tag, 0x81, byte(n)}
+		return []byte{tag, 0x81, byte(n)}
 	case n < 0x10000:
-		b = []byte{tag, 0x82, byte(n >> 8), byte(n)}
+		return []byte{tag, 0x82, byte(n >> 8), byte(n)}
 	default:
-		b = []byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}
+		return []byte{tag, 0x83, byte(n >> 16), byte(n >> 8), byte(n)}
 	}
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return b
+}
+
+// tlv is the DER of a value with its parts.
+func tlv(tag byte, parts ...[]byte) []byte {
+	value := bytes.Join(parts, nil)
+	return append(heading(tag, len(value)), value...)
 }
 
 // oid is the DER of an object identifier.

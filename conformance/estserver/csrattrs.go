@@ -31,7 +31,7 @@ func csrAttributes() []check {
 		},
 		check{
 			ID: "RFC7030-4.5.2-3", Level: may, Text: "that there are no CSR attributes is said by 204 without a body, or by 404",
-			Requirements: rows("EST-7030-4.5.2-02"), Run: runNoCSRAttrs,
+			Requirements: rows("EST-7030-4.5.2-02", "EST-7030-3.2.2-07"), Run: runNoCSRAttrs,
 		},
 		check{
 			ID: "RFC7030-4.5.2-4", Level: must, Text: "a server that wants CSRs linked to their connection says so in the CSR attributes",

@@ -73,6 +73,9 @@ func runEnrollAnswer(ctx context.Context, t *Target) error {
 	if got := a.MediaType(); got != typePKCS7 {
 		return fmt.Errorf("%v with Content-Type %q, want %s", a, a.Header.Get("Content-Type"), typePKCS7)
 	}
+	if _, err := decode(a.Body); err != nil {
+		return conformance.Skip("%v, and its body: %v (see RFC8951-3-8)", a, err)
+	}
 	if _, err := issued(ctx, a, key); err != nil {
 		return err
 	}

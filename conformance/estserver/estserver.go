@@ -27,6 +27,7 @@ func Checks() []check {
 		operations(), semantics(), authentication(), mediaTypes(),
 		bodies(), csrs(),
 		caCerts(), enrollment(), reenrollment(), authorities(), csrAttributes(), csrPlans(), linking(), keyGeneration(), packages(), fullCMC(),
+		revocations(),
 	)
 }
 

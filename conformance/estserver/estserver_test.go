@@ -10,21 +10,24 @@ import (
 
 type mutation = conformancetest.Mutation[*estserver.Target]
 
-// breaks makes a mutation of faults.
-func breaks(check, what string, faults ...fault) mutation {
-	return mutation{Check: check, Breaks: what, Start: func(t testing.TB) *estserver.Target { return start(t, faults...) }}
+// breaks makes a mutation of a fault. The checks in also are of other sections
+// and see it too.
+func breaks(check, what string, f fault, also ...string) mutation {
+	return mutation{Check: check, Breaks: what, Also: also, Start: func(t testing.TB) *estserver.Target { return start(t, f) }}
 }
 
-// also names checks of other sections that see the fault too.
-func also(m mutation, checks ...string) mutation {
-	m.Also = checks
-	return m
-}
+// both breaks a house twice.
+func both(f, g fault) fault { return func(h *house) { f(h); g(h) } }
+
+// labelled has the target ask at a label.
+func labelled(h *house) { h.target.Label = "label" }
 
 func TestEveryCheckPassesAgainstTheHandlerOfTheLibrary(t *testing.T) {
-	conformancetest.Passes(t, start(t), estserver.Checks())
+	conformancetest.Passes(t, start(t, labelled), estserver.Checks())
 }
 
 func TestEveryCheckHasBeenSeenToFail(t *testing.T) {
-	conformancetest.Mutations(t, estserver.Checks(), slices.Concat(firstMutations()))
+	conformancetest.Mutations(t, estserver.Checks(), slices.Concat(
+		pathMutations(), httpMutations(), mediaMutations(), base64Mutations(),
+	))
 }

@@ -44,7 +44,7 @@ func requestedExtensions() []check {
 			Requirements: rows("EST-5280-4.2.1.6-02"), Run: runNULName,
 		},
 		{
-			ID: "RFC5272-3.1-6", Level: must, Text: "an RSA key that asks for keyEncipherment alone is certified, although its CSR signs itself, and not for signatures",
+			ID: "RFC5272-3.1-6", Level: must, Text: "an RSA key that asks for keyEncipherment alone is certified for that, although its CSR signs itself",
 			Requirements: rows("EST-7030-4.2.1-04"), Run: runEncipherment,
 		},
 	}
@@ -169,8 +169,8 @@ func runEncipherment(ctx context.Context, t *Target) error {
 		return err
 	case cert == nil:
 		return conformance.Skip("%v: RSA keys that do not sign are not certified here, which policy may say", a)
-	case cert.KeyUsage&x509.KeyUsageDigitalSignature != 0:
-		return fmt.Errorf("a CSR for keyEncipherment alone got a certificate for digitalSignature too")
+	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageKeyEncipherment == 0:
+		return fmt.Errorf("a CSR for keyEncipherment got a certificate for the key usage %d", cert.KeyUsage)
 	}
 	return nil
 }

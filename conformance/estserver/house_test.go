@@ -3,24 +3,22 @@ package estserver_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"io"
 	"log"
-	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/briskest/briskest/conformance/estserver"
 	"github.com/briskest/briskest/conformance/wire"
 	"github.com/briskest/briskest/est"
-	"github.com/briskest/briskest/est/esttest"
 	"github.com/briskest/briskest/internal/cms"
 )
 
@@ -30,9 +28,10 @@ const pkcs7 = "application/pkcs7-mime; smime-type=certs-only"
 // Faults change it before it serves.
 type house struct {
 	t       testing.TB
-	backend *esttest.KeyBackend
+	backend *backend
 	tls     *tls.Config
 	handler http.Handler
+	conn    func(net.Conn) net.Conn // put around each TLS connection; nil for nothing
 	target  *estserver.Target
 }
 
@@ -42,22 +41,30 @@ type fault func(*house)
 // start serves the house with its faults until the test ends.
 func start(t testing.TB, faults ...fault) *estserver.Target {
 	t.Helper()
-	b := &esttest.KeyBackend{Backend: esttest.New(t)}
+	b := newBackend(t)
 	h := &house{t: t, backend: b, handler: &est.Handler{Backend: b, Realm: "test"}}
 	h.tls = &tls.Config{
 		Certificates: []tls.Certificate{b.CA.Registrar(t, "EST test server").TLS()},
 		ClientAuth:   tls.RequestClientCert, MinVersion: tls.VersionTLS12,
 	}
-	h.target = &estserver.Target{Site: wire.Site{Roots: b.Root()}, User: "device", Password: "secret"}
+	ra := b.CA.Registrar(t, "RA client").TLS()
+	h.target = &estserver.Target{
+		Site: wire.Site{Roots: b.Root()}, User: "device", Password: "secret", Certificate: &ra, Pending: "pending",
+	}
+	honoursKeyUsage(h)
 	for _, f := range faults {
 		f(h)
 	}
 	s := httptest.NewUnstartedServer(h.handler)
-	s.TLS = h.tls
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that a test lets fail
-	s.StartTLS()
+	s.TLS = h.tls
+	if h.conn != nil {
+		h.serveWrapped(s)
+	} else {
+		s.StartTLS()
+	}
 	t.Cleanup(s.Close)
-	h.target.URL = s.URL
+	h.target.URL = "https://" + s.Listener.Addr().String()
 	return h.target
 }
 
@@ -105,6 +112,8 @@ type reply struct {
 	csr    *x509.CertificateRequest // of the request; nil when it has none
 	r      *http.Request
 	h      *house
+
+	chunked bool // send it so
 }
 
 // rewrites changes the answers to those requests.
@@ -127,6 +136,9 @@ func rewrites(m match, f func(*reply)) fault {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(a.status)
+		if f, ok := w.(http.Flusher); ok && a.chunked {
+			f.Flush()
+		}
 		_, _ = w.Write(a.body) // a client that went away has its answer
 	})
 }
@@ -184,21 +196,27 @@ func issues(a *reply) {
 
 // certificate answers with a certificate for key.
 func (a *reply) certificate(template *x509.Certificate, key crypto.PublicKey) {
-	ca := a.h.backend.CA
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	cert, err := a.h.backend.issueFor(template, key)
 	if err != nil {
 		a.h.t.Error(err)
 		return
 	}
-	template.SerialNumber, template.NotBefore, template.NotAfter = serial, time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
-	template.KeyUsage |= x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	cert, err := x509.CreateCertificate(rand.Reader, template, ca.Certificate, key, ca.Key)
-	if err != nil {
-		a.h.t.Error(err)
-		return
-	}
-	a.certsOnly(cert)
+	a.certsOnly(cert.Raw)
+}
+
+// honoursKeyUsage issues for the key usage that a CSR asks for.
+func honoursKeyUsage(h *house) {
+	successes(est.OpSimpleEnroll, func(a *reply) {
+		for _, e := range a.csr.Extensions {
+			if e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 15}) && len(e.Value) == 4 && (e.Value[3] == 0x20 || e.Value[3] == 0x08) {
+				usage := x509.KeyUsageKeyAgreement
+				if e.Value[3] == 0x20 {
+					usage = x509.KeyUsageKeyEncipherment
+				}
+				a.certificate(&x509.Certificate{RawSubject: a.csr.RawSubject, KeyUsage: usage}, a.csr.PublicKey)
+			}
+		}
+	})(h)
 }
 
 // certsOnly answers 200 with the certificates.

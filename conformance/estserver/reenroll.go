@@ -16,6 +16,9 @@ import (
 	"github.com/briskest/briskest/est"
 )
 
+// somebodyElse is a name that none of our clients has.
+const somebodyElse = "briskest-somebody-else"
+
 // reenrollment: renewing and rekeying (RFC 7030, Section 4.2.2).
 func reenrollment() []check {
 	return slices.Concat(in("RFC 7030, Section 4.2.2",
@@ -158,7 +161,7 @@ func runPasswordReenroll(ctx context.Context, t *Target) error {
 	if t.Password == "" {
 		return conformance.Skip("no user and password were given")
 	}
-	csr, err := newCSR(id.key, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "briskest-somebody-else"}})
+	csr, err := newCSR(id.key, &x509.CertificateRequest{Subject: pkix.Name{CommonName: somebodyElse}})
 	if err != nil {
 		return err
 	}
@@ -194,7 +197,7 @@ func nameChanges() []check {
 			return refused(ctx, a, what)
 		}
 	}
-	other := tlv(tagSequence, tlv(tagSet, tlv(tagSequence, oid(asn1.ObjectIdentifier{2, 5, 4, 3}), tlv(tagUTF8, []byte("briskest-somebody-else")))))
+	other := tlv(tagSequence, tlv(tagSet, tlv(tagSequence, oid(asn1.ObjectIdentifier{2, 5, 4, 3}), tlv(tagUTF8, []byte(somebodyElse)))))
 	return []check{
 		{
 			ID: "RFC6402-2.8-1", Level: must, Text: "a ChangeSubjectName beside a subject that is changed already is refused",
@@ -248,7 +251,7 @@ func runReenrollNames(ctx context.Context, t *Target) error {
 	}
 	var control *wire.Answer
 	for _, key := range []crypto.Signer{id.key, fresh} {
-		other := pkix.Name{CommonName: "briskest-somebody-else"}
+		other := pkix.Name{CommonName: somebodyElse}
 		a, err := t.reenroll(ctx, id, key, &x509.CertificateRequest{Subject: other})
 		switch {
 		case err != nil:

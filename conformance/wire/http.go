@@ -325,10 +325,9 @@ func (s *Site) Plaintext(ctx context.Context, r *Request) (*Answer, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	host, _ := s.Host()
-	sent := r.bytes(host)
+	sent := r.bytes(s.authority())
 	e := conformance.Exchange{Sent: "without TLS: " + r.describe(), RawSent: redact(sent)}
-	c := &Conn{site: s, host: host, plain: conn, reader: newBufferedReader(conn)}
+	c := &Conn{site: s, host: s.authority(), plain: conn, reader: newBufferedReader(conn)}
 	a, err := c.exchange(r, sent)
 	if err != nil {
 		e.Came = err.Error()

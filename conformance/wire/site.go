@@ -56,6 +56,15 @@ func (s *Site) Host() (host, address string) {
 	return u.Hostname(), net.JoinHostPort(u.Hostname(), port)
 }
 
+// authority is what the Host header says (RFC 9110, Section 7.2).
+func (s *Site) authority() string {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
 // Options of a TLS connection. The zero value is a TLS 1.2 or 1.3 connection
 // without a client certificate.
 type Options struct {
@@ -107,8 +116,7 @@ func (s *Site) Dial(ctx context.Context, o *Options) (*Conn, error) {
 		conn.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
-	host, _ := s.Host()
-	return &Conn{site: s, tls: c, host: host, reader: newBufferedReader(c)}, nil
+	return &Conn{site: s, tls: c, host: s.authority(), reader: newBufferedReader(c)}, nil
 }
 
 func (s *Site) config(o *Options) *tls.Config {
