@@ -43,6 +43,8 @@ const (
 	KindDeviceGroup         = "device-group"  // an operator put a device into a group, or left it to the rules
 	KindCredentialAdded     = "credential-added"
 	KindCredentialDisabled  = "credential-disabled"
+	KindTokenAdded          = "token-added"
+	KindTokenRevoked        = "token-revoked"
 	KindCodeAdded           = "code-added"
 	KindCodeRevoked         = "code-revoked"
 	KindCRLSigned           = "crl-signed"

@@ -99,6 +99,13 @@ type Change struct {
 	// PutCRL replaces the list of the same scope. Its number is higher than that of
 	// each list before of the same authority and partition, delta or not; ErrConflict otherwise.
 	PutCRL *CRL
+	// PutAPITokens inserts or replaces by domain and ID.
+	PutAPITokens []*APIToken
+	// BeginReply inserts, in place of one that is older than ReplyLifetime; ErrConflict when there is another. The
+	// principal's replies beyond the newest MaxReplies are dropped.
+	BeginReply *Reply
+	// EndReply replaces, or removes where its Status is 0.
+	EndReply *Reply
 	// Trail is appended last.
 	Trail []*trail.Entry
 }
@@ -261,5 +268,6 @@ type Store interface {
 	Codes
 	Owners
 	GroupDocuments
+	APIRecords
 	Trail
 }

@@ -24,6 +24,7 @@ type commands struct {
 	Doctor     doctorCmd     `cmd:"" help:"Grade a deployment: files, certificates, keys, settings, servers, machine; and say what to do."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Event      eventCmd      `cmd:"" help:"What other systems are told: list, targets, replay, dead letters, schemas."`
+	Token      tokenCmd      `cmd:"" help:"Tokens for the registrar's API: create, list, revoke."`
 	API        apiCmd        `cmd:"" name:"api" help:"The registrar's API for operators: its OpenAPI document."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify, witness, prove, consistency, check, key, export."`
 	Evidence   evidenceCmd   `cmd:"" help:"Archives of device evidence: verify, without a server."`

@@ -45,12 +45,27 @@ func (c *registrarServeCmd) Run(ctx context.Context, s streams) error {
 
 // registrarData names whose data a command works on.
 type registrarData struct {
-	Config string `required:"" type:"existingfile" help:"registrar.yaml; its server is asked when it runs, else its store is opened."`
+	Config string `type:"existingfile" xor:"where" required:"" help:"registrar.yaml; its server is asked when it runs, else its store is opened."`
+	Server string `xor:"where" required:"" help:"The API of a registrar elsewhere, https://HOST[:PORT]; with --token-file or --client-cert and --client-key."`
+
+	Domain        string `help:"The domain, with --server or where the registrar has several; default the configuration's."`
+	TokenFile     string `type:"existingfile" help:"File with a token, for --server."`
+	ClientCert    string `type:"existingfile" help:"Certificate chain to show, PEM, for --server."`
+	ClientKey     string `help:"Keystore URI of its key."`
+	ServerAnchors string `type:"existingfile" help:"PEM file of the CAs that the server's certificate chains to; default the system's."`
 }
 
 // operate calls do with a client of the running registrar, or of one opened
 // for the purpose.
 func (d *registrarData) operate(ctx context.Context, s streams, do func(*registraradmin.Client) error) error {
+	if d.Server != "" {
+		client, err := d.remote(ctx)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return registrarFailure(do(client))
+	}
 	cfg, err := loadRegistrarConfig(d.Config)
 	if err != nil {
 		return err
@@ -59,7 +74,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	if answers(ctx, socket) {
 		client := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
 		defer client.Close()
-		client.Domain = cfg.Domain
+		client.Domain = d.domain(cfg.Domain)
 		return registrarFailure(do(client))
 	}
 	cfg.Log.Level = "error"
@@ -67,7 +82,9 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	if err != nil {
 		return err
 	}
-	return errors.Join(registrarFailure(do(role.inProcess())), role.close())
+	client := role.inProcess()
+	client.Domain = d.domain(cfg.Domain)
+	return errors.Join(registrarFailure(do(client)), role.close())
 }
 
 // registrarFailure gives the registrar's sentinels their exit codes.

@@ -17,6 +17,7 @@ type registrarConfig struct {
 	source `yaml:"-"`
 	// fetcher asks about revocation; one for all that is loaded in the process.
 	fetcher *revocation.Fetcher
+	api     *apiInForce // set by build
 	// tracer follows what MASAs are asked; one for all that is loaded in the process; nil: nothing is traced.
 	tracer *tracing.Tracer
 	events *events.Settings // set by build
@@ -33,6 +34,8 @@ type registrarConfig struct {
 		Devices string `yaml:"devices"`
 		// Admin is the unix socket that operators' commands use while the server runs.
 		Admin string `yaml:"admin"`
+		// API is the address of the operators' API over TLS, HOST:PORT; empty: it is on the socket only.
+		API string `yaml:"api"`
 		// Revocation is the address of OCSP, revocation lists and CA certificates, HOST:PORT,
 		// for anybody, over plain HTTP; empty: they are served nowhere.
 		Revocation string `yaml:"revocation"`
@@ -68,6 +71,8 @@ type registrarConfig struct {
 	Cloud *cloudConfig `yaml:"cloud"`
 	// KeyEncryptionKeys are shared with devices, for serverkeygen.
 	KeyEncryptionKeys []keyConfig `yaml:"key_encryption_keys"`
+	// API says who may use the operators' API from elsewhere.
+	API apiConfig `yaml:"api"`
 	// Limits bound what one peer can make the server hold.
 	Limits limitsConfig `yaml:"limits"`
 	// Events are what other systems are told; Targets are those systems.

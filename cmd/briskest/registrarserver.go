@@ -40,6 +40,7 @@ type registrarRole struct {
 	servers    []*tls.Certificate // what the devices' port shows
 	inForce    atomic.Pointer[registrar.Settings]
 	revocation *revocationPort // nil: there is none
+	api        *apiPort        // nil: there is none
 	events     *events.Dispatcher
 	observe    *observing
 }
@@ -129,6 +130,9 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 				return err
 			}
 			tending.set(settings.Issuers)
+			if role.api != nil {
+				role.api.inForce.Store(loaded.api)
+			}
 			role.events.Set(loaded.events)
 			return nil
 		},
@@ -157,6 +161,13 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			return nil, nil, err
 		}
 		s.public = role.revocation.serve
+	}
+	if c.Listen.API != "" {
+		if role.api, err = openAPIPort(ctx, role, s.bounds); err != nil {
+			discard(s.discard)
+			return nil, nil, err
+		}
+		s.operated = role.api.serve
 	}
 	if announce := &c.Announce.Announcement; announce.MDNS {
 		if s.beside, err = announce.announcing(c.Announce.types(), []net.Listener{s.devices}, role.log); err != nil {
@@ -205,6 +216,9 @@ func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tl
 		return nil, nil, c.wrong(err)
 	}
 	if c.events, err = c.eventSettings(ctx); err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	if c.api, err = c.loadAPI(ctx, servers[0]); err != nil {
 		return nil, nil, c.wrong(err)
 	}
 	for _, server := range servers {

@@ -46,8 +46,10 @@ type service struct {
 	watched func(ctx context.Context) error
 	// public serves the port for anybody; nil: there is none.
 	public func(ctx context.Context) error
-	log    *slog.Logger
-	hangup chan os.Signal
+	// operated serves the operators' port; nil: there is none.
+	operated func(ctx context.Context) error
+	log      *slog.Logger
+	hangup   chan os.Signal
 	// reload loads the configuration again, whole or not at all.
 	reload func(ctx context.Context) error
 	// close ends what the role runs in the background, then its store.
@@ -102,7 +104,7 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	run(server.Serve)
 	run(func() error { return admin.Serve(s.admin) })
-	for _, more := range []func(context.Context) error{s.beside, s.public, s.watched} {
+	for _, more := range []func(context.Context) error{s.beside, s.public, s.watched, s.operated} {
 		if more != nil {
 			run(func() error { return more(ctx) })
 		}

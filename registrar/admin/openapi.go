@@ -109,6 +109,8 @@ func (d *schemas) parameters(o *operation) []object {
 	switch {
 	case o.Method == http.MethodGet:
 		header("If-None-Match", "an ETag; 304 when it is still good")
+	case o.Method == http.MethodPost && o.upload == nil:
+		header("Idempotency-Key", "what is asked under one key is done once; kept for a day")
 	case o.Of != "":
 		header("If-Match", "the ETag of "+o.Of+"; 412 when it is another by now")
 	}

@@ -217,8 +217,13 @@ func (h *Handler) operate(c *exchange) error {
 	} else if unlock != nil {
 		defer unlock()
 	}
+	reply, done, err := h.once(c)
+	if err != nil || done {
+		return err
+	}
 	out, err := c.op.do(c.r.Context(), c.api, c.in)
 	if err != nil {
+		h.remember(c, reply, nil, err)
 		return err
 	}
 	if d, ok := out.(*Download); ok {
@@ -228,6 +233,7 @@ func (h *Handler) operate(c *exchange) error {
 	if err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
+	h.remember(c, reply, data, nil)
 	if c.op.Method == http.MethodGet {
 		tag := etag(data)
 		c.w.Header().Set("ETag", tag)

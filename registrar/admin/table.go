@@ -17,7 +17,7 @@ type table struct {
 func operations() *table {
 	t := &table{list: slices.Concat(
 		deviceOperations(), evidenceOperations(), requestOperations(), credentialOperations(), codeOperations(),
-		certificateOperations(), voucherOperations(), trailOperations(), groupOperations(), eventOperations(),
+		certificateOperations(), voucherOperations(), trailOperations(), groupOperations(), eventOperations(), tokenOperations(),
 	)}
 	t.byID = make(map[string]*operation, len(t.list))
 	at := make(map[string]bool, len(t.list))

@@ -99,6 +99,9 @@ func (w writer) change(c *registrar.Change) error {
 	if err := w.codes(c); err != nil {
 		return err
 	}
+	if err := w.api(c); err != nil {
+		return err
+	}
 	if err := w.partitions(c.PutPartitions); err != nil {
 		return err
 	}

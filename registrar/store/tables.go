@@ -27,6 +27,7 @@ type tables struct {
 	codes       *sqlitedb.Table
 	owners      *sqlitedb.Table
 	groups      *sqlitedb.Table
+	apiTokens   *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -80,6 +81,7 @@ func newTables() *tables {
 		groups: sqlitedb.NewTable("group_documents", []string{"domain", "version"}, []string{
 			"document", "actor", "note", "of_version", "at", "applied", "moved",
 		}),
+		apiTokens: sqlitedb.NewTable("api_tokens", id, []string{"name", "role", "digest", "created_at", "created_by", "expires_at", "revoked"}),
 		codes: sqlitedb.NewTable("codes", []string{"domain", "serial_number"}, []string{
 			"digest", "created_at", "expires_at", "revoked", "spent_at", "spent_key", "spent_names",
 		}),
@@ -89,7 +91,7 @@ func newTables() *tables {
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
 		t.devices, t.details, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
-		t.credentials, t.digests, t.codes, t.owners, t.groups,
+		t.credentials, t.digests, t.codes, t.owners, t.groups, t.apiTokens,
 	}
 }
 

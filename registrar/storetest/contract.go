@@ -58,6 +58,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"RequestsWaitUntilDecided", testPending},
 		{"CredentialsAreReplacedByUser", testCredentials},
 		{"CredentialsKeepWhatDigestNeeds", testDigests},
+		{"TokensAndRepliesAreKeptByDomain", testAPIRecords},
 		{"CodesAreReplacedBySerialNumber", testCodes},
 		{"CodeIsSpentForOneKeyAndItsNames", testSpending},
 		{"CodeIsSpentOnceByChangesAtOnce", testSpendingAtOnce},

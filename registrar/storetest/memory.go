@@ -90,7 +90,9 @@ type state struct {
 	ahead        map[name]*registrar.AheadVoucher
 	pending      map[name]*registrar.Pending
 	credentials  map[name]*registrar.Credential // by user
-	codes        map[name]*registrar.Code       // by serial number
+	apiTokens    map[name]*registrar.APIToken
+	replies      map[replyKey]*registrar.Reply
+	codes        map[name]*registrar.Code // by serial number
 	owners       map[name]*registrar.DeviceOwner
 	groups       map[string][]*registrar.GroupDocument // by domain, in order of version
 	lists        map[scope]*registrar.CRL              // the latest
@@ -110,6 +112,8 @@ func newState() *state {
 		pending:      map[name]*registrar.Pending{},
 		credentials:  map[name]*registrar.Credential{},
 		codes:        map[name]*registrar.Code{},
+		apiTokens:    map[name]*registrar.APIToken{},
+		replies:      map[replyKey]*registrar.Reply{},
 		owners:       map[name]*registrar.DeviceOwner{},
 		groups:       map[string][]*registrar.GroupDocument{},
 		lists:        map[scope]*registrar.CRL{},
@@ -129,6 +133,8 @@ func (s *state) clone() *state {
 		pending:      maps.Clone(s.pending),
 		credentials:  maps.Clone(s.credentials),
 		codes:        maps.Clone(s.codes),
+		apiTokens:    maps.Clone(s.apiTokens),
+		replies:      maps.Clone(s.replies),
 		owners:       maps.Clone(s.owners),
 		groups:       maps.Clone(s.groups),
 		lists:        maps.Clone(s.lists),
@@ -199,6 +205,9 @@ func (s *state) apply(c *registrar.Change) error {
 	}
 	for _, k := range c.PutCredentials {
 		s.credentials[name{k.Domain, k.User}] = copyCredential(k)
+	}
+	if err := s.applyAPI(c); err != nil {
+		return err
 	}
 	if err := s.applyCodes(c); err != nil {
 		return err
