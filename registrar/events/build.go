@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -101,7 +102,7 @@ func (b *Builder) data(ctx context.Context, t *Type, e *trail.Entry, in *body) (
 	for _, member := range t.Members {
 		switch member {
 		case "actor":
-			d.Actor = e.Actor
+			d.Actor = cmp.Or(e.Actor, "unknown")
 		case "reason":
 			d.Reason = e.Reason
 		case "message":
@@ -158,6 +159,9 @@ func (b *Builder) device(ctx context.Context, t *Type, e *trail.Entry, in *body)
 		return nil, err
 	default:
 		d.Manufacturer, d.SerialNumber = row.Manufacturer, row.SerialNumber
+		if d.Group == "" {
+			d.Group = row.Group
+		}
 	}
 	return d, nil
 }
