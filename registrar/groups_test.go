@@ -273,13 +273,7 @@ func (h *house) keyRequest(serial string, id *testpki.Identity) *est.KeyRequest 
 
 // M32: minimum key, firmware and level of attestation are requirements; the refusal says which, and what to do.
 func TestARequirementRefusesWithItsName(t *testing.T) {
-	h := newGroupedHouse(t, func(h *house) {
-		inventoryLabel(h)
-		h.reprofile(func(d *profile.Document) {
-			d.Keys = append(d.Keys, profile.KeyRule{Type: "rsa", MinBits: 2048, MaxBits: 4096})
-		})
-		h.settings.Profiles = nil
-	})
+	h := newGroupedHouse(t, inventoryLabel)
 	h.importSerials("AB-1")
 	h.applyGroups(groups.Group{Name: "g", Match: `device.manufacturer == "acme"`, Require: []groups.Requirement{
 		{Name: "key", That: `request.key_type == "ecdsa"`, Message: "use an elliptic curve key"},

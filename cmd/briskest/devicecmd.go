@@ -212,6 +212,12 @@ func (c *deviceWhyCmd) Run(ctx context.Context, s streams) error {
 		for _, e := range why.Entries {
 			rows = append(rows, whyRow{e.At, e.Kind, e.Reason, e.Actor, string(e.Body)})
 		}
-		return cli.PrintList(s.Out, c.Format, rows)
+		if err := cli.PrintList(s.Out, c.Format, rows); err != nil {
+			return err
+		}
+		for _, w := range why.WaysOut {
+			s.Printf("\n%s: %s\n", w.Reason, w.Text)
+		}
+		return nil
 	})
 }

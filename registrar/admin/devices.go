@@ -112,6 +112,7 @@ type Explanation struct {
 	// Outstanding are issuances that another CA has not finished.
 	Outstanding []Certificate `json:"outstanding"`
 	Entries     []Entry       `json:"entries"` // oldest first
+	WaysOut     []WayOut      `json:"ways_out,omitempty"`
 }
 
 func (a *api) why(ctx context.Context, in *Ref) (*Explanation, error) {
@@ -122,7 +123,7 @@ func (a *api) why(ctx context.Context, in *Ref) (*Explanation, error) {
 	return &Explanation{
 		why.SerialNumber, each(why.Devices, func(d *registrar.Device) Device { return deviceOut(d, false) }),
 		each(why.Pending, pendingOut), each(why.Outstanding, func(c *registrar.Certificate) Certificate { return certificateOut(c, false) }),
-		each(why.Entries, entryOut),
+		each(why.Entries, entryOut), waysOut(why),
 	}, nil
 }
 

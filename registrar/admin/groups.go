@@ -70,17 +70,26 @@ type GroupsList struct {
 
 // Group is a group in force.
 type Group struct {
-	Name          string                            `json:"name"`
-	Priority      int                               `json:"priority"`
-	Decision      string                            `json:"decision,omitempty"`
-	Profile       string                            `json:"profile,omitempty"`
-	Lifetime      string                            `json:"lifetime,omitempty"`
-	RenewalWindow string                            `json:"renewal_window,omitempty"`
-	Names         map[string]string                 `json:"names,omitempty"`
-	Applications  map[string]*registrar.Application `json:"applications,omitempty"`
-	Baseline      string                            `json:"baseline,omitempty"`
-	ByName        bool                              `json:"by_name,omitempty"` // it has no rule
-	Description   string                            `json:"description,omitempty"`
+	Name          string                 `json:"name"`
+	Priority      int                    `json:"priority"`
+	Decision      string                 `json:"decision,omitempty"`
+	Profile       string                 `json:"profile,omitempty"`
+	Lifetime      string                 `json:"lifetime,omitempty"`
+	RenewalWindow string                 `json:"renewal_window,omitempty"`
+	Names         map[string]string      `json:"names,omitempty"`
+	Applications  map[string]Application `json:"applications,omitempty"`
+	Baseline      string                 `json:"baseline,omitempty"`
+	ByName        bool                   `json:"by_name,omitempty"` // it has no rule
+	Description   string                 `json:"description,omitempty"`
+}
+
+// Application is an entitlement of a group's devices.
+type Application struct {
+	Profile   string   `json:"profile,omitempty"`
+	Names     []string `json:"names,omitempty"`
+	Endpoints []string `json:"endpoints,omitempty"` // URLs
+	Publish   []string `json:"publish,omitempty"`   // topics
+	Subscribe []string `json:"subscribe,omitempty"`
 }
 
 // Groups are the groups in force in the order in which they are asked.
@@ -159,8 +168,11 @@ func (a *api) listGroups(_ context.Context, in *By) (*Groups, error) {
 
 func groupOut(g *registrar.Group) Group {
 	out := Group{
-		Name: g.Name, Priority: g.Priority, Decision: string(g.Decision), Profile: g.Profile, Names: g.Names, Applications: g.Applications,
+		Name: g.Name, Priority: g.Priority, Decision: string(g.Decision), Profile: g.Profile, Names: g.Names, Applications: make(map[string]Application, len(g.Applications)),
 		Baseline: g.Baseline, ByName: g.Pinned, Description: g.Description,
+	}
+	for name, app := range g.Applications {
+		out.Applications[name] = Application{app.Profile, app.Names, app.Endpoints, app.Publish, app.Subscribe}
 	}
 	if g.Lifetime > 0 {
 		out.Lifetime = g.Lifetime.String()
