@@ -196,21 +196,41 @@ func (s *Service) moveDevices(ctx context.Context, v *version, g *groupsInForce)
 // eachMove places every device on record, and calls do for each in the order of IDs.
 func (s *Service) eachMove(ctx context.Context, v *version, g *groupsInForce, do func(*Device, *Placement) error) error {
 	const page = 2000
-	for after := ""; ; {
-		devices, err := s.store.ListDevices(ctx, v.Domain, after, page)
+	type read struct {
+		devices []*Device
+		err     error
+	}
+	fetch := func(after string) <-chan read {
+		out := make(chan read, 1)
+		go func() {
+			devices, err := s.store.ListDevices(ctx, v.Domain, after, page)
+			out <- read{devices, err}
+		}()
+		return out
+	}
+	for next := fetch(""); ; {
+		got := <-next
+		devices, err := got.devices, got.err
 		if err != nil {
 			return err
 		}
+		last := len(devices) < page
+		if !last { // read on while these are placed
+			next = fetch(devices[len(devices)-1].ID)
+		}
 		for i, p := range placeAll(g, devices) {
 			if err := do(devices[i], p); err != nil {
+				if !last {
+					<-next
+				}
 				return err
 			}
 		}
-		if len(devices) < page {
+		if last {
 			return nil
 		}
-		after = devices[len(devices)-1].ID
 		if err := ctx.Err(); err != nil {
+			<-next
 			return err
 		}
 	}
