@@ -13,7 +13,6 @@ import (
 	"github.com/briskest/briskest/registrar/store"
 )
 
-
 // manyDevices puts devices on record, some with an IDevID, of 1,000 batches and 7 sites.
 func manyDevices(t testing.TB, h *house, idevid *x509.Certificate) {
 	t.Helper()
