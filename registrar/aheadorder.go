@@ -85,9 +85,11 @@ func (s *Service) importOrdered(ctx context.Context, v *version, r *VoucherOrder
 	if err != nil {
 		return "", invalid("the IDevID: %v", err)
 	}
-	in := &ImportRequest{Domain: v.Domain, Actor: r.Actor, Manufacturer: m.Name}
-	err = s.importBatch(ctx, v, in, []string{serial}, []ImportDevice{{SerialNumber: serial, IDevID: r.IDevID[0]}}, &ImportResult{})
-	if err != nil {
+	in := &ImportRequest{
+		Domain: v.Domain, Actor: r.Actor, Manufacturer: m.Name, Devices: []ImportDevice{{SerialNumber: serial, IDevID: r.IDevID[0]}},
+	}
+	in.Checked = v.checkedIDevIDs(in) // by makerOf, with the intermediate CAs that came along
+	if _, err = s.ImportDevices(ctx, in); err != nil {
 		return "", err
 	}
 	device, err := s.store.DeviceBySerialNumber(ctx, v.Domain, m.Name, serial)

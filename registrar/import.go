@@ -1,41 +1,64 @@
 package registrar
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/briskest/briskest/internal/trail"
-	"github.com/briskest/briskest/voucher"
 )
 
-// ImportRequest brings serial numbers of one manufacturer into the inventory.
+// ImportRequest brings devices of one manufacturer into the inventory.
 type ImportRequest struct {
 	Domain       string
 	Actor        string
 	Manufacturer string // name in the configuration
 	Devices      []ImportDevice
 	DryRun       bool // report only
+	// Checked is ImportResult.Checked of a dry run with the same IDevIDs in the same
+	// order: their signatures are not verified once more. Anything else does no harm.
+	Checked []byte
+	// Origin is where the rows are from, for the trail; nil for nowhere.
+	Origin *ImportOrigin
+}
+
+// ImportOrigin says which rows of which file a batch is.
+type ImportOrigin struct {
+	File   string   // its name, without folders
+	Format string   // "csv", "jsonl", "pem", "manifest"
+	SHA256 [32]byte // of the whole file
+	Rows   [32]byte // root of the Merkle tree over the rows of the batch (RFC 6962, Section 2.1), each as inventory.Row encodes it
+	First  int      // row in the file, from 1
+	Count  int
+	Signer string // of a manifest: SHA-256 of the certificate, in hex
 }
 
 // ImportDevice is one device. With an IDevID the serial number may be empty.
+// Details that are empty leave what is on record as it is.
 type ImportDevice struct {
 	SerialNumber string // RFC 8995, Section 2.3.1
 	IDevID       []byte // DER; nil for none
+
+	// These are as in Device. HardwareModule is that of the IDevID where there is one.
+	Model, Firmware, Batch             string
+	HardwareModule, SecureElement, TPM string
+	Attributes                         map[string]string
+
 	// Owner is whose it is, by name in Cloud.Owners; "" for nobody's. Nil leaves that as it is.
 	Owner *string
 }
 
-// ImportResult says what an import did.
+// ImportResult says what an import did, or would do.
 type ImportResult struct {
 	Added    int
 	Known    int // on record before
+	Changed  int // of these, have an IDevID or details now that they had not
 	Given    int // that have another owner now
 	Problems []ImportProblem
+	Checked  []byte // of a dry run; see ImportRequest.Checked
 }
 
 // ImportProblem is one device that cannot be imported.
@@ -45,14 +68,14 @@ type ImportProblem struct {
 	Text         string
 }
 
-// maxImport bounds one call; callers with more send batches.
-const maxImport = 10000
+// MaxImport is the most devices of one import; callers with more send batches.
+const MaxImport = 10000
 
-// ImportDevices imports all devices or, when one has a problem, none: the
-// result then lists the problems and the error wraps [ErrInvalid]. Devices on
-// record are left as they are, but for the IDevID: one that is imported takes
-// the place of another on record, and its holder is then the device. At most 10000 a call; each 500 are one
-// transaction, so that after a failure of the store the same call goes on.
+// ImportDevices imports all devices in one transaction or, when one has a
+// problem, none: the result then lists the problems and the error wraps
+// [ErrInvalid]. Devices on record keep what the import does not name; an IDevID
+// that is imported takes the place of another on record, and its holder is then
+// the device. Importing again is safe. At most [MaxImport] a call.
 func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportResult, error) {
 	v, err := s.inDomain(r.Domain)
 	if err != nil {
@@ -64,138 +87,188 @@ func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportR
 		return nil, fmt.Errorf("manufacturer %q is not configured: %w", r.Manufacturer, ErrNotFound)
 	case len(r.Devices) == 0:
 		return nil, invalid("there are no devices to import")
-	case len(r.Devices) > maxImport:
-		return nil, invalid("%d devices in one call; send at most %d", len(r.Devices), maxImport)
+	case len(r.Devices) > MaxImport:
+		return nil, invalid("%d devices in one call; send at most %d", len(r.Devices), MaxImport)
 	}
 	out := &ImportResult{}
-	serials := v.checkImport(m, r, s.now(), out)
+	im := &importing{s: s, v: v, r: r, at: s.now().UTC(), out: out}
+	im.check(m)
 	if len(out.Problems) > 0 {
 		return out, invalid("%d of %d devices cannot be imported; nothing was", len(out.Problems), len(r.Devices))
 	}
-	const batch = 500
-	for start := 0; start < len(serials); start += batch {
-		end := min(start+batch, len(serials))
-		if err := s.importBatch(ctx, v, r, serials[start:end], r.Devices[start:end], out); err != nil {
-			return out, err
+	if r.DryRun {
+		out.Checked = v.checkedIDevIDs(r)
+	}
+	const attempts = 3 // a device may come on record by itself meanwhile
+	for range attempts {
+		if err = im.run(ctx); !errors.Is(err, ErrConflict) {
+			break
 		}
 	}
-	return out, nil
+	return out, err
 }
 
-// checkImport returns the serial numbers, and notes each problem.
-func (v *version) checkImport(m *Manufacturer, r *ImportRequest, at time.Time, out *ImportResult) []string {
-	serials := make([]string, len(r.Devices))
-	seen := make(map[string]bool, len(r.Devices))
-	for i, d := range r.Devices {
-		serial, err := m.importSerial(&d, at)
-		if err == nil && seen[serial] {
-			err = errors.New("is there twice")
-		}
-		if err != nil {
-			out.Problems = append(out.Problems, ImportProblem{Index: i, SerialNumber: d.SerialNumber, Text: err.Error()})
-		}
-		if err := v.checkOwner(&d); err != nil {
-			out.Problems = append(out.Problems, ImportProblem{Index: i, SerialNumber: d.SerialNumber, Text: err.Error()})
-		}
-		seen[serial], serials[i] = true, serial
-	}
-	return serials
+// importing is one import under way.
+type importing struct {
+	s    *Service
+	v    *version
+	r    *ImportRequest
+	at   time.Time
+	out  *ImportResult
+	rows []importRow // of r.Devices, once checked
 }
 
-func (m *Manufacturer) importSerial(d *ImportDevice, at time.Time) (string, error) {
-	if d.IDevID == nil {
-		switch {
-		case d.SerialNumber == "":
-			return "", errors.New("has neither serial number nor IDevID")
-		case len(d.SerialNumber) > maxUser || ascii(d.SerialNumber) != d.SerialNumber:
-			return "", errors.New("has a serial number that is too long or not printable ASCII")
-		}
-		return d.SerialNumber, nil
+// run brings checked devices on record.
+func (im *importing) run(ctx context.Context) error {
+	serials := make([]string, len(im.rows))
+	for i := range im.rows {
+		serials[i] = im.rows[i].serial
 	}
-	cert, err := x509.ParseCertificate(d.IDevID)
+	known, err := im.known(ctx, serials)
 	if err != nil {
-		return "", fmt.Errorf("has an IDevID that cannot be read: %w", err)
+		return err
 	}
-	if _, err := cert.Verify(m.options(cert, at)); err != nil {
-		return "", fmt.Errorf("has an IDevID whose issuer is not among the manufacturer's anchors (an intermediate CA has to be listed there): %w", err)
-	}
-	serial, err := voucher.SerialNumber(cert)
-	switch {
-	case err != nil:
-		return "", err
-	case d.SerialNumber != "" && d.SerialNumber != serial:
-		return "", fmt.Errorf("has an IDevID of the serial number %q", serial)
-	}
-	return serial, nil
-}
-
-func (s *Service) importBatch(ctx context.Context, v *version, r *ImportRequest, serials []string, devices []ImportDevice, out *ImportResult) error {
-	change := &Change{}
-	at, added, known := s.now().UTC(), 0, 0
-	for i, serial := range serials {
-		device, err := found(s.store.DeviceBySerialNumber(ctx, v.Domain, r.Manufacturer, serial))
-		switch {
-		case err != nil:
-			return err
-		case device == nil:
-			added++
-			device = &Device{
-				ID: NewID(at), Domain: v.Domain, Manufacturer: r.Manufacturer, SerialNumber: serial, State: Expected,
-				IDevID: devices[i].IDevID, Source: "import", CreatedAt: at,
-			}
-			s.PlaceImported(device)
-			change.PutDevices = append(change.PutDevices, device)
-		default:
-			known++
-			if r.DryRun {
-				break
-			}
-			if err := s.replaceIDevID(ctx, v, r.Actor, device, devices[i].IDevID); err != nil {
-				return err
-			}
-		}
-		if err := s.give(ctx, v, r.Actor, change, device, devices[i].Owner); err != nil {
-			return err
-		}
-	}
-	if added > 0 {
-		b := newBody().str("manufacturer", r.Manufacturer).num("added", added).num("known", known).
-			str("first", change.PutDevices[0].SerialNumber).str("last", change.PutDevices[added-1].SerialNumber)
-		change.Trail = append(change.Trail, s.act(v, r.Actor, KindDevicesImported, "", b))
-	}
-	if len(change.Trail) > 0 && !r.DryRun {
-		if err := s.store.Commit(ctx, change); err != nil {
-			return fmt.Errorf("import after %d devices: %w", out.Added, err)
-		}
-	}
-	out.Added += added
-	out.Known += known
-	out.Given += len(change.PutOwners)
-	return nil
-}
-
-// replaceIDevID puts an IDevID in the place of the one on record.
-func (s *Service) replaceIDevID(ctx context.Context, v *version, actor string, device *Device, idevid []byte) error {
-	if idevid == nil || bytes.Equal(device.IDevID, idevid) {
-		return nil
-	}
-	unlock, err := s.devices.lock(ctx, deviceKey(device.Manufacturer, device.SerialNumber))
+	unlock, locked, err := im.lockChanging(ctx, known)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	now, err := s.store.Device(ctx, v.Domain, device.ID)
-	if err != nil {
+	if locked {
+		if known, err = im.known(ctx, serials); err != nil { // as they are while nobody else changes them
+			return err
+		}
+	}
+	change, result := &Change{}, *im.out
+	result.Added, result.Known, result.Changed, result.Given = 0, len(known), 0, 0
+	for i := range im.rows {
+		device := known[im.rows[i].serial]
+		if device == nil {
+			device = im.device(i)
+			im.s.PlaceImported(device)
+			change.AddDevices = append(change.AddDevices, device)
+			result.Added++
+		} else if changed := im.merged(device, i); changed != nil {
+			change.PutDevices = append(change.PutDevices, changed)
+			result.Changed++
+		}
+		if err := im.s.give(ctx, im.v, im.r.Actor, change, device, im.r.Devices[i].Owner); err != nil {
+			return err
+		}
+	}
+	result.Given = len(change.PutOwners)
+	if err := im.commit(ctx, change, &result); err != nil {
 		return err
 	}
-	changed := *now
-	changed.IDevID = idevid
-	before, after := sha256.Sum256(now.IDevID), sha256.Sum256(idevid)
-	b := newBody().str("manufacturer", device.Manufacturer).str("serial_number", device.SerialNumber).
-		hex("idevid_before_sha256", before[:]).hex("idevid_sha256", after[:])
-	change := &Change{PutDevices: []*Device{&changed}, Trail: []*trail.Entry{s.act(v, actor, KindDevicesImported, device.ID, b)}}
-	if err := s.store.Commit(ctx, change); err != nil {
-		return fmt.Errorf("import the IDevID of %q: %w", device.SerialNumber, err)
+	*im.out = result
+	return nil
+}
+
+func (im *importing) known(ctx context.Context, serials []string) (map[string]*Device, error) {
+	devices, err := im.s.store.DevicesNamed(ctx, im.v.Domain, im.r.Manufacturer, serials)
+	known := make(map[string]*Device, len(devices))
+	for _, d := range devices {
+		known[d.SerialNumber] = d
+	}
+	return known, err
+}
+
+// lockChanging locks the devices that the import changes, in the order of their
+// keys: everybody else locks one at a time.
+func (im *importing) lockChanging(ctx context.Context, known map[string]*Device) (unlock func(), locked bool, err error) {
+	var keys []string
+	for i := range im.rows {
+		if d := known[im.rows[i].serial]; d != nil && !im.r.DryRun && im.merged(d, i) != nil {
+			keys = append(keys, deviceKey(d.Manufacturer, d.SerialNumber))
+		}
+	}
+	slices.Sort(keys)
+	var held []func()
+	unlock = func() {
+		for _, f := range held {
+			f()
+		}
+	}
+	for _, key := range keys {
+		f, err := im.s.devices.lock(ctx, key)
+		if err != nil {
+			unlock()
+			return func() {}, false, err
+		}
+		held = append(held, f)
+	}
+	return unlock, len(keys) > 0, nil
+}
+
+// device is a new record. Identifiers of a batch sort as its rows do.
+func (im *importing) device(i int) *Device {
+	row := &im.r.Devices[i]
+	at := im.at.Add(time.Duration(i) * time.Microsecond)
+	return &Device{
+		ID: NewID(at), Domain: im.v.Domain, Manufacturer: im.r.Manufacturer, SerialNumber: im.rows[i].serial, State: Expected,
+		IDevID: row.IDevID, Source: "import", CreatedAt: im.at, Model: row.Model, Firmware: row.Firmware, Batch: row.Batch,
+		HardwareModule: im.rows[i].module, SecureElement: row.SecureElement, TPM: row.TPM, Attributes: row.Attributes,
+	}
+}
+
+// merged is the device on record with what the row says of it; nil if it is so already.
+func (im *importing) merged(d *Device, i int) *Device {
+	row, changed, c := &im.r.Devices[i], false, *d
+	if row.IDevID != nil && string(row.IDevID) != string(d.IDevID) {
+		c.IDevID, changed = row.IDevID, true
+	}
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&c.Model, row.Model}, {&c.Firmware, row.Firmware}, {&c.Batch, row.Batch},
+		{&c.HardwareModule, im.rows[i].module}, {&c.SecureElement, row.SecureElement}, {&c.TPM, row.TPM},
+	} {
+		if f.from != "" && f.from != *f.to {
+			*f.to, changed = f.from, true
+		}
+	}
+	for name, value := range row.Attributes {
+		if has, ok := c.Attributes[name]; !ok || has != value {
+			c.Attributes = maps.Clone(d.Attributes)
+			if c.Attributes == nil {
+				c.Attributes = make(map[string]string, len(row.Attributes))
+			}
+			maps.Copy(c.Attributes, row.Attributes)
+			changed = true
+			break
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return &c
+}
+
+// commit puts all on record with one entry of the trail, which covers each row.
+func (im *importing) commit(ctx context.Context, change *Change, result *ImportResult) error {
+	for _, d := range change.PutDevices {
+		if len(d.Attributes) > MaxAttributes {
+			return invalid("device %q would have %d attributes; at most %d are kept", d.SerialNumber, len(d.Attributes), MaxAttributes)
+		}
+	}
+	if len(change.AddDevices)+len(change.PutDevices) > 0 {
+		change.Trail = append(change.Trail, im.entry(result))
+	}
+	if im.r.DryRun || len(change.Trail) == 0 {
+		return nil
+	}
+	if err := im.s.store.Commit(ctx, change); err != nil {
+		return fmt.Errorf("import %d devices: %w", len(im.rows), err)
 	}
 	return nil
+}
+
+func (im *importing) entry(result *ImportResult) *trail.Entry {
+	b := newBody().str("manufacturer", im.r.Manufacturer).num("added", result.Added).num("changed", result.Changed).num("known", result.Known).
+		str("first", im.rows[0].serial).str("last", im.rows[len(im.rows)-1].serial)
+	if o := im.r.Origin; o != nil {
+		b.str("file", o.File).str("format", o.Format).hex("file_sha256", o.SHA256[:]).hex("rows_root", o.Rows[:]).
+			num("row", o.First).num("rows", o.Count).str("signer", o.Signer)
+	}
+	return im.s.act(im.v, im.r.Actor, KindDevicesImported, "", b)
 }

@@ -90,6 +90,7 @@ func (i *issuance) prepareDevice() {
 	i.device.SeenAt = c.At.UTC()
 	if c.Identity.Kind == IDevID && i.device.IDevID == nil {
 		i.device.IDevID = c.Identity.Certificate.Raw
+		i.device.knowModule(c.Identity.Certificate)
 	}
 }
 

@@ -324,6 +324,7 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 	}
 	seen := *device
 	seen.SeenAt, seen.IDevID = c.At.UTC(), c.Identity.Certificate.Raw
+	seen.knowModule(c.Identity.Certificate)
 	row := &VoucherRecord{
 		ID: NewID(c.At), Domain: v.Domain, DeviceID: seen.ID, Manufacturer: c.Manufacturer.Name, SerialNumber: c.SerialNumber,
 		Nonce: r.Request.Nonce, PledgeRequest: r.Artifact.Raw, RegistrarReq: signed, MediaType: r.Format.MediaType(),

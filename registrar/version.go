@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type version struct {
 	registrarIDs map[string]bool             // of the registrar's own, as minerva's highway names them
 	signers      *signers                    // of vouchers
 	masas        *recent.Map[string, string] // URLs by the extension that names them
+	importKey    [32]byte                    // tells what was checked with these settings; see checkedIDevIDs
 }
 
 // check fills in defaults and says what is wrong.
@@ -41,6 +43,7 @@ func (s *Settings) check(ctx context.Context, otherwise ca.Issuer) (*version, er
 		return nil, errors.New("there are none")
 	}
 	v := &version{Settings: *s, signers: newSigners(), masas: recent.New[string, string](256)}
+	rand.Read(v.importKey[:]) // never fails (crypto/rand)
 	if v.Domain == "" {
 		v.Domain = DefaultDomain
 	}

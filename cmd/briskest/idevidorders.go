@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/briskest/briskest/cmd/internal/rows"
+	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
 )
 

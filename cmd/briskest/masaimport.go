@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/briskest/briskest/cmd/internal/rows"
+	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"

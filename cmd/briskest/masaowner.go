@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/briskest/briskest/cmd/internal/rows"
+	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/pemfile"

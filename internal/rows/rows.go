@@ -31,6 +31,7 @@ type Row struct {
 // Reader reads the rows of one file.
 type Reader struct {
 	columns []string
+	headless []string
 	pem     string // column of a PEM certificate; empty where none are taken
 	bounded *bounded
 	next    func() (*Row, error)
@@ -43,13 +44,17 @@ type Reader struct {
 }
 
 // NewReader looks how in begins and returns a Reader of it. Columns are the
-// names that CSV headings and JSON members may have, in any order; a CSV file
-// without a heading has the first of them alone. PEM is the column that takes
+// names that CSV headings and JSON members may have, in any order, of which one
+// that ends in ".*" is any name that begins like it; a CSV file without a heading
+// has the first of them alone. PEM is the column that takes
 // the text of a PEM certificate, or empty to take no PEM file.
 //
 // CSV (RFC 4180) may have blank lines and comments that begin with "#".
-func NewReader(in io.Reader, columns []string, pem string) (*Reader, error) {
-	r := &Reader{columns: columns, pem: pem, bounded: &bounded{in: in}}
+func NewReader(in io.Reader, columns []string, pem string, headless ...string) (*Reader, error) {
+	if len(headless) == 0 {
+		headless = columns[:1]
+	}
+	r := &Reader{columns: columns, headless: headless, pem: pem, bounded: &bounded{in: in}}
 	buffered := bufio.NewReaderSize(r.bounded, 64<<10)
 	start, err := begin(buffered)
 	if err != nil {
@@ -126,8 +131,8 @@ func (r *Reader) readHeading() error {
 	if err != nil {
 		return err
 	}
-	r.heading = r.columns[:1]
-	if !slices.Contains(r.columns, name(record[0])) {
+	r.heading = r.headless
+	if !r.has(name(record[0])) {
 		r.first, err = r.csvRow(record, line)
 		return err
 	}
@@ -135,7 +140,7 @@ func (r *Reader) readHeading() error {
 	for _, field := range record {
 		column := name(field)
 		switch {
-		case !slices.Contains(r.columns, column):
+		case !r.has(column):
 			return at(line, fmt.Errorf("no column is called %q; there are %s", field, strings.Join(r.columns, ", ")))
 		case slices.Contains(r.heading, column):
 			return at(line, fmt.Errorf("column %q is there twice", column))
@@ -145,7 +150,23 @@ func (r *Reader) readHeading() error {
 	return nil
 }
 
-func name(heading string) string { return strings.ToLower(strings.TrimSpace(heading)) }
+// name is that of a column; what comes after a point is somebody's own.
+func name(heading string) string {
+	heading = strings.TrimSpace(heading)
+	kind, own, ok := strings.Cut(heading, ".")
+	if !ok {
+		return strings.ToLower(heading)
+	}
+	return strings.ToLower(kind) + "." + own
+}
+
+func (r *Reader) has(column string) bool {
+	if slices.Contains(r.columns, column) {
+		return true
+	}
+	kind, own, ok := strings.Cut(column, ".")
+	return ok && own != "" && slices.Contains(r.columns, kind+".*")
+}
 
 func (r *Reader) nextCSV() (*Row, error) {
 	if row := r.first; row != nil {
@@ -228,13 +249,13 @@ func (r *Reader) nextJSON() (*Row, error) {
 }
 
 func (r *Reader) jsonRow(line []byte) (*Row, error) {
-	members, err := strictjson.Object(line, strictjson.Limits{Bytes: MaxRow, Depth: 2, Members: 2 * len(r.columns)})
+	members, err := strictjson.Object(line, strictjson.Limits{Bytes: MaxRow, Depth: 2, Members: 64 + 2*len(r.columns)})
 	if err != nil {
 		return nil, fmt.Errorf("not one JSON object: %w", err)
 	}
 	row := &Row{Line: r.line, Fields: make(map[string]string, len(members))}
 	for _, m := range members {
-		if !slices.Contains(r.columns, m.Name) {
+		if !r.has(m.Name) {
 			return nil, fmt.Errorf("no member is called %q; there are %s", m.Name, strings.Join(r.columns, ", "))
 		}
 		if string(m.Value) == "null" {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/briskest/briskest/cmd/internal/rows"
+	"github.com/briskest/briskest/internal/rows"
 )
 
 func columns() []string { return []string{"serial_number", "batch", "idevid"} }
