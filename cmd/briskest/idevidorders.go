@@ -14,8 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/rows"
 )
 
 // idevidOrder is an IDevID to be made, and where it was asked for.

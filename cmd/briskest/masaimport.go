@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
 )

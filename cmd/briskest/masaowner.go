@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/config"
 	"github.com/briskest/briskest/internal/pemfile"
+	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/masa"
 	masaadmin "github.com/briskest/briskest/masa/admin"
 )

@@ -30,11 +30,11 @@ type Row struct {
 
 // Reader reads the rows of one file.
 type Reader struct {
-	columns []string
+	columns  []string
 	headless []string
-	pem     string // column of a PEM certificate; empty where none are taken
-	bounded *bounded
-	next    func() (*Row, error)
+	pem      string // column of a PEM certificate; empty where none are taken
+	bounded  *bounded
+	next     func() (*Row, error)
 
 	lines   *bufio.Reader // JSON and PEM
 	line    int           // read of it

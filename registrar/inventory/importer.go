@@ -125,8 +125,8 @@ type batch struct {
 	devices []registrar.ImportDevice
 	lines   []int
 	edge    trail.Edge
+	leaves  int // of edge
 	first   int // row, from 1
-	bad     bool
 }
 
 func (r *run) pass(ctx context.Context, in io.ReadSeeker, checking bool) error {
@@ -152,7 +152,7 @@ func (r *run) pass(ctx context.Context, in io.ReadSeeker, checking bool) error {
 				return err
 			}
 		}
-		if b != nil && (end || len(b.lines) == BatchRows) {
+		if b != nil && (end || b.leaves == BatchRows) {
 			if err := r.send(ctx, b, n); err != nil {
 				return err
 			}
@@ -182,7 +182,7 @@ func (r *run) add(b *batch, row *rows.Row) error {
 		return fmt.Errorf("more than %d rows; divide the file", MaxRows)
 	}
 	b.edge.Append(Row(row.Fields))
-	b.lines = append(b.lines, row.Line)
+	b.leaves++
 	d, err := device(row, r.report.Format)
 	if maker, ok := row.Fields[columnManufacturer]; ok && err == nil && maker != r.im.Manufacturer && unguarded(maker) != r.im.Manufacturer {
 		err = fmt.Errorf("is of the manufacturer %.64q, not %q", maker, r.im.Manufacturer)
@@ -195,9 +195,9 @@ func (r *run) add(b *batch, row *rows.Row) error {
 	}
 	if err != nil {
 		r.problem(row.Line, d.SerialNumber, err.Error())
-		b.bad = true
+		return nil // the others of the batch are checked without it
 	}
-	b.devices = append(b.devices, d)
+	b.devices, b.lines = append(b.devices, d), append(b.lines, row.Line)
 	return nil
 }
 
@@ -248,11 +248,11 @@ func (r *run) send(ctx context.Context, b *batch, n int) error {
 	}
 	if r.checking {
 		r.batches = append(r.batches, checkedBatch{root: root})
-		if b.bad {
-			return nil // the others of the batch are checked once these are mended
+		if len(b.devices) == 0 {
+			return nil
 		}
 	} else {
-		if n >= len(r.batches) || r.batches[n].root != root {
+		if n >= len(r.batches) || r.batches[n].root != root || len(b.devices) != b.leaves {
 			return fmt.Errorf("%w: %d rows, as they were at first, are on record", ErrChanged, b.first-1)
 		}
 		request.Checked = r.batches[n].checked
@@ -348,4 +348,3 @@ func format(start []byte) string {
 	}
 	return JSONLines
 }
-
