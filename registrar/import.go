@@ -43,9 +43,13 @@ type ImportDevice struct {
 	IDevID       []byte // DER; nil for none
 
 	// These are as in Device. HardwareModule is that of the IDevID where there is one.
-	Model, Firmware, Batch             string
-	HardwareModule, SecureElement, TPM string
-	Attributes                         map[string]string
+	Model          string
+	Firmware       string
+	Batch          string
+	HardwareModule string
+	SecureElement  string
+	TPM            string
+	Attributes     map[string]string
 
 	// Owner is whose it is, by name in Cloud.Owners; "" for nobody's. Nil leaves that as it is.
 	Owner *string

@@ -22,6 +22,7 @@ type benchCmd struct {
 	EST        benchESTCmd        `cmd:"" name:"est" help:"Enroll against a running registrar and against a bare floor, and print the ratios."`
 	Storm      benchStormCmd      `cmd:"" help:"Have thousands of clients enroll at once at a running registrar, each until it has its certificate."`
 	BRSKI      benchBRSKICmd      `cmd:"" name:"brski" help:"Have simulated devices onboard through a registrar and a MASA of its own and against bare floors, and print the ratios."`
+	Inventory  benchInventoryCmd  `cmd:"" help:"Import a million devices, list and search them, and compare enrollments with those of a small inventory."`
 	Revocation benchRevocationCmd `cmd:"" help:"Put a million certificates on record, start the server on them, and measure its answers about revocation."`
 	Floor      benchFloorCmd      `cmd:"" hidden:"" help:"Run the bare floor."`
 	BRSKIFloor benchBRSKIFloorCmd `cmd:"" name:"brski-floor" hidden:"" help:"Run a bare floor of BRSKI."`

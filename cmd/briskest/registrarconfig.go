@@ -128,7 +128,11 @@ type manufacturerConfig struct {
 	IDevIDAnchors string `yaml:"idevid_anchors"`
 	// VoucherAnchors is a PEM file of the CAs its vouchers' signers chain to.
 	VoucherAnchors string `yaml:"voucher_anchors"`
-	MASA           struct {
+	// ManifestAnchors is a PEM file of the CAs that signers of its manufacturing
+	// manifests chain to; without it no manifest is taken.
+	ManifestAnchors string `yaml:"manifest_anchors"`
+
+	MASA struct {
 		// URL replaces the one in the IDevIDs (RFC 8995, Section 2.3.2).
 		URL string `yaml:"url"`
 		// TLSAnchors is a PEM file of the CAs its MASA's TLS certificate chains to.
