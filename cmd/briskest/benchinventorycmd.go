@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"fmt"
 	"math/big"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/brski"
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/internal/cli"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
@@ -138,10 +140,17 @@ func newBenchHouse(ctx context.Context, dir string) (*benchHouse, error) {
 	}
 	anchors := x509.NewCertPool()
 	anchors.AddCert(h.maker)
+	own, err := h.certificate(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "bench registrar"}, KeyUsage: x509.KeyUsageDigitalSignature,
+		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 28}}, // id-kp-cmcRA (RFC 6402, Section 2.10)
+	}, 2, h.maker)
+	if err != nil {
+		return nil, err
+	}
 	h.service, err = registrar.New(registrar.Config{
-		Store: h.store, Policy: func(*registrar.Settings, *registrar.Case) *registrar.Decision { return nil },
+		Store: h.store, Issuer: benchIssuer{h.maker}, Policy: func(*registrar.Settings, *registrar.Case) *registrar.Decision { return nil },
 		Settings: &registrar.Settings{
-			Version: "1", Signer: &voucher.Signer{Key: h.key, Certificate: h.maker}, Formats: []voucher.Format{vouchercms.Format{}},
+			Version: "1", Signer: &voucher.Signer{Key: h.key, Certificate: own}, Formats: []voucher.Format{vouchercms.Format{}},
 			DialMASA: func(*registrar.Manufacturer, string) (brski.MASA, error) { return nil, registrar.ErrNotFound },
 			Manufacturers: map[string]*registrar.Manufacturer{"bench": {
 				IDevIDAnchors: anchors, VoucherAnchors: anchors, MASAURL: "https://127.0.0.1:1",
@@ -149,6 +158,19 @@ func newBenchHouse(ctx context.Context, dir string) (*benchHouse, error) {
 		},
 	})
 	return h, err
+}
+
+// benchIssuer has a chain and issues nothing: what is measured is the record.
+type benchIssuer struct{ root *x509.Certificate }
+
+// Issue implements ca.Issuer.
+func (benchIssuer) Issue(context.Context, *ca.Request) (*ca.Certificate, error) {
+	return nil, registrar.ErrNotFound
+}
+
+// Chain implements ca.Issuer.
+func (i benchIssuer) Chain(context.Context) ([]*x509.Certificate, error) {
+	return []*x509.Certificate{i.root}, nil
 }
 
 func (h *benchHouse) close() {
@@ -221,7 +243,7 @@ func (h *benchHouse) write(file string, n int, certified bool) error {
 	for i := range n {
 		fmt.Fprintf(w, "SN-%09d", i)
 		if certified {
-			cert, err := h.certificate(&x509.Certificate{Subject: pkix.Name{CommonName: "device", SerialNumber: fmt.Sprintf("SN-%09d", i)}}, int64(i)+2, h.maker)
+			cert, err := h.certificate(&x509.Certificate{Subject: pkix.Name{CommonName: "device", SerialNumber: fmt.Sprintf("SN-%09d", i)}}, int64(i)+3, h.maker)
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	deviceBefore = "devices.domain, id, manufacturer, serial_number, state, source, created_at, seen_at, "
+	deviceBefore = "devices.domain, devices.id, manufacturer, serial_number, state, source, created_at, seen_at, "
 	deviceAfter  = ", model, firmware, batch, hardware_module, secure_element, tpm, attributes, group_name, group_pinned"
 	// deviceIDevID is the IDevID of a row of devices, beside which it is kept.
 	deviceIDevID  = "iif(idevid_hash IS NULL, NULL, (SELECT raw FROM idevids WHERE idevids.row = devices.row))"
