@@ -104,7 +104,7 @@ func testQueryDevices(t *testing.T, s registrar.Store) {
 		t.Fatal(err)
 	}
 	changed := *d
-	changed.Attributes, changed.Group, changed.State = map[string]string{"site": "s9"}, "", registrar.Suspended
+	changed.Attributes, changed.State = map[string]string{"site": "s9"}, registrar.Suspended
 	commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{&changed}})
 	for what, c := range map[string]struct {
 		q    registrar.DeviceQuery
@@ -112,7 +112,6 @@ func testQueryDevices(t *testing.T, s registrar.Store) {
 	}{
 		"attribute that it had": {registrar.DeviceQuery{Attributes: map[string]string{"site": "s0"}}, 9},
 		"attribute that it has": {registrar.DeviceQuery{Attributes: map[string]string{"site": "s9"}}, 1},
-		"group that it left":    {registrar.DeviceQuery{Group: "pumps"}, 49},
 		"state":                 {registrar.DeviceQuery{State: registrar.Suspended}, 1},
 	} {
 		c.q.Limit = 100
