@@ -190,7 +190,7 @@ func (s *Service) signCRL(ctx context.Context, v *version, a *Authority, actor s
 			return nil, err
 		}
 	}
-	out := &CRL{Domain: v.Domain, CRLScope: scope, Number: nextNumber(now, full, delta), ThisUpdate: now, NextUpdate: now.Add(v.CRLLifetime)}
+	out := &CRL{Domain: v.Domain, CRLScope: scope, Number: nextNumber(s.now(), full, delta), ThisUpdate: now, NextUpdate: now.Add(v.CRLLifetime)}
 	// Before the rows are read: what changes meanwhile is newer than the list.
 	if out.Change, err = s.store.LatestChange(ctx, v.Domain, scope.Authority); err != nil {
 		return nil, err
@@ -227,10 +227,11 @@ func (s *Service) signCRL(ctx context.Context, v *version, a *Authority, actor s
 // deltaShare is which part of a full list's life a delta has.
 const deltaShare = 7
 
-// nextNumber follows those of the lists before, and the clock, so that it rises
-// after a restore too (RFC 5280, Section 5.2.3).
+// nextNumber follows those of the lists before, and the clock in microseconds,
+// ahead of which no series of lists gets: so it rises after a restore too, of
+// which nobody knows what was signed since the backup (RFC 5280, Section 5.2.3).
 func nextNumber(now time.Time, before ...*CRL) int64 {
-	next := now.Unix()
+	next := now.UnixMicro()
 	for _, l := range before {
 		if l != nil {
 			next = max(next, l.Number+1)

@@ -28,6 +28,8 @@ type commands struct {
 	API        apiCmd        `cmd:"" name:"api" help:"The registrar's API for operators: its OpenAPI document."`
 	Trail      trailCmd      `cmd:"" help:"The record of every decision: verify, witness, prove, consistency, check, key, export."`
 	Evidence   evidenceCmd   `cmd:"" help:"Archives of device evidence: verify, without a server."`
+	Backup     backupCmd     `cmd:"" help:"Back up a registrar or a MASA, while it runs."`
+	Restore    restoreCmd    `cmd:"" help:"Check a backup, and restore it into an empty place."`
 	Bench      benchCmd      `cmd:"" help:"Measure EST and BRSKI beside a bare floor."`
 	Conform    conformCmd    `cmd:"" help:"The conformance suite: ask an EST server what the RFCs ask of it, and report requirement by requirement."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

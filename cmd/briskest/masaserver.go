@@ -62,7 +62,14 @@ func (c *masaConfig) openStore(ctx context.Context, log *slog.Logger) (*masastor
 		return nil, c.wrong(err)
 	}
 	store, err := masastore.Open(ctx, masastore.Options{Path: c.path(c.Store), TrailKey: trailKey, Log: log})
-	return store, storeFailure(err)
+	if err != nil {
+		return nil, storeFailure(err)
+	}
+	if err := noteRestoredMASA(ctx, store, c.path(c.Store)); err != nil {
+		discard(store.Close)
+		return nil, err
+	}
+	return store, nil
 }
 
 // close ends the service, then its store.

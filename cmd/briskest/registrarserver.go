@@ -71,6 +71,11 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	if err := r.openStore(ctx, trailKey); err != nil {
 		return nil, err
 	}
+	if err := noteRestored(ctx, r.store, c.path(c.Store), r.settings.Domain); err != nil {
+		r.events.Close()
+		discard(r.store.Close)
+		return nil, err
+	}
 	r.service, err = registrar.New(registrar.Config{
 		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer, Events: r.events,
 		CompileGroups: compileGroups,

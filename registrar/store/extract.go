@@ -126,7 +126,7 @@ func selectedOf(ctx context.Context, s *sqlitedb.Snapshot, d *registrar.Device) 
 	for _, table := range t.all() {
 		sel := sqlitedb.Selected{Table: table}
 		switch {
-		case table.Name == t.devices.Name:
+		case table == t.devices, table == t.details:
 			sel.Where, sel.Args = "domain = ? AND id = ?", []any{d.Domain, d.ID}
 		case slices.Contains(table.Columns, "device_id"), slices.Contains(table.Key, "device_id"), table == t.outcomes:
 			sel.Where, sel.Args = "domain = ? AND device_id = ?", []any{d.Domain, d.ID}
