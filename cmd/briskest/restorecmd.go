@@ -41,14 +41,10 @@ type restoreCmd struct {
 
 // Run checks a backup whole, and then restores it. The server, or the first
 // command that opens the database, takes note of it on the trail.
-func (c *restoreCmd) Run(ctx context.Context, s streams) error {
-	r, err := c.check(ctx)
+func (c *restoreCmd) Run(ctx context.Context, s streams) (err error) {
+	r, err := c.check()
 	if err != nil {
 		return err
-	}
-	if c.DryRun {
-		s.Printf("the backup is whole: a %s's of %s, %d entries\n", r.Role, r.MadeAt.Format(time.RFC3339), r.head.Size)
-		return nil
 	}
 	if err := emptyPlace(c.To); err != nil {
 		return err
@@ -59,7 +55,26 @@ func (c *restoreCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	if err := r.restore(c.Dir, c.To, secrets); err != nil {
+	// Beside the place, and moved there when everything is verified and on disk.
+	tmp, err := os.MkdirTemp(filepath.Dir(c.To), "."+filepath.Base(c.To)+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	if err := r.unpack(c.Dir, tmp, secrets); err != nil {
+		return err
+	}
+	if err := r.verify(ctx, filepath.Join(tmp, filepath.FromSlash(r.Store))); err != nil {
+		return err
+	}
+	if c.DryRun {
+		s.Printf("the backup is whole: a %s's of %s, %d entries\n", r.Role, r.MadeAt.Format(time.RFC3339), r.head.Size)
+		return nil
+	}
+	if err := os.Remove(c.To); err != nil && !errors.Is(err, os.ErrNotExist) { // it is empty
+		return err
+	}
+	if err := os.Rename(tmp, c.To); err != nil {
 		return err
 	}
 	s.Printf("%s: restored as of %s, %d entries, head %d\n", c.To, r.MadeAt.Format(time.RFC3339), r.head.Size, r.head.Number)
@@ -80,11 +95,13 @@ An export of the trail (briskest trail export) from then says what is missing.
 // restoring is a checked backup.
 type restoring struct {
 	backup
-	head *trail.Head
+	key       crypto.PublicKey // of the trail
+	head      *trail.Head
+	witnesses []*trail.Head // head among them
 }
 
-// check reads every byte of the backup, verifies its trail, and says what is wrong.
-func (c *restoreCmd) check(ctx context.Context) (*restoring, error) {
+// check reads every byte of the backup, and says what is wrong.
+func (c *restoreCmd) check() (*restoring, error) {
 	r, err := readBackup(filepath.Join(c.Dir, backupManifest))
 	if err != nil {
 		return nil, err
@@ -96,41 +113,53 @@ func (c *restoreCmd) check(ctx context.Context) (*restoring, error) {
 	if block == nil {
 		return nil, fmt.Errorf("%s has no trail_key", backupManifest)
 	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
+	if r.key, err = x509.ParsePKIXPublicKey(block.Bytes); err != nil {
 		return nil, fmt.Errorf("%s: trail_key: %w", backupManifest, err)
 	}
-	origin, verify := registrarstore.Origin, verifyRegistrarCopy
+	origin := registrarstore.Origin
 	if r.Role == "masa" {
-		origin, verify = masastore.Origin, masastore.VerifyWith
+		origin = masastore.Origin
 	}
-	if r.head, err = trail.OpenNote([]byte(r.Head), origin, key); err != nil {
+	if r.head, err = trail.OpenNote([]byte(r.Head), origin, r.key); err != nil {
 		return nil, fmt.Errorf("%s: head: %w", backupManifest, err)
 	}
-	witnesses := []*trail.Head{r.head}
+	r.witnesses = []*trail.Head{r.head}
 	for _, file := range c.Witness {
 		data, err := readSmall(file, maxProofFile)
 		if err != nil {
 			return nil, err
 		}
-		h, err := trail.OpenNote(data, origin, key)
+		h, err := trail.OpenNote(data, origin, r.key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		witnesses = append(witnesses, h)
-	}
-	report, err := verify(ctx, filepath.Join(c.Dir, backupDatabase), key, witnesses)
-	if err != nil {
-		return nil, err
-	}
-	if report.Entries != r.head.Size {
-		return nil, fmt.Errorf("%w: the database has %d entries, and the manifest speaks of %d", sqlitedb.ErrTrail, report.Entries, r.head.Size)
+		r.witnesses = append(r.witnesses, h)
 	}
 	if now := time.Now(); now.Before(r.MadeAt) {
 		return nil, cli.Hint(fmt.Errorf("the backup was made at %s, and it is %s here", r.MadeAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339)),
 			"set the clock: numbers of revocation lists follow it")
 	}
 	return r, nil
+}
+
+// verify brings the database up to date, which an earlier program may have
+// backed up, and verifies its trail.
+func (r *restoring) verify(ctx context.Context, path string) error {
+	upgrade, verify := registrarstore.Upgrade, verifyRegistrarCopy
+	if r.Role == "masa" {
+		upgrade, verify = masastore.Upgrade, masastore.VerifyWith
+	}
+	if err := upgrade(ctx, path); err != nil {
+		return err
+	}
+	report, err := verify(ctx, path, r.key, r.witnesses)
+	if err != nil {
+		return err
+	}
+	if report.Entries != r.head.Size {
+		return fmt.Errorf("%w: the database has %d entries, and the manifest speaks of %d", sqlitedb.ErrTrail, report.Entries, r.head.Size)
+	}
+	return nil
 }
 
 func verifyRegistrarCopy(ctx context.Context, path string, key crypto.PublicKey, witnesses []*trail.Head) (*sqlitedb.Report, error) {
@@ -226,7 +255,7 @@ func emptyPlace(dir string) error {
 	case len(entries) > 0:
 		return cli.Hint(cli.Usage("%s is not empty", dir), "a backup is restored into an empty place, so that nothing of two databases is mixed")
 	}
-	return os.Remove(dir)
+	return nil
 }
 
 // secrets decrypts keys and passwords.
@@ -266,17 +295,8 @@ func (c *restoreCmd) secrets(ctx context.Context) ([]archived, error) {
 	return archiveIn(tar)
 }
 
-// restore writes beside the place, and moves it there when everything is on disk.
-func (r *restoring) restore(from, to string, secrets []archived) (err error) {
-	tmp, err := os.MkdirTemp(filepath.Dir(to), "."+filepath.Base(to)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
-		}
-	}()
+// unpack writes everything into a folder.
+func (r *restoring) unpack(from, tmp string, secrets []archived) error {
 	for _, f := range r.Files {
 		name := f.Name
 		switch {
@@ -307,8 +327,5 @@ func (r *restoring) restore(from, to string, secrets []archived) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := putFile(filepath.Join(tmp, filepath.FromSlash(r.Store))+restoredSuffix, marker); err != nil {
-		return err
-	}
-	return os.Rename(tmp, to)
+	return putFile(filepath.Join(tmp, filepath.FromSlash(r.Store))+restoredSuffix, marker)
 }

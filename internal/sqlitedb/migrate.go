@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -15,6 +16,21 @@ import (
 
 //go:embed migrations/*.sql
 var trailMigrations embed.FS
+
+// Upgrade brings the tables of a database that nobody has open up to date, as
+// [Open] does, and writes nothing else.
+func Upgrade(ctx context.Context, path string, migrations fs.FS) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("database %s: %w", path, err)
+	}
+	lock, err := lockFile(abs + ".lock")
+	if err != nil {
+		return err
+	}
+	err = migrate(ctx, &Options{Path: abs, Migrations: migrations, Log: slog.New(slog.DiscardHandler)})
+	return errors.Join(err, lock.release())
+}
 
 // migrate brings the trail's tables and then the store's up to date. Each set
 // has its own table of versions. The caller holds the file lock.

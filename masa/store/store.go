@@ -59,6 +59,15 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	return &Store{db: db, t: t, caches: newCaches()}, nil
 }
 
+// Upgrade brings a database that nobody has open up to date, as [Open] does.
+func Upgrade(ctx context.Context, path string) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	return sqlitedb.Upgrade(ctx, path, files)
+}
+
 // Close waits for the changes under way and closes the database.
 func (s *Store) Close() error { return s.db.Close() }
 

@@ -33,6 +33,12 @@ func TestADatabaseFromBeforeThereWereSeveralIssuersIsAdopted(t *testing.T) {
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := store.Upgrade(t.Context(), path); err != nil { // as a restore does with an earlier program's backup
+		t.Fatalf("Upgrade: %v", err)
+	}
+	if _, err := store.Verify(t.Context(), path, key().Public()); err != nil {
+		t.Fatalf("Verify after Upgrade: %v", err)
+	}
 	s := open(t, path)
 	verified := func(what string) {
 		t.Helper()
