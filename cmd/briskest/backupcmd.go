@@ -212,7 +212,7 @@ func public(name string, data []byte) bool {
 	case ".yaml", ".yml":
 		return true
 	}
-	if filepath.Base(name) == caRecordFile {
+	if base := filepath.Base(name); base == caRecordFile || base == caHeadFile {
 		return true
 	}
 	rest := bytes.TrimSpace(data)

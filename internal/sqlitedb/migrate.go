@@ -29,7 +29,7 @@ func Upgrade(ctx context.Context, path string, migrations fs.FS) error {
 		return err
 	}
 	err = migrate(ctx, &Options{Path: abs, Migrations: migrations, Log: slog.New(slog.DiscardHandler)})
-	return errors.Join(err, lock.release())
+	return errors.Join(err, lock.Release())
 }
 
 // migrate brings the trail's tables and then the store's up to date. Each set
