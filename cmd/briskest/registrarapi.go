@@ -105,7 +105,11 @@ func (r *registrarRole) operators() http.Handler {
 
 // apiDomains are the domains that the API serves.
 func (r *registrarRole) apiDomains() map[string]*registraradmin.Domain {
-	return map[string]*registraradmin.Domain{r.settings.Domain: {Service: r.service}}
+	out := map[string]*registraradmin.Domain{r.settings.Domain: {Service: r.service}}
+	for _, d := range r.others {
+		out[d.config.Domain] = &registraradmin.Domain{Service: d.service}
+	}
+	return out
 }
 
 // inProcess is a client of a registrar that listens nowhere.
@@ -180,14 +184,5 @@ func (p *apiPort) host(name string) bool {
 func (p *apiPort) serve(ctx context.Context) error {
 	server := httpserver.New(p.listener, p.bounds)
 	p.log.InfoContext(ctx, "serving API", slog.String("address", p.listener.Addr().String()))
-	done := make(chan error, 1)
-	go func() { done <- server.Serve() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		return errors.Join(server.Shutdown(drain), <-done)
-	}
+	return serveUntil(ctx, server)
 }

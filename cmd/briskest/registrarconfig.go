@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 
 	"github.com/briskest/briskest/internal/config"
@@ -17,7 +18,11 @@ type registrarConfig struct {
 	source `yaml:"-"`
 	// fetcher asks about revocation; one for all that is loaded in the process.
 	fetcher *revocation.Fetcher
-	api     *apiInForce // set by build
+	api     *apiInForce         // set by build
+	of      *registrarConfig    // nil, but for a further domain
+	others  []*registrarConfig  // the further domains
+	built   *registrar.Settings // of a further domain, set by buildDomains; as the next
+	shown   []*tls.Certificate
 	// tracer follows what MASAs are asked; one for all that is loaded in the process; nil: nothing is traced.
 	tracer *tracing.Tracer
 	events *events.Settings // set by build
@@ -26,6 +31,9 @@ type registrarConfig struct {
 	Version int `yaml:"version"`
 	// Domain that everything belongs to.
 	Domain string `yaml:"domain"`
+	// Domains are the files of further tenants, like this one but without what there is one of:
+	// store, trail_key, listen.admin. Each has its own listen.devices, identity, issuers, labels and limits.
+	Domains []string `yaml:"domains"`
 	// URL is where devices reach the server, such as https://est.example.org,
 	// for links in answers; empty: links are relative.
 	URL    string `yaml:"url"`
@@ -194,7 +202,10 @@ type logConfig struct {
 // loadRegistrarConfig reads and checks a registrar.yaml.
 func loadRegistrarConfig(file string) (*registrarConfig, error) {
 	c := &registrarConfig{Domain: registrar.DefaultDomain, fetcher: revocation.NewFetcher(revocation.FetchConfig{})}
-	return c, c.load(file, "BRISKEST_REGISTRAR", c)
+	if err := c.load(file, "BRISKEST_REGISTRAR", c); err != nil {
+		return c, err
+	}
+	return c, c.loadDomains()
 }
 
 func (c *registrarConfig) check() error {
@@ -204,6 +215,14 @@ func (c *registrarConfig) check() error {
 	keys := map[string]string{
 		"listen.devices": c.Listen.Devices, "listen.admin": c.Listen.Admin, "store": c.Store, "trail_key": c.TrailKey,
 		"tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key,
+	}
+	if c.of != nil {
+		if err := c.checkDomain(); err != nil {
+			return err
+		}
+		delete(keys, "listen.admin")
+		delete(keys, "store")
+		delete(keys, "trail_key")
 	}
 	if c.Cloud != nil {
 		if err := c.checkCloud(); err != nil {

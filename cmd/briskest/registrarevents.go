@@ -240,7 +240,7 @@ func (r *registrarRole) openStore(ctx context.Context, trailKey crypto.Signer) e
 	var err error
 	r.store, err = registrarstore.Open(ctx, registrarstore.Options{
 		Path: r.config.path(r.config.Store), TrailKey: trailKey, Log: r.log,
-		Woken: func() { r.events.Wake() }, // nothing is changed before the service is there
+		Woken: r.wake, // nothing is changed before the service is there
 	})
 	if err != nil {
 		return storeFailure(err)

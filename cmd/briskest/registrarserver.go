@@ -42,6 +42,7 @@ type registrarRole struct {
 	revocation *revocationPort // nil: there is none
 	api        *apiPort        // nil: there is none
 	events     *events.Dispatcher
+	others     []*domainRole // further domains
 	observe    *observing
 }
 
@@ -57,6 +58,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		return nil, c.wrong(err)
 	}
 	c.tracer = r.observe.tracer
+	c.inherit(c, r.log)
 	if r.settings, r.servers, err = c.build(ctx); err != nil {
 		return nil, err
 	}
@@ -86,6 +88,10 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		return nil, c.wrong(err)
 	}
 	r.observe.ofRegistrar(r.service)
+	if err := r.openDomains(); err != nil {
+		discard(r.close)
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -93,6 +99,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 func (r *registrarRole) close() error {
 	r.service.Close()
 	r.events.Close()
+	r.closeDomains()
 	r.config.fetcher.Close()
 	return r.store.Close()
 }
@@ -100,20 +107,13 @@ func (r *registrarRole) close() error {
 // startRegistrar opens a registrar, explains what a crash left open, and opens
 // its listeners.
 func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*service, *registrarRole, error) {
-	relays, err := c.Limits.relays()
-	if err != nil {
-		return nil, nil, c.wrong(err)
-	}
 	role, err := openRegistrar(ctx, c, logTo)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &service{
 		name: "registrar", log: role.log, close: role.close, observe: role.observe,
-		bounds: httpserver.Config{
-			MaxConnections: c.Limits.Connections, MaxInFlight: c.Limits.InFlight, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress,
-			InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause), Relays: relays,
-		},
+		bounds: c.bounds(),
 		routes: map[string]http.Handler{
 			"/.well-known/est": &est.Handler{Backend: role.service, Log: role.log},
 			"/.well-known/brski": &brski.RegistrarHandler{
@@ -134,6 +134,9 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			if err := role.apply(settings); err != nil {
 				return err
 			}
+			if err := role.applyDomains(ctx, loaded); err != nil {
+				return err
+			}
 			tending.set(settings.Issuers)
 			if role.api != nil {
 				role.api.inForce.Store(loaded.api)
@@ -143,8 +146,10 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 		},
 		load: func() (configuration[*registrar.Settings], error) {
 			next, err := loadRegistrarConfig(c.file)
-			next.fetcher, next.tracer = c.fetcher, c.tracer // what was fetched stays
-			next.log = role.log
+			next.inherit(c, role.log) // what was fetched stays
+			if err == nil {
+				err = next.wrong(role.sameDomains(next))
+			}
 			loaded = next
 			return next, err
 		},
@@ -152,7 +157,13 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	s.reload = reloader.reload
 	s.watch = func(ctx context.Context) { role.reportEnding(ctx) }
 	begin := func() error {
-		return errors.Join(role.record(ctx, c.notice(kindConfigurationLoaded)), role.service.Start(ctx))
+		err := errors.Join(role.record(ctx, c.notice(kindConfigurationLoaded)), role.service.Start(ctx))
+		for _, d := range role.others {
+			if err == nil {
+				err = d.begin(ctx, role)
+			}
+		}
+		return err
 	}
 	if err := s.open(ctx, begin, c.Listen.Devices, c.path(c.Listen.Admin)); err != nil {
 		return nil, nil, err
@@ -182,7 +193,20 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 	}
 	s.beside = tending.beside(s.beside)
 	role.events.Start()
+	for _, d := range role.others {
+		d.events.Start()
+		s.tenants = append(s.tenants, d.serve(s))
+	}
 	return s, role, nil
+}
+
+// bounds are those of a devices' port.
+func (c *registrarConfig) bounds() httpserver.Config {
+	relays, _ := c.Limits.relays() //nolint:errcheck // check did
+	return httpserver.Config{
+		MaxConnections: c.Limits.Connections, MaxInFlight: c.Limits.InFlight, ConnectionsPerAddress: c.Limits.ConnectionsPerAddress,
+		InFlightPerAddress: c.Limits.InFlightPerAddress, BodyPause: time.Duration(c.Limits.BodyPause), Relays: relays,
+	}
 }
 
 // apply puts other settings into force, and looks at what of them will end.
@@ -225,6 +249,9 @@ func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tl
 	}
 	if c.api, err = c.loadAPI(ctx, servers[0]); err != nil {
 		return nil, nil, c.wrong(err)
+	}
+	if err := c.buildDomains(ctx); err != nil {
+		return nil, nil, err
 	}
 	for _, server := range servers {
 		settings.TLSCertificates = append(settings.TLSCertificates, server.Leaf)

@@ -46,6 +46,8 @@ type service struct {
 	watched func(ctx context.Context) error
 	// public serves the port for anybody; nil: there is none.
 	public func(ctx context.Context) error
+	// tenants serve the devices' ports of further domains.
+	tenants []func(ctx context.Context) error
 	// operated serves the operators' port; nil: there is none.
 	operated func(ctx context.Context) error
 	log      *slog.Logger
@@ -104,7 +106,7 @@ func (s *service) serve(ctx context.Context) error {
 	}
 	run(server.Serve)
 	run(func() error { return admin.Serve(s.admin) })
-	for _, more := range []func(context.Context) error{s.beside, s.public, s.watched, s.operated} {
+	for _, more := range append([]func(context.Context) error{s.beside, s.public, s.watched, s.operated}, s.tenants...) {
 		if more != nil {
 			run(func() error { return more(ctx) })
 		}
