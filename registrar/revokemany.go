@@ -15,8 +15,8 @@ type Selection struct {
 	Device     string // ID or serial number
 	KeyHash    []byte // SHA-256 of the SubjectPublicKeyInfo
 	Profile    string
-	Label      string // whose profile and issuer they are of
-	Credential string // what authenticated them, such as basic:USER
+	Label      *string // whose profile and issuer they are of; nil: of any, empty: the default label
+	Credential string  // what authenticated them, such as basic:USER
 	Issuer     string
 }
 
@@ -74,14 +74,14 @@ func (s *Service) selected(ctx context.Context, v *version, sel *Selection) (*Ce
 	if len(sel.KeyHash) != 0 && len(sel.KeyHash) != 32 {
 		return nil, invalid("the hash of a key has 32 bytes, not %d", len(sel.KeyHash))
 	}
-	if sel.Label != "" {
-		l := v.Labels[sel.Label]
+	if sel.Label != nil {
+		l := v.Labels[*sel.Label]
 		if l == nil {
-			return nil, fmt.Errorf("label %q: %w", sel.Label, ErrNotFound)
+			return nil, fmt.Errorf("label %q: %w", *sel.Label, ErrNotFound)
 		}
 		i := v.issuerOf(l).name
 		if q.Profile != "" && q.Profile != l.Profile.Name() || q.Issuer != "" && q.Issuer != i {
-			return nil, invalid("label %q has profile %s and issuer %s", sel.Label, l.Profile.Name(), i)
+			return nil, invalid("label %q has profile %s and issuer %s", *sel.Label, l.Profile.Name(), i)
 		}
 		q.Profile, q.Issuer = l.Profile.Name(), i
 	}

@@ -94,6 +94,7 @@ func TestCertificatesAreRevokedByWhatTheyHaveInCommon(t *testing.T) {
 		"a key":        {registrar.Selection{KeyHash: key[:]}, 1},
 		"a credential": {registrar.Selection{Credential: "basic:" + group}, 2},
 		"two of them":  {registrar.Selection{Credential: "basic:" + group, Device: "sensor-2"}, 1},
+		"a label":      {registrar.Selection{Label: new(string)}, 3},
 		"a profile":    {registrar.Selection{Profile: "device"}, 3},
 		"an issuer":    {registrar.Selection{Issuer: registrar.DefaultIssuer}, 3},
 	} {

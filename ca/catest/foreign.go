@@ -87,7 +87,9 @@ func (f *Foreign) Sign(w *Wish) []byte {
 	fault := f.Fault()
 	template := &x509.Certificate{
 		SerialNumber: f.next(), RawSubject: w.RawSubject, DNSNames: w.DNS, NotBefore: w.NotBefore, NotAfter: w.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
+		// As most CAs do, whatever they are asked for.
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	pub, parent, key := w.PublicKey, f.Issuing, f.Key
 	switch fault {

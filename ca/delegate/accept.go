@@ -3,7 +3,6 @@ package delegate
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,6 +64,9 @@ func (o *Order) judge(cert *x509.Certificate, between []*x509.Certificate) error
 	if err := o.checkPowers(cert); err != nil {
 		return err
 	}
+	if err := o.checkUsages(cert); err != nil {
+		return err
+	}
 	return o.checkChain(cert, between)
 }
 
@@ -83,50 +85,9 @@ func (o *Order) checkPeriod(cert *x509.Certificate) error {
 	return nil
 }
 
-// powers are extended key usages that give their holder a say over others.
-// Only a profile that names one has it.
-func powers() map[string]asn1.ObjectIdentifier {
-	return map[string]asn1.ObjectIdentifier{
-		"any":          {2, 5, 29, 37, 0},
-		"ocsp_signing": {1, 3, 6, 1, 5, 5, 7, 3, 9},
-		"cmc_ca":       {1, 3, 6, 1, 5, 5, 7, 3, 27}, // RFC 6402, Section 2.10
-		"cmc_ra":       {1, 3, 6, 1, 5, 5, 7, 3, 28},
-	}
-}
-
-// checkPowers refuses certificates that say more of their holder than the
-// profile does: a CA, or a usage that is trusted with others' affairs.
-func (o *Order) checkPowers(cert *x509.Certificate) error {
-	isCA, pathLength := o.Profile.Authority()
-	switch {
-	case cert.IsCA != isCA:
-		return fmt.Errorf("basicConstraints say CA %t, the profile %s %t", cert.IsCA, o.Intent.Profile, isCA)
-	// crypto/x509 has -1 for no limit (RFC 5280, Section 4.2.1.9).
-	case isCA && pathLength >= 0 && (cert.MaxPathLen < 0 || cert.MaxPathLen > pathLength):
-		return fmt.Errorf("its path length is %d, where -1 is no limit, and that of the profile %s %d", cert.MaxPathLen, o.Intent.Profile, pathLength)
-	}
-	if !isCA && cert.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0 {
-		return errors.New("its key usage lets it sign certificates or revocation lists")
-	}
-	allowed := o.Profile.Document().ExtendedKeyUsage
-	has := slices.Clone(cert.UnknownExtKeyUsage)
-	for _, usage := range cert.ExtKeyUsage {
-		switch usage {
-		case x509.ExtKeyUsageAny:
-			has = append(has, powers()["any"])
-		case x509.ExtKeyUsageOCSPSigning:
-			has = append(has, powers()["ocsp_signing"])
-		}
-	}
-	for word, id := range powers() {
-		if !slices.Contains(allowed, word) && slices.ContainsFunc(has, id.Equal) {
-			return fmt.Errorf("it has the extended key usage %s, which the profile %s does not give", word, o.Intent.Profile)
-		}
-	}
-	return nil
-}
-
-// checkChain verifies the certificate up to the root of the rules.
+// checkChain verifies the certificate up to the root of the rules (RFC 5280,
+// Section 6.1), for each extended key usage that was ordered: one that a CA above
+// it does not pass on would be of no use.
 func (o *Order) checkChain(cert *x509.Certificate, between []*x509.Certificate) error {
 	chain := o.rules.Chain
 	roots, above := x509.NewCertPool(), x509.NewCertPool()
@@ -141,9 +102,14 @@ func (o *Order) checkChain(cert *x509.Certificate, between []*x509.Certificate) 
 	// Its SubjectAltName was compared byte by byte.
 	checked := *cert
 	checked.UnhandledCriticalExtensions = slices.DeleteFunc(slices.Clone(cert.UnhandledCriticalExtensions), oidSAN().Equal)
-	_, err := checked.Verify(x509.VerifyOptions{Roots: roots, Intermediates: above, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	if err != nil {
-		return fmt.Errorf("it does not come from the CA %q: %w", chain[0].Subject, err)
+	for _, usage := range append([]x509.ExtKeyUsage{x509.ExtKeyUsageAny}, o.knownUsages(cert)...) {
+		_, err := checked.Verify(x509.VerifyOptions{Roots: roots, Intermediates: above, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage}})
+		if err != nil && usage != x509.ExtKeyUsageAny {
+			return fmt.Errorf("a CA above it does not allow an extended key usage of the profile %s: %w", o.Intent.Profile, err)
+		}
+		if err != nil {
+			return fmt.Errorf("it does not come from the CA %q: %w", chain[0].Subject, err)
+		}
 	}
 	return nil
 }

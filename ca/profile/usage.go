@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
 	"math/bits"
@@ -122,4 +123,19 @@ func (u keyUsage) words() string {
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// Usages returns what certificates of the profile for such a key are for: the
+// key usage, and the extended ones in the profile's order. A key of a kind that
+// the profile does not take has no key usage.
+func (p *Profile) Usages(pub crypto.PublicKey) (usage x509.KeyUsage, extended []asn1.ObjectIdentifier) {
+	if rule := p.kindRule(pub); rule != nil {
+		usage = x509.KeyUsage(rule.usage) // the same bits
+	}
+	for _, word := range p.doc.ExtendedKeyUsage {
+		if id, ok := extendedKeyUsageByWord(word); ok {
+			extended = append(extended, id)
+		}
+	}
+	return usage, extended
 }

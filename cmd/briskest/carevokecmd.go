@@ -21,14 +21,14 @@ func (c *certificateArg) ref(serial string) registraradmin.CertificateRef {
 type caRevokeCmd struct {
 	registrarData
 	certificateArg
-	Serial     string `arg:"" optional:"" help:"Serial number, in hex as ca list shows it; or leave it out and select by flags."`
-	Device     string `help:"All certificates of this device, by ID or serial number."`
-	Key        string `placeholder:"SHA256" help:"All certificates of this key: SHA-256 of the SubjectPublicKeyInfo, in hex."`
-	Profile    string `help:"All certificates of this profile."`
-	Label      string `help:"All certificates of this label's profile and issuer."`
-	Credential string `help:"All certificates that this credential led to, such as basic:USER."`
-	DryRun     bool   `help:"Only show which."`
-	Reason     string `default:"unspecified" help:"unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn or aACompromise (RFC 5280, Section 5.3.1)."`
+	Serial     string  `arg:"" optional:"" help:"Serial number, in hex as ca list shows it; or leave it out and select by flags."`
+	Device     string  `help:"All certificates of this device, by ID or serial number."`
+	Key        string  `placeholder:"SHA256" help:"All certificates of this key: SHA-256 of the SubjectPublicKeyInfo, in hex."`
+	Profile    string  `help:"All certificates of this profile."`
+	Label      *string `help:"All certificates of this label's profile and issuer; '' is the default label."`
+	Credential string  `help:"All certificates that this credential led to, such as basic:USER."`
+	DryRun     bool    `help:"Only show which."`
+	Reason     string  `default:"unspecified" help:"unspecified, keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold, privilegeWithdrawn or aACompromise (RFC 5280, Section 5.3.1)."`
 	output
 }
 
@@ -40,7 +40,7 @@ func (c *caRevokeCmd) Run(ctx context.Context, s streams) error {
 			reason = i
 		}
 	}
-	many := c.Device != "" || c.Key != "" || c.Profile != "" || c.Label != "" || c.Credential != ""
+	many := c.Device != "" || c.Key != "" || c.Profile != "" || c.Label != nil || c.Credential != ""
 	switch {
 	case reason < 0:
 		return cli.Usage("--reason %q is not a word of RFC 5280, Section 5.3.1", c.Reason)

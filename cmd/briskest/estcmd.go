@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -158,6 +159,8 @@ func estFailure(err error) error {
 	switch {
 	case errors.As(err, &pending):
 		return cli.Pending("the server has not decided", pending.RetryAfter)
+	case errors.As(err, &status) && notNow(status.Status):
+		return cli.Hint(cli.Unreachable(err), "nothing was decided: ask again%s", afterThat(status.RetryAfter))
 	case errors.As(err, &status):
 		return cli.Refused(err)
 	case errors.Is(err, est.ErrURL):
@@ -166,6 +169,24 @@ func estFailure(err error) error {
 		return cli.Unreachable(err)
 	}
 	return err
+}
+
+// notNow knows the statuses by which a server, or a proxy before it, says that it
+// cannot answer now, and nothing about what was asked (RFC 9110, Section 15.6).
+func notNow(status int) bool {
+	switch status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// afterThat says how long a server asks to wait; empty when it does not.
+func afterThat(wait time.Duration) string {
+	if wait <= 0 {
+		return " later"
+	}
+	return " in " + wait.String()
 }
 
 // unreachable reports whether no connection was made, or no answer came on it.

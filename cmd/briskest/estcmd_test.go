@@ -195,6 +195,13 @@ func TestESTExitCodesTellWhatWentWrong(t *testing.T) {
 	mute.Config.ErrorLog = log.New(io.Discard, "", 0)
 	mute.StartTLS()
 	defer mute.Close()
+	busy := b.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "17")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	if _, errs, _ := b.run(t, "cacerts", "--url", busy, "--ca", "@ca.pem"); !strings.Contains(errs, "hint: nothing was decided: ask again in 17s") {
+		t.Errorf("a server that is busy: %s", errs)
+	}
 	b.file(t, "stranger.pem", string(testpki.NewRoot(t, "stranger").PEM()))
 	b.file(t, "wrong.txt", "device:guess\n")
 	for _, c := range []struct {
@@ -206,6 +213,7 @@ func TestESTExitCodesTellWhatWentWrong(t *testing.T) {
 		{"a refusal", []string{"cacerts", "--url", url, "--label", "nothing", "--ca", "@ca.pem"}, cli.ExitRefused},
 		{"a wrong password", []string{"enroll", "--url", url, "--ca", "@ca.pem", "--user-file", "@wrong.txt", "--new-key", "@d.key", "--cn", "d"}, cli.ExitRefused},
 		{"no answer", []string{"cacerts", "--url", mute.URL, "--ca", "@ca.pem"}, cli.ExitUnreachable},
+		{"busy", []string{"cacerts", "--url", busy, "--ca", "@ca.pem"}, cli.ExitUnreachable},
 		{"no EST URL", []string{"cacerts", "--url", "http://127.0.0.1", "--ca", "@ca.pem"}, cli.ExitUsage},
 		{"a user without a password", []string{"cacerts", "--url", url, "--ca", "@ca.pem", "--user", "x"}, cli.ExitUsage},
 		{"a certificate without a key", []string{"cacerts", "--url", url, "--ca", "@ca.pem", "--cert", "@ca.pem"}, cli.ExitUsage},

@@ -17,7 +17,7 @@ const (
 	ExitRefused  = 3 // the peer refused
 	ExitPending  = 4 // the peer has not decided; Retry-After is printed
 	ExitNotFound = 5
-	// ExitUnreachable is for an EST server that cannot be connected to, or does not answer in time.
+	// ExitUnreachable is for an EST server that cannot be connected to, does not answer in time, or says that it cannot now.
 	ExitUnreachable = 6
 )
 

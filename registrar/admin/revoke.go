@@ -59,14 +59,14 @@ func revoked(ctx context.Context, in *Revoke, do func(context.Context, *registra
 // RevokeMany revokes all certificates that have everything in common that is set.
 type RevokeMany struct {
 	By
-	Device     string `json:"device,omitempty"` // ID or serial number
-	Key        string `json:"key,omitempty"`    // SHA-256 of the SubjectPublicKeyInfo, in hex
-	Profile    string `json:"profile,omitempty"`
-	Label      string `json:"label,omitempty"`
-	Credential string `json:"credential,omitempty"` // such as basic:USER
-	Issuer     string `json:"issuer,omitempty"`
-	Reason     int    `json:"reason,omitempty"`
-	DryRun     bool   `json:"dry_run,omitempty"`
+	Device     string  `json:"device,omitempty"` // ID or serial number
+	Key        string  `json:"key,omitempty"`    // SHA-256 of the SubjectPublicKeyInfo, in hex
+	Profile    string  `json:"profile,omitempty"`
+	Label      *string `json:"label,omitempty"`      // empty: the default one; absent: any
+	Credential string  `json:"credential,omitempty"` // such as basic:USER
+	Issuer     string  `json:"issuer,omitempty"`
+	Reason     int     `json:"reason,omitempty"`
+	DryRun     bool    `json:"dry_run,omitempty"`
 }
 
 // RevokedMany is what became of them.
