@@ -72,8 +72,9 @@ func (s *Service) orderedDevice(ctx context.Context, r *VoucherOrder) (*version,
 		return nil, nil, invalid("device %q is of no manufacturer that is configured", device.SerialNumber)
 	case !m.AllowNonceless:
 		return nil, nil, invalid("vouchers of %q need a nonce here; set allow_nonceless for the manufacturer", m.Name)
-	case device.State == Suspended, device.State == Decommissioned:
-		return nil, nil, invalid("device %q is %s", device.SerialNumber, device.State)
+	}
+	if d := s.outOfService(device, "voucher"); d != nil {
+		return nil, nil, invalid("device %q is out of service: %s", device.SerialNumber, d.Reason)
 	}
 	return v, device, nil
 }

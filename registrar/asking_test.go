@@ -183,7 +183,7 @@ func TestADeviceIsNotLockedWhileSomebodyIsAsked(t *testing.T) {
 	o.during = func(ctx context.Context, _ *registrar.Case) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		_, err := h.service.SetDeviceState(ctx, &registrar.StateChange{Device: "sensor-7", State: registrar.Suspended})
+		_, err := h.service.Suspend(ctx, &registrar.StateChange{Device: "sensor-7"})
 		if err != nil {
 			t.Errorf("suspending the device while its request is asked about: %v", err)
 		}

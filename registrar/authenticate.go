@@ -138,10 +138,9 @@ func (s *Service) goodStatus(c *Case, row *Certificate, device *Device) *Decisio
 		return s.refuseOurs(c, device, ReasonRevoked, rule)
 	case row.Status != Issued:
 		return s.refuseOurs(c, device, ReasonNotOnRecord, rule)
-	case device.State == Suspended:
-		return s.refuseOurs(c, device, ReasonDeviceSuspended, rule)
-	case device.State == Decommissioned:
-		return s.refuseOurs(c, device, ReasonDeviceDecommissioned, rule)
+	}
+	if d := s.outOfService(device, rule); d != nil {
+		return s.refuseOurs(c, device, d.Reason, d.Rule)
 	}
 	return nil
 }

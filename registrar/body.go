@@ -41,6 +41,9 @@ const (
 	KindGroupsApplied       = "groups-applied"
 	KindDevicesMoved        = "devices-moved" // into other groups, by a groups document
 	KindDeviceGroup         = "device-group"  // an operator put a device into a group, or left it to the rules
+	KindQuarantined         = "quarantined"   // devices that have something in common
+	KindQuarantineLifted    = "quarantine-lifted"
+	KindReceipt             = "decommission-receipt"
 	KindCredentialAdded     = "credential-added"
 	KindCredentialDisabled  = "credential-disabled"
 	KindTokenAdded          = "token-added"

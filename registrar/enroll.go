@@ -257,7 +257,7 @@ func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool)
 	known := c.aboutItself() || c.Identity.Kind == IDevID || c.Generate != nil && c.Generate.request.CertificateKeyID != nil ||
 		c.Label.Profile.Rules().RefuseSharedKey || s.openings.has(deviceKey(c.manufacturer(), c.SerialNumber))
 	if c.Supposed = suppose && !known; c.Supposed {
-		if d := s.policy(&v.Settings, c); d.Verdict == Allow {
+		if d := s.decidedBy(v, c); d.Verdict == Allow {
 			return d
 		}
 		c.Supposed = false
@@ -267,7 +267,7 @@ func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool)
 	if d := s.loadEnrollment(ctx, v, c, !suppose); d != nil {
 		return d
 	}
-	d := s.policy(&v.Settings, c)
+	d := s.decidedBy(v, c)
 	if !suppose || d.Verdict == Deny || d.Verdict == Allow && !d.Again {
 		return d
 	}
@@ -275,7 +275,7 @@ func (s *Service) decide(ctx context.Context, v *version, c *Case, suppose bool)
 	if c.KeyCompromised, err = s.compromised(ctx, v, c.KeyHash); err != nil {
 		return storeFailed("inventory", err)
 	}
-	return s.policy(&v.Settings, c)
+	return s.decidedBy(v, c)
 }
 
 // checkIssued refuses what an issuer signed when it is not what was decided:

@@ -111,8 +111,8 @@ func conform(schema map[string]any, value any, at string) (problems []string) {
 // is one of the real service.
 func TestEventsAreAsTheirSchemasSay(t *testing.T) {
 	h := newHouse(t, nil)
-	state := func(serial string, to registrar.DeviceState) {
-		_, err := h.service.SetDeviceState(t.Context(), &registrar.StateChange{Actor: "cli:test", Device: serial, State: to, Reason: "why"})
+	state := func(serial string, change func(context.Context, *registrar.StateChange) (*registrar.Device, error)) {
+		_, err := change(t.Context(), &registrar.StateChange{Actor: "cli:test", Device: serial, Reason: "why"})
 		check(t, err)
 	}
 	first := h.enroll(alone).basic(alone)
@@ -123,9 +123,10 @@ func TestEventsAreAsTheirSchemasSay(t *testing.T) {
 	_, err := h.service.Release(t.Context(), &registrar.RevokeRequest{Actor: "cli:test", CertificateRef: registrar.CertificateRef{Serial: renewed.SerialNumber.Bytes()}})
 	check(t, err)
 	h.revokeFor(renewed, 4)
-	state(alone, registrar.Suspended)
-	state(alone, registrar.Enrolled)
-	state(alone, registrar.Decommissioned)
+	state(alone, h.service.Suspend)
+	state(alone, h.service.Resume)
+	_, err = h.service.Decommission(t.Context(), &registrar.Decommissioning{Actor: "cli:test", Device: alone, Reason: "why"})
+	check(t, err)
 	if _, err := h.enroll("dev-9").basic(alone).send(); err == nil {
 		t.Error("a stranger's name was enrolled")
 	}

@@ -357,7 +357,7 @@ func TestACertificateForADeviceThatLeftMeanwhileIsRevokedWhenItComes(t *testing.
 	delegating(t, func(t *testing.T, h *house, u *upstream) {
 		u.does(later(ca.ErrPending, 0, ""))
 		h.enroll("sensor-7").basic(group).refusedAs(registrar.ReasonIssuerPending, 202)
-		_, err := h.service.SetDeviceState(t.Context(), &registrar.StateChange{Actor: "test", Device: "sensor-7", State: registrar.Decommissioned})
+		_, err := h.service.Decommission(t.Context(), &registrar.Decommissioning{Actor: "test", Device: "sensor-7"})
 		check(t, err)
 		u.does(nil)
 		h.pass(time.Minute)

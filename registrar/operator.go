@@ -208,46 +208,6 @@ func (s *Service) deviceOf(ctx context.Context, v *version, p *Pending) (*Device
 	return found(s.store.DeviceBySerialNumber(ctx, v.Domain, p.Manufacturer, p.SerialNumber))
 }
 
-// StateChange is an operator's change of a device's state.
-type StateChange struct {
-	Domain string
-	Actor  string
-	Device string // ID or serial number
-	State  DeviceState
-	Reason string // for the trail
-}
-
-// SetDeviceState suspends or decommissions a device, or resumes it: a
-// suspended one authenticates nothing from this moment on.
-func (s *Service) SetDeviceState(ctx context.Context, r *StateChange) (*Device, error) {
-	v, err := s.inDomain(r.Domain)
-	if err != nil {
-		return nil, err
-	}
-	switch r.State {
-	case Expected, Vouched, Enrolled, Suspended, Decommissioned:
-	default:
-		return nil, invalid("state %q", r.State)
-	}
-	view, err := s.Device(ctx, v.Domain, r.Device)
-	if err != nil {
-		return nil, err
-	}
-	unlock, err := s.devices.lock(ctx, deviceKey(view.Device.Manufacturer, view.Device.SerialNumber))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	device, err := s.store.Device(ctx, v.Domain, view.Device.ID)
-	if err != nil {
-		return nil, err
-	}
-	b := newBody().str("from", string(device.State)).str("to", string(r.State)).str("message", r.Reason)
-	device.State = r.State
-	err = s.store.Commit(ctx, &Change{PutDevices: []*Device{device}, Trail: []*trail.Entry{s.act(v, r.Actor, KindDeviceState, device.ID, b)}})
-	return device, err
-}
-
 // Status is how the service is doing.
 type Status struct {
 	Domain    string

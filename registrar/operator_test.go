@@ -145,14 +145,20 @@ func TestAnotherDomainsObjectsDoNotExistForAnyVerb(t *testing.T) {
 	h.enrolled("sensor-7")
 	ctx, s, other := t.Context(), h.service, "elsewhere"
 	for verb, call := range map[string]func() error{
-		"ListDevices": func() error { _, err := s.ListDevices(ctx, other, "", 1); return err },
-		"Device":      func() error { _, err := s.Device(ctx, other, "sensor-7"); return err },
-		"Why":         func() error { _, err := s.Why(ctx, other, "sensor-7"); return err },
-		"ListPending": func() error { _, err := s.ListPending(ctx, other, "", 1); return err },
-		"Approve":     func() error { _, err := s.Approve(ctx, &registrar.Verdicting{Domain: other}); return err },
-		"Deny":        func() error { _, err := s.Deny(ctx, &registrar.Verdicting{Domain: other}); return err },
-		"SetDeviceState": func() error {
-			_, err := s.SetDeviceState(ctx, &registrar.StateChange{Domain: other, State: registrar.Suspended})
+		"ListDevices":  func() error { _, err := s.ListDevices(ctx, other, "", 1); return err },
+		"Device":       func() error { _, err := s.Device(ctx, other, "sensor-7"); return err },
+		"Why":          func() error { _, err := s.Why(ctx, other, "sensor-7"); return err },
+		"ListPending":  func() error { _, err := s.ListPending(ctx, other, "", 1); return err },
+		"Approve":      func() error { _, err := s.Approve(ctx, &registrar.Verdicting{Domain: other}); return err },
+		"Deny":         func() error { _, err := s.Deny(ctx, &registrar.Verdicting{Domain: other}); return err },
+		"Suspend":      func() error { _, err := s.Suspend(ctx, &registrar.StateChange{Domain: other}); return err },
+		"Resume":       func() error { _, err := s.Resume(ctx, &registrar.StateChange{Domain: other}); return err },
+		"Readmit":      func() error { _, err := s.Readmit(ctx, &registrar.StateChange{Domain: other}); return err },
+		"Decommission": func() error { _, err := s.Decommission(ctx, &registrar.Decommissioning{Domain: other}); return err },
+		"Quarantine":   func() error { _, err := s.Quarantine(ctx, &registrar.QuarantineRequest{Domain: other}); return err },
+		"Quarantines":  func() error { _, err := s.Quarantines(ctx, other, true); return err },
+		"LiftQuarantine": func() error {
+			_, err := s.LiftQuarantine(ctx, &registrar.Lifting{Domain: other})
 			return err
 		},
 		"ImportDevices": func() error { _, err := s.ImportDevices(ctx, &registrar.ImportRequest{Domain: other}); return err },

@@ -152,8 +152,8 @@ func (s *Service) issuanceOf(ctx context.Context, v *version, by *issuer, row *C
 		Identity: Identity{Credential: row.Credential}, CSR: &x509.CertificateRequest{Raw: kept.CSR, PublicKey: key},
 		Subject: d.Subject, Names: d.Names, KeyHash: row.KeyHash, NamesHash: row.NamesHash,
 	}
-	if decided.Nobody == "" && (device.State == Suspended || device.State == Decommissioned) {
-		decided.Nobody = "the device is " + string(device.State)
+	if d := s.outOfService(device, "pursue"); d != nil && decided.Nobody == "" {
+		decided.Nobody = "the device is out of service: " + d.Reason
 	}
 	i := &issuance{s: s, v: v, by: by, c: c, d: d, id: row.ID, row: row, kept: kept, keeps: decided, away: true}
 	own := *device

@@ -46,6 +46,7 @@ const (
 	ReasonDeviceUnknown        = "device-unknown"
 	ReasonDeviceSuspended      = "device-suspended"
 	ReasonDeviceDecommissioned = "device-decommissioned"
+	ReasonQuarantined          = "device-quarantined"
 	ReasonNotVouched           = "device-not-vouched"
 	ReasonMethodNotAllowed     = "authentication-not-allowed"
 	ReasonForeignName          = "foreign-name"
@@ -196,6 +197,7 @@ func decisionReasons() []ReasonText {
 		{ReasonDeviceUnknown, http.StatusForbidden, authorization, "the device is not in this network's inventory"},
 		{ReasonDeviceSuspended, http.StatusForbidden, authorization, "the device is suspended; ask the operator of this network"},
 		{ReasonDeviceDecommissioned, http.StatusForbidden, authorization, "the device was decommissioned; ask the operator of this network"},
+		{ReasonQuarantined, http.StatusForbidden, authorization, "the device is in quarantine, with others; ask the operator of this network"},
 		{ReasonNotVouched, http.StatusForbidden, "RFC 8995, Section 5.9", "the device has no voucher of this network; onboard it with BRSKI first"},
 		{ReasonMethodNotAllowed, http.StatusForbidden, authorization, "this way of authenticating is not allowed at this label"},
 		{ReasonForeignName, http.StatusForbidden, authorization, "the request names another device than the one that asks"},

@@ -163,19 +163,21 @@ func TestARevokedCertificateAuthenticatesNothing(t *testing.T) {
 func TestASuspendedOrDecommissionedDeviceAuthenticatesNothing(t *testing.T) {
 	h := newHouse(t, nil)
 	cert, key := h.enrolled("sensor-7")
-	set := func(state registrar.DeviceState) {
-		t.Helper()
-		if _, err := h.service.SetDeviceState(t.Context(), &registrar.StateChange{Actor: "test", Device: "sensor-7", State: state}); err != nil {
-			t.Fatal(err)
-		}
+	device := &registrar.StateChange{Actor: "test", Device: "sensor-7"}
+	if _, err := h.service.Suspend(t.Context(), device); err != nil {
+		t.Fatal(err)
 	}
-	set(registrar.Suspended)
 	h.renew(cert).refusedAs(registrar.ReasonDeviceSuspended, 403)
 	h.enroll("sensor-7").basic(group).withKey(key).refusedAs(registrar.ReasonDeviceSuspended, 403)
-	set(registrar.Decommissioned)
-	h.renew(cert).refusedAs(registrar.ReasonDeviceDecommissioned, 403)
-	set(registrar.Enrolled)
-	h.renew(cert).mustSend()
+	if _, err := h.service.Resume(t.Context(), device); err != nil {
+		t.Fatal(err)
+	}
+	cert = h.renew(cert).mustSend()
+	if _, err := h.service.Decommission(t.Context(), &registrar.Decommissioning{Actor: "test", Device: "sensor-7"}); err != nil {
+		t.Fatal(err)
+	}
+	h.renew(cert).refusedAs(registrar.ReasonRevoked, 403)
+	h.enroll("sensor-7").basic(group).withKey(key).refusedAs(registrar.ReasonDeviceDecommissioned, 403)
 }
 
 func TestAnExpiredCertificateRenewsWithinItsGraceOnly(t *testing.T) {

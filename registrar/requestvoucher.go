@@ -209,7 +209,7 @@ func (s *Service) beginExchange(ctx context.Context, v *version, c *Case, r *brs
 	if g := s.groups.Load(); g != nil && c.Placement == nil {
 		s.placeCase(v, g, c, c.Device)
 	}
-	d := s.policy(&v.Settings, c)
+	d := s.decidedBy(v, c)
 	if d.Verdict == Wait {
 		d = s.resolve(ctx, v, c, d)
 	}

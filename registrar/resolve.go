@@ -121,7 +121,7 @@ func (s *Service) resolveAnswer(ctx context.Context, v *version, c *Case, p *Pen
 		return s.keepWaiting(ctx, v, c, p, &said)
 	case Allow:
 		c.Asked = true
-		next := s.policy(&v.Settings, c)
+		next := s.decidedBy(v, c)
 		if next.Verdict == Wait {
 			return s.resolve(ctx, v, c, next)
 		}

@@ -70,24 +70,26 @@ type Service struct {
 	compile func(document []byte) (Grouping, error)
 	applied sync.Mutex // held while groups are being applied
 
-	devices   keyLocks // one holder a device
-	enrolling admission
-	asking    keySet   // devices about which another system is being asked
-	listLocks keyLocks // one holder a partition of lists
-	lists     heldCRLs
-	adopted   atomic.Bool // every revoked certificate from before there were several issuers has its authority
-	chains    *chainCache
-	passwords *passwords
-	byDevice  *budget
-	byAddress *budget
-	refusals  *refusals
-	repeats   *repeats
-	reported  *budget  // telemetry, by device and kind
-	questions *budget  // of csrattrs and telemetry, by address
-	guesses   *guesses // of one-time codes
-	nonces    *httpauth.Nonces
-	waiting   *waiting
-	confirmed *recent.Map[string, struct{}] // IDs of renewed certificates seen in use
+	devices      keyLocks // one holder a device
+	enrolling    admission
+	asking       keySet   // devices about which another system is being asked
+	listLocks    keyLocks // one holder a partition of lists
+	lists        heldCRLs
+	adopted      atomic.Bool // every revoked certificate from before there were several issuers has its authority
+	chains       *chainCache
+	passwords    *passwords
+	byDevice     *budget
+	byAddress    *budget
+	refusals     *refusals
+	repeats      *repeats
+	reported     *budget  // telemetry, by device and kind
+	questions    *budget  // of csrattrs and telemetry, by address
+	guesses      *guesses // of one-time codes
+	nonces       *httpauth.Nonces
+	waiting      *waiting
+	quarantined  atomic.Pointer[quarantines]
+	quarantining sync.Mutex                    // one who changes them
+	confirmed    *recent.Map[string, struct{}] // IDs of renewed certificates seen in use
 
 	life  context.Context // of everything that outlives a request; ended by Close
 	end   context.CancelFunc
@@ -144,7 +146,11 @@ func New(c Config) (*Service, error) {
 		s.tracer = untraced{}
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	if err := s.Reload(c.Settings); err != nil {
+	err := s.Reload(c.Settings)
+	if err == nil {
+		err = s.loadQuarantines(s.life, s.current.Load().Domain)
+	}
+	if err != nil {
 		s.end()
 		return nil, err
 	}

@@ -94,6 +94,8 @@ type Change struct {
 	Spendable []*Spending
 	// Spend does the same and spends them; one that is spent already stays as it is.
 	Spend []*Spending
+	// PutQuarantines inserts or replaces by ID.
+	PutQuarantines []*Quarantine
 	// PutPartitions inserts what is not there.
 	PutPartitions []*CRLPartitions
 	// PutCRL replaces the list of the same scope. Its number is higher than that of
@@ -253,6 +255,12 @@ type GroupDocuments interface {
 	ListGroupDocuments(ctx context.Context, domain string, before int64, limit int) ([]*GroupDocument, error)
 }
 
+// QuarantineRecords reads what was put into quarantine.
+type QuarantineRecords interface {
+	// Quarantines returns those of a domain in order of ID, or only those in force.
+	Quarantines(ctx context.Context, domain string, inForce bool) ([]*Quarantine, error)
+}
+
 // Store is all of a registrar's record keeping.
 type Store interface {
 	Committer
@@ -269,5 +277,6 @@ type Store interface {
 	Owners
 	GroupDocuments
 	APIRecords
+	QuarantineRecords
 	Trail
 }

@@ -57,14 +57,7 @@ func (s *Service) identifyReporter(ctx context.Context, v *version, c *Case, r *
 	default:
 		c.Device, c.SerialNumber = c.Identity.Device, c.Identity.Device.SerialNumber
 	}
-	switch c.Device.State {
-	case Suspended:
-		return deny(ReasonDeviceSuspended, rule)
-	case Decommissioned:
-		return deny(ReasonDeviceDecommissioned, rule)
-	default:
-		return nil
-	}
+	return s.outOfService(c.Device, rule)
 }
 
 func (s *Service) recordStatus(ctx context.Context, v *version, c *Case, r *brski.StatusReport, kind string) *Decision {

@@ -15,12 +15,13 @@ type commands struct {
 	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: devices, IDevIDs, owners, claims, blocks."`
 	JoinProxy  joinProxyCmd  `cmd:"" help:"Let devices on a link reach the registrar, which they cannot by themselves."`
 	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why, evidence."`
+	Quarantine quarantineCmd `cmd:"" help:"Devices that are barred by what they have in common: place, list, lift."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Group      groupCmd      `cmd:"" help:"Groups of devices: plan, apply, list, show, explain, assign, rollback."`
 	Credential credentialCmd `cmd:"" help:"HTTP credentials and one-time codes for devices without a certificate."`
 	CA         caCmd         `cmd:"" name:"ca" help:"The CA: init, csr, certify, install, renew, rollover, status; and its certificates: list, revoke, crl."`
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`
-	Report     reportCmd     `cmd:"" help:"Reports made from the configuration and the records: nist."`
+	Report     reportCmd     `cmd:"" help:"Reports made from the configuration and the records: expiring, never-seen, silent, nist."`
 	Doctor     doctorCmd     `cmd:"" help:"Grade a deployment: files, certificates, keys, settings, servers, machine; and say what to do."`
 	EST        estCmd        `cmd:"" name:"est" help:"An EST client: cacerts, enroll, reenroll, serverkeygen, fullcmc and the rest."`
 	Event      eventCmd      `cmd:"" help:"What other systems are told: list, targets, replay, dead letters, schemas."`

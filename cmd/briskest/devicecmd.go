@@ -15,6 +15,12 @@ type deviceCmd struct {
 	Show   deviceShowCmd   `cmd:"" help:"One device with its certificates, vouchers and telemetry."`
 	Why    deviceWhyCmd    `cmd:"" help:"Why a device got what it got: every decision and refusal."`
 
+	Suspend      deviceSuspendCmd      `cmd:"" help:"Take a device out of service."`
+	Resume       deviceResumeCmd       `cmd:"" help:"Put a suspended device back into service."`
+	Decommission deviceDecommissionCmd `cmd:"" help:"Have a device leave: certificates revoked, receipt signed."`
+	Readmit      deviceReadmitCmd      `cmd:"" help:"Let a decommissioned device onboard again."`
+	Transfer     deviceTransferCmd     `cmd:"" help:"Decommission a device that somebody else has from now on."`
+
 	Evidence deviceEvidenceCmd `cmd:"" help:"How a device got its vouchers: artifacts, audit-log and telemetry."`
 }
 

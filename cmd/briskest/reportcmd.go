@@ -10,7 +10,10 @@ import (
 )
 
 type reportCmd struct {
-	NIST reportNISTCmd `cmd:"" name:"nist" help:"How this deployment stands to SP 800-57, SP 800-213, IR 8259 and SP 1800-36, from its configuration and records."`
+	Expiring  reportExpiringCmd  `cmd:"" help:"Certificates of devices that end soon, or have ended and were not renewed."`
+	NeverSeen reportNeverSeenCmd `cmd:"" help:"Devices that were expected and never came."`
+	Silent    reportSilentCmd    `cmd:"" help:"Devices in service that have got nothing for long."`
+	NIST      reportNISTCmd      `cmd:"" name:"nist" help:"How this deployment stands to SP 800-57, SP 800-213, IR 8259 and SP 1800-36, from its configuration and records."`
 }
 
 type reportNISTCmd struct {

@@ -97,7 +97,7 @@ func operate(t *testing.T, c *admin.Client) {
 	}
 	for what, err := range map[string]error{
 		"not hex": second(c.Revoke(ctx, revoke("xyz", 0))), "empty": second(c.Revoke(ctx, revoke("", 0))), "reason": second(c.Revoke(ctx, revoke("01", 8))),
-		"state": second(c.Requests(ctx, "odd")), "device state": second(c.SetDeviceState(ctx, "dev-1", "odd", "")),
+		"state": second(c.Requests(ctx, "odd")), "quarantine": second(c.PlaceQuarantine(ctx, admin.PlaceQuarantine{Kind: "odd", Value: "x"})),
 	} {
 		if !errors.Is(err, registrar.ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", what, err)
@@ -141,7 +141,7 @@ func operate(t *testing.T, c *admin.Client) {
 	if n != 2 {
 		t.Errorf("%d rows in both lists, want 2", n)
 	}
-	if _, err := c.SetDeviceState(ctx, "dev-1", "suspended", "lost"); err != nil {
+	if _, err := c.Suspend(ctx, "dev-1", "lost"); err != nil {
 		t.Error(err)
 	}
 	why, err := c.Why(ctx, "dev-1")

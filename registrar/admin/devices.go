@@ -17,7 +17,6 @@ func deviceOperations() []operation {
 		define(Operation{ID: "device-list", Method: "GET", Path: "/devices", Role: Viewer, Summary: "List devices by what they have. A page may be short although more follow: next says so."}, (*api).listDevices),
 		define(Operation{ID: "device-show", Method: "GET", Path: "/devices/{device}", Role: Viewer, Summary: "One device with all that is on record about it."}, (*api).showDevice),
 		define(Operation{ID: "device-why", Method: "GET", Path: "/devices/{device}/why", Role: Viewer, Summary: "Why a device got what it got, on record or not."}, (*api).why),
-		define(Operation{ID: "device-state", Method: "PUT", Path: "/devices/{device}/state", Role: Operator, Of: "device-show", Summary: "Suspend, decommission or resume a device."}, (*api).setDeviceState),
 	}
 }
 
@@ -207,25 +206,6 @@ func (a *api) why(ctx context.Context, in *Ref) (*Explanation, error) {
 	}, nil
 }
 
-// DeviceState changes a device's state: "suspended", "decommissioned", or back.
-type DeviceState struct {
-	By
-	Device string `path:"device" json:"-" doc:"ID or serial number"`
-	State  string `json:"state" required:"true"`
-	Reason string `json:"reason,omitempty" max:"1024"`
-}
-
-func (a *api) setDeviceState(ctx context.Context, in *DeviceState) (*Device, error) {
-	d, err := a.s.SetDeviceState(ctx, &registrar.StateChange{
-		Domain: in.Domain, Actor: in.Actor, Device: in.Device, State: registrar.DeviceState(in.State), Reason: in.Reason,
-	})
-	if err != nil {
-		return nil, err
-	}
-	out := deviceOut(d, false)
-	return &out, nil
-}
-
 // ImportDevices imports devices of a manufacturer: all, or, when the answer
 // has problems, none. At most 10000 a call.
 func (c *Client) ImportDevices(ctx context.Context, manufacturer string, devices []ImportDevice, dryRun bool) (*Imported, error) {
@@ -282,9 +262,4 @@ func (c *Client) Device(ctx context.Context, ref string) (*DeviceView, error) {
 // Why returns why a device got what it got, on record or not.
 func (c *Client) Why(ctx context.Context, ref string) (*Explanation, error) {
 	return call[Explanation](ctx, c, "device-why", &Ref{Device: ref})
-}
-
-// SetDeviceState suspends, decommissions or resumes a device.
-func (c *Client) SetDeviceState(ctx context.Context, ref, state, reason string) (*Device, error) {
-	return call[Device](ctx, c, "device-state", &DeviceState{Device: ref, State: state, Reason: reason})
 }

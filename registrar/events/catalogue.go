@@ -62,6 +62,8 @@ func Types() []*Type {
 		state("briskest.device.suspended.v1", "A device was suspended: it authenticates nothing.", registrar.Suspended, to(registrar.Suspended)),
 		state("briskest.device.decommissioned.v1", "A device left.", registrar.Decommissioned, to(registrar.Decommissioned)),
 		state("briskest.device.resumed.v1", "A device is no longer suspended or decommissioned.", "", to(registrar.Expected, registrar.Vouched, registrar.Enrolled)),
+		{Name: "briskest.quarantine.placed.v1", Text: "Devices that have something in common were put into quarantine: they authenticate nothing.", kind: registrar.KindQuarantined, Members: []string{"actor", "message", "device"}, Required: 1},
+		{Name: "briskest.quarantine.lifted.v1", Text: "A quarantine was lifted.", kind: registrar.KindQuarantineLifted, Members: []string{"actor", "message", "device"}, Required: 1},
 		{Name: "briskest.crl.signed.v1", Text: "A revocation list was signed.", kind: registrar.KindCRLSigned, Members: []string{"crl", "actor"}, Required: 2},
 		{Name: Test, Text: "Somebody tries whether events arrive: briskest events test.", Members: []string{"actor", "message"}, Required: 1},
 	}

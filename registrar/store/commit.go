@@ -96,6 +96,11 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "credential", k.User)
 		}
 	}
+	for _, q := range c.PutQuarantines {
+		if err := w.quarantine(q); err != nil {
+			return conflict(err, "quarantine", q.ID)
+		}
+	}
 	if err := w.codes(c); err != nil {
 		return err
 	}

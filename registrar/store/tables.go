@@ -28,6 +28,7 @@ type tables struct {
 	owners      *sqlitedb.Table
 	groups      *sqlitedb.Table
 	apiTokens   *sqlitedb.Table
+	quarantines *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -82,6 +83,9 @@ func newTables() *tables {
 			"document", "actor", "note", "of_version", "at", "applied", "moved",
 		}),
 		apiTokens: sqlitedb.NewTable("api_tokens", id, []string{"name", "role", "digest", "created_at", "created_by", "expires_at", "revoked"}),
+		quarantines: sqlitedb.NewTable("quarantines", id, []string{
+			"kind", "manufacturer", "value", "reason", "put_by", "at", "lifted_at", "lifted_by",
+		}),
 		codes: sqlitedb.NewTable("codes", []string{"domain", "serial_number"}, []string{
 			"digest", "created_at", "expires_at", "revoked", "spent_at", "spent_key", "spent_names",
 		}),
@@ -91,7 +95,7 @@ func newTables() *tables {
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
 		t.devices, t.details, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
-		t.credentials, t.digests, t.codes, t.owners, t.groups, t.apiTokens,
+		t.credentials, t.digests, t.codes, t.owners, t.groups, t.apiTokens, t.quarantines,
 	}
 }
 

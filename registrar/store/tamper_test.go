@@ -44,6 +44,7 @@ func filled(t *testing.T) string {
 			PutOutstanding: []*registrar.Outstanding{{Domain: domain, ID: id, CSR: []byte{8}, Decided: []byte{9}, State: []byte{10}}},
 			PutUntold:      []*registrar.Untold{{Domain: domain, ID: id, At: now, Reason: 4}},
 			PutOwners:      []*registrar.DeviceOwner{{Domain: domain, DeviceID: id, Owner: "hotel"}},
+			PutQuarantines: []*registrar.Quarantine{{Domain: domain, ID: id, Kind: registrar.QuarantineBatch, Value: "B" + id}},
 			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
 			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
 			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}, Realm: "est", HA1: "x", HA1MD5: "y"}},
@@ -120,7 +121,7 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 
 var tampered = []struct{ table, key string }{
 	{"devices", "id"}, {"idevids", "row"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"lists", "number"}, {"revocations", "serial"}, {"list_partitions", "partitions"},
-	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"},
+	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"}, {"quarantines", "id"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
 

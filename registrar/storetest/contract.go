@@ -26,6 +26,7 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"DeviceIsReadBackAsWritten", testDevice},
 		{"ANameIsThatOfTheDeviceThatHasItNow", testDeviceName},
 		{"OwnerOfADeviceIsTheLastOneWritten", testDeviceOwner},
+		{"QuarantinesAreReadInOrderAsWritten", testQuarantines},
 		{"SecondDeviceOfAnIdentityIsAConflict", testDeviceConflict},
 		{"NameThatADeviceHasIsNotUnclaimed", testUnclaimed},
 		{"NameOfADeviceWithIDevIDIsFoundInAnyLetterCase", testIDevIDNames},

@@ -96,6 +96,7 @@ type state struct {
 	owners       map[name]*registrar.DeviceOwner
 	groups       map[string][]*registrar.GroupDocument // by domain, in order of version
 	lists        map[scope]*registrar.CRL              // the latest
+	quarantines  map[name]*registrar.Quarantine
 	revocations  map[place][]*registrar.Revocation
 	partitions   map[place][]int
 	trail        []*trail.Entry
@@ -116,6 +117,7 @@ func newState() *state {
 		replies:      map[replyKey]*registrar.Reply{},
 		owners:       map[name]*registrar.DeviceOwner{},
 		groups:       map[string][]*registrar.GroupDocument{},
+		quarantines:  map[name]*registrar.Quarantine{},
 		lists:        map[scope]*registrar.CRL{},
 		revocations:  map[place][]*registrar.Revocation{},
 		partitions:   map[place][]int{},
@@ -137,6 +139,7 @@ func (s *state) clone() *state {
 		replies:      maps.Clone(s.replies),
 		owners:       maps.Clone(s.owners),
 		groups:       maps.Clone(s.groups),
+		quarantines:  maps.Clone(s.quarantines),
 		lists:        maps.Clone(s.lists),
 		revocations:  maps.Clone(s.revocations),
 		partitions:   maps.Clone(s.partitions),
@@ -183,6 +186,9 @@ func (s *state) apply(c *registrar.Change) error {
 		if err := s.putGroups(g); err != nil {
 			return err
 		}
+	}
+	for _, q := range c.PutQuarantines {
+		s.putQuarantine(q)
 	}
 	for _, o := range c.PutOwners {
 		s.putOwner(o)
