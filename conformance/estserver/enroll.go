@@ -21,7 +21,7 @@ func enrollment() []check {
 		check{
 			ID: "RFC7030-4.2.3-1", Level: must,
 			Text:         "an enrollment is answered 200 with a certs-only message that holds the certificate for the CSR's key and no other",
-			Requirements: rows("EST-7030-4.2.3-01", "EST-7030-4.2.3-02", "EST-7030-3.2.2-03"), Run: runEnrollAnswer,
+			Requirements: rows("EST-7030-4.2.3-01", "EST-7030-4.2.3-02", "EST-7030-3.2.2-03", "EST-7030-3-01"), Run: runEnrollAnswer,
 		},
 		check{
 			ID: "RFC7030-4.2.3-2", Level: must, Text: "what is no CSR is answered with a status that says so, and nothing is issued",

@@ -29,5 +29,7 @@ func TestEveryCheckPassesAgainstTheHandlerOfTheLibrary(t *testing.T) {
 func TestEveryCheckHasBeenSeenToFail(t *testing.T) {
 	conformancetest.Mutations(t, estserver.Checks(), slices.Concat(
 		pathMutations(), httpMutations(), mediaMutations(), base64Mutations(),
+		csrMutations(), enrollMutations(), nameMutations(), authMutations(), linkMutations(), keygenMutations(),
+		cmcMutations(), planMutations(), packageMutations(), tlsMutations(), certificateMutations(),
 	))
 }

@@ -1,7 +1,11 @@
 package estserver
 
-// What the fuzz targets see inside.
+// What the tests see inside.
 var (
-	DecodeCertsOnly = decodeCertsOnly
-	ReadCSRAttrs    = readCSRAttrs
+	DecodeCertsOnly  = decodeCertsOnly
+	ReadCSRAttrs     = readCSRAttrs
+	TLV              = tlv
+	AttributeOf      = attribute
+	ExtensionOf      = extension
+	ExtensionRequest = extensionRequest
 )

@@ -31,7 +31,9 @@ type house struct {
 	backend *backend
 	tls     *tls.Config
 	handler http.Handler
-	conn    func(net.Conn) net.Conn // put around each TLS connection; nil for nothing
+	conn    func(net.Conn) net.Conn   // put around each TLS connection; nil for nothing
+	front   func(*clientHello) []byte // answers in the place of the house where it returns something
+	byName  bool                      // the target is asked by its name
 	target  *estserver.Target
 }
 
@@ -64,7 +66,14 @@ func start(t testing.TB, faults ...fault) *estserver.Target {
 		s.StartTLS()
 	}
 	t.Cleanup(s.Close)
-	h.target.URL = "https://" + s.Listener.Addr().String()
+	address := s.Listener.Addr().String()
+	if h.front != nil {
+		address = serveFront(t, address, h.front)
+	}
+	if h.byName {
+		address = strings.Replace(address, "127.0.0.1", "localhost", 1)
+	}
+	h.target.URL = "https://" + address
 	return h.target
 }
 

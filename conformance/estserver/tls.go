@@ -192,6 +192,9 @@ func runForwardSecrecy(ctx context.Context, t *Target) error {
 }
 
 func runRecommended(ctx context.Context, t *Target) error {
+	if err := t.needTLS12(ctx); err != nil {
+		return err
+	}
 	for what, suites := range map[string][]uint16{"AES-128-GCM": {0xc02b, 0xc02f}, "AES-256-GCM": {0xc02c, 0xc030}} {
 		a, err := t.Hello(ctx, &wire.Hello{Version: tls.VersionTLS12, Suites: suites})
 		if err != nil {
@@ -260,11 +263,25 @@ func hello(h *wire.Hello, judge func(*wire.HelloAnswer) error) func(context.Cont
 		if err != nil {
 			return err
 		}
-		if !a.Agreed && len(h.Extensions) == 0 && h.Compression == nil {
-			return fmt.Errorf("the server ended the handshake with alert %d", a.Alert)
+		if !a.Agreed {
+			if err := t.needTLS12(ctx); err != nil {
+				return err
+			}
+			if len(h.Extensions) == 0 && h.Compression == nil {
+				return fmt.Errorf("the server ended the handshake with alert %d", a.Alert)
+			}
 		}
 		return judge(a)
 	}
+}
+
+// needTLS12 skips where an ordinary ClientHello of TLS 1.2 is refused.
+func (t *Target) needTLS12(ctx context.Context) error {
+	a, err := t.Hello(ctx, &wire.Hello{Version: tls.VersionTLS12, Suites: manySuites()})
+	if err == nil && !a.Agreed {
+		return conformance.Skip("the server does not agree on TLS 1.2 (see RFC9325-3.1.1-4)")
+	}
+	return err
 }
 
 func answersExtension(number uint16, data []byte, name string) func(context.Context, *Target) error {
