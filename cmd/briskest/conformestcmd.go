@@ -14,11 +14,12 @@ import (
 type conformESTCmd struct {
 	URL          string `placeholder:"URL" help:"The server, as https://HOST[:PORT], with or without /.well-known/est."`
 	Label        string `help:"The CA label, for servers with several."`
+	PendingLabel string `placeholder:"LABEL" help:"A label where requests wait for approval, for the checks of that."`
 	CA           string `name:"ca" type:"existingfile" help:"PEM file of anchors for the server's certificate; the system's without it."`
 	User         string `help:"HTTP user, with --password-file."`
 	PasswordFile string `type:"existingfile" help:"File whose first line is the password."`
 	UserFile     string `type:"existingfile" help:"File whose first line is user:password, such as est-user.txt."`
-	Cert         string `type:"existingfile" help:"PEM file of a client certificate to enroll with, and its chain."`
+	Cert         string `type:"existingfile" help:"PEM file of a client certificate and its chain: to enroll with where there is no user; where it has id-kp-cmcRA, for the checks of registration authorities."`
 	Key          string `help:"Key of --cert: a file, or a keystore URI."`
 	Subject      string `default:"conformance" help:"The common name that enrollments ask for."`
 	conformFlags
@@ -37,7 +38,7 @@ func (c *conformESTCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *conformESTCmd) target(ctx context.Context, s streams, url string) (*estserver.Target, error) {
-	t := &estserver.Target{Site: wire.Site{URL: url}, Label: c.Label}
+	t := &estserver.Target{Site: wire.Site{URL: url}, Label: c.Label, Pending: c.PendingLabel}
 	t.Subject.CommonName = c.Subject
 	if c.URL == "" {
 		return nil, required("--url")

@@ -234,7 +234,8 @@ func (a *reply) certsOnly(certs ...[]byte) {
 	if err != nil {
 		a.h.t.Error(err)
 	}
-	a.status, a.body, a.header = http.StatusOK, lines(raw), http.Header{"Content-Type": {pkcs7}}
+	a.status, a.body = http.StatusOK, lines(raw)
+	a.header.Set("Content-Type", pkcs7)
 	a.header.Set("Content-Length", strconv.Itoa(len(a.body)))
 }
 

@@ -99,7 +99,7 @@ func base64Mutations() []mutation {
 	raw := match(func(_ *http.Request, body []byte) bool { return len(body) > 2 && body[0] == 0x30 && body[1] >= 0x80 })
 	plainBase64 := field("Content-Transfer-Encoding", "")
 	return []mutation{
-		breaks("RFC8951-3-1", "wants Content-Transfer-Encoding", refusing(enroll().and(plainBase64))),
+		breaks("RFC8951-3-1", "wants Content-Transfer-Encoding", refusing(enroll().and(plainBase64).and(method("POST"))), "RFC7030-4.2.3-1"),
 		breaks("RFC8951-3-2", "refuses Content-Transfer-Encoding: base64", refusing(cte("base64"))),
 		breaks("RFC8951-3-3", "takes binary at its word", refusing(cte("binary").and(not(raw)))),
 		breaks("RFC8951-3-4", "refuses quoted-printable", refusing(cte("quoted-printable"))),
@@ -115,10 +115,10 @@ func base64Mutations() []mutation {
 		breaks("RFC8951-3.1-4", "wants a line feed at the end", refusesText(func(s string) bool { return len(s) > 100 && !strings.ContainsAny(s, " \n") })),
 		breaks("RFC8951-3.1-5", "refuses white space at the beginning", refusesText(func(s string) bool { return strings.HasPrefix(s, "\r\n") })),
 		breaks("RFC8951-3.1-6", "takes PEM", leftOver(contains("BEGIN CERTIFICATE REQUEST"))),
-		breaks("RFC8951-3.1-7", "takes base64url", leftOver(written(func(s string) bool { return strings.ContainsAny(s, "-_") && !strings.Contains(s, "BEGIN") }))),
+		breaks("RFC8951-3.1-7", "takes base64url", leftOver(not(raw).and(written(func(s string) bool { return strings.ContainsAny(s, "-_") && !strings.Contains(s, "BEGIN") })))),
 		breaks("RFC8951-3.1-8", "passes over NUL bytes", leftOver(contains("\x00").and(not(raw)))),
-		breaks("RFC8951-3.1-9", "passes over what is no base64", leftOver(contains("*"))),
-		breaks("RFC8951-3.1-10", "stops at the padding", leftOver(contains("==QUFB"))),
+		breaks("RFC8951-3.1-9", "passes over what is no base64", leftOver(not(raw).and(contains("*")))),
+		breaks("RFC8951-3.1-10", "stops at the padding", leftOver(not(raw).and(contains("==QUFB")))),
 	}
 }
 

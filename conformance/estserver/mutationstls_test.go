@@ -114,15 +114,25 @@ func tlsMutations() []mutation {
 // get as far as their questions.
 func shows(make func(h *house) tls.Certificate) fault {
 	return func(h *house) {
-		var clients atomic.Int32
-		first, usual := make(h), h.tls.Certificates[0]
-		h.tls.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if clients.Add(1) == 1 {
-				return &first, nil
-			}
-			return &usual, nil
+		first := make(h)
+		h.firstClient(func(c *tls.Config) { c.Certificates = []tls.Certificate{first} })
+	}
+}
+
+// unasked does not ask the first client for a certificate.
+func unasked(h *house) { h.firstClient(func(c *tls.Config) { c.ClientAuth = tls.NoClientCert }) }
+
+// firstClient changes the configuration for the first connection.
+func (h *house) firstClient(change func(*tls.Config)) {
+	var clients atomic.Int32
+	h.tls.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if clients.Add(1) > 1 {
+			return nil, nil
 		}
-		h.tls.Certificates = nil
+		c := h.tls.Clone()
+		c.GetConfigForClient = nil
+		change(c)
+		return c, nil
 	}
 }
 

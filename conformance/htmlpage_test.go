@@ -1,0 +1,88 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/briskest/briskest/conformance"
+	"github.com/briskest/briskest/conformance/catalogue"
+	"github.com/briskest/briskest/internal/testbed"
+)
+
+// The page, with all checks there are, every third of which failed with a long
+// word, every third skipped.
+func TestThePageIsReadableOnAPhoneAndInPrint(t *testing.T) {
+	program := testbed.Require(t, "chromium")
+	metas := catalogue.All()
+	file := filepath.Join(t.TempDir(), "report.html")
+	if err := os.WriteFile(file, pageOf(t, metas), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	defer cancel()
+	ctx, cancel = chromedp.NewContext(ctx)
+	defer cancel()
+	var width int
+	var phone, print string
+	var pdf []byte
+	err := chromedp.Run(ctx,
+		emulation.SetScriptExecutionDisabled(false),
+		chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile),
+		chromedp.Navigate((&url.URL{Scheme: "file", Path: file}).String()),
+		chromedp.Evaluate(`Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)`, &width),
+		chromedp.Evaluate(`document.body.innerText`, &phone),
+		emulation.SetEmulatedMedia().WithMedia("print"),
+		chromedp.Evaluate(`document.body.innerText`, &print),
+		chromedp.ActionFunc(func(ctx context.Context) (err error) {
+			pdf, _, err = page.PrintToPDF().Do(ctx)
+			return err
+		}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if width > 390 {
+		t.Errorf("on a phone of 390 pixels the page is %d wide", width)
+	}
+	for _, m := range metas {
+		if !strings.Contains(phone, m.ID) || !strings.Contains(print, m.ID) || !strings.Contains(print, m.Text) {
+			t.Errorf("%s is on the phone: %v, in print: %v", m.ID, strings.Contains(phone, m.ID), strings.Contains(print, m.ID))
+		}
+	}
+	if !bytes.HasPrefix(pdf, []byte("%PDF-")) {
+		t.Errorf("printing gave %.10q", pdf)
+	}
+}
+
+// pageOf is a report of those checks.
+func pageOf(t *testing.T, metas []conformance.Meta) []byte {
+	t.Helper()
+	checks := make([]conformance.Check[nothing], len(metas))
+	for i, m := range metas {
+		outcome := []error{nil, errors.New("answered " + strings.Repeat("x", 300)), conformance.Skip("not offered")}[i%3]
+		checks[i] = conformance.Check[nothing]{
+			ID: m.ID, Citation: m.Citation, Text: m.Text, Role: m.Role, Level: m.Level, Requirements: m.Requirements,
+			Run: func(ctx context.Context, _ nothing) error {
+				conformance.Record(ctx, conformance.Exchange{Sent: "POST /" + strings.Repeat("path", 60), Came: "400", RawSent: bytes.Repeat([]byte("QUJD"), 500)})
+				return outcome
+			},
+		}
+	}
+	report := run(t, conformance.Options{Raw: true}, checks...)
+	var b bytes.Buffer
+	if err := report.Write(&b, "html"); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
