@@ -33,22 +33,16 @@ func TestThePageIsReadableOnAPhoneAndInPrint(t *testing.T) {
 	defer cancel()
 	ctx, cancel = chromedp.NewContext(ctx)
 	defer cancel()
-	var width int
-	var phone, print string
-	var pdf []byte
-	err := chromedp.Run(ctx,
-		emulation.SetScriptExecutionDisabled(false),
-		chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile),
-		chromedp.Navigate((&url.URL{Scheme: "file", Path: file}).String()),
-		chromedp.Evaluate(`Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)`, &width),
-		chromedp.Evaluate(`document.body.innerText`, &phone),
-		emulation.SetEmulatedMedia().WithMedia("print"),
-		chromedp.Evaluate(`document.body.innerText`, &print),
-		chromedp.ActionFunc(func(ctx context.Context) (err error) {
-			pdf, _, err = page.PrintToPDF().Do(ctx)
-			return err
-		}),
-	)
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), chromedp.Navigate((&url.URL{Scheme: "file", Path: file}).String())); err != nil {
+		t.Fatal(err)
+	}
+	width := evaluate[int](ctx, t, `Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)`)
+	phone := evaluate[string](ctx, t, `document.body.innerText`)
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatal(err)
+	}
+	print := evaluate[string](ctx, t, `document.body.innerText`)
+	pdf, err := chromedp.Call(ctx, page.PrintToPDF, page.PrintToPDFParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +54,19 @@ func TestThePageIsReadableOnAPhoneAndInPrint(t *testing.T) {
 			t.Errorf("%s is on the phone: %v, in print: %v", m.ID, strings.Contains(phone, m.ID), strings.Contains(print, m.ID))
 		}
 	}
-	if !bytes.HasPrefix(pdf, []byte("%PDF-")) {
-		t.Errorf("printing gave %.10q", pdf)
+	if !bytes.HasPrefix(pdf.Data, []byte("%PDF-")) {
+		t.Errorf("printing gave %.10q", pdf.Data)
 	}
+}
+
+// evaluate runs an expression in the page.
+func evaluate[T any](ctx context.Context, t *testing.T, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
 }
 
 // pageOf is a report of those checks.

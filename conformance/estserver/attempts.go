@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/briskest/briskest/conformance/wire"
 	"github.com/briskest/briskest/est"
@@ -24,12 +25,16 @@ func body(f func(csr []byte) []byte) vary {
 	}
 }
 
-// headers sends the plain CSR with these header lines and no others.
+// headers sends the plain CSR with these header lines.
 func headers(lines ...[2]string) vary {
 	return func(t *Target, _ crypto.Signer) (wire.Request, error) {
 		_, csr, err := t.plainCSR()
 		r := t.request(est.OpSimpleEnroll, encode(csr))
-		r.Header = lines
+		encoded := len(r.Header) > 1 && !slices.ContainsFunc(lines, func(l [2]string) bool { return l[0] == "Content-Transfer-Encoding" })
+		r.Header = slices.Clone(lines)
+		if encoded { // the server wants it beside
+			r = r.With("Content-Transfer-Encoding", "base64")
+		}
 		return r, err
 	}
 }

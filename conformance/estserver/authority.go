@@ -45,6 +45,9 @@ func (t *Target) byRA(ctx context.Context, attributes [][]byte) error {
 	if err != nil {
 		return err
 	}
+	if _, err := t.enrolled(ctx); err != nil {
+		return err
+	}
 	key, err := newKey()
 	if err != nil {
 		return err

@@ -146,6 +146,7 @@ func runRevoke(ctx context.Context, t *Target) error {
 	if err != nil {
 		return conformance.Skip("%v (see RFC7030-4.2.2-2)", err)
 	}
+	id.chain = first.chain
 	answer, err := t.cmcAs(ctx, id, with(id), func(m *cmcMessage) error {
 		m.csr = nil
 		m.add(&cmc.RevokeRequest{RawIssuer: id.certificate.RawIssuer, SerialNumber: id.certificate.SerialNumber, Reason: 4})

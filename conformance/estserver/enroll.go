@@ -56,6 +56,7 @@ func runEnrollAnswer(ctx context.Context, t *Target) error {
 	if err := t.needCredentials(); err != nil {
 		return err
 	}
+	_, _ = t.enrolled(ctx) // what the server wants beside; whether it works is judged here
 	key, csr, err := t.plainCSR()
 	if err != nil {
 		return err

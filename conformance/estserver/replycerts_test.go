@@ -13,6 +13,9 @@ import (
 
 // sign answers with a certificate of that template, which is signed as it is.
 func (a *reply) sign(template *x509.Certificate) {
+	if len(a.csr.Extensions) > 0 {
+		return // it is about something else
+	}
 	b := a.h.backend
 	template.RawSubject = a.csr.RawSubject
 	if template.SerialNumber == nil {

@@ -31,19 +31,33 @@ type Target struct {
 	Key         crypto.Signer    // what enrollments are for; nil means a P-256 key made for the run
 	Subject     pkix.Name        // what an enrollment asks for; empty means CN=conformance
 
-	mu   sync.Mutex
-	held *identity // guarded by mu: an enrolled client, for checks that need one
+	mu       sync.Mutex
+	held     *identity // guarded by mu: an enrolled client, for checks that need one
+	encoding bool      // guarded by mu: the server wants Content-Transfer-Encoding, which RFC8951-3-1 says
 }
 
 // identity is a client that has a certificate.
 type identity struct {
 	key         crypto.Signer
 	certificate *x509.Certificate
+	chain       [][]byte // the intermediate CAs above it, as far as they are known
 }
 
 // tls returns id as crypto/tls wants it.
 func (id *identity) tls() *tls.Certificate {
-	return &tls.Certificate{Certificate: [][]byte{id.certificate.Raw}, PrivateKey: id.key, Leaf: id.certificate}
+	return &tls.Certificate{Certificate: append([][]byte{id.certificate.Raw}, id.chain...), PrivateKey: id.key, Leaf: id.certificate}
+}
+
+// complete adds the intermediate CAs: a server need not know those of its own
+// CA by heart (RFC 8446, Section 4.4.2).
+func (id *identity) complete(certs []*x509.Certificate) {
+	const maxChain = 8
+	for c := id.certificate; len(id.chain) < maxChain; {
+		if c = issuerOf(c, certs); c == nil || isRoot(c) {
+			return
+		}
+		id.chain = append(id.chain, c.Raw)
+	}
 }
 
 // owns reports whether cert has the key.
@@ -108,7 +122,13 @@ func (t *Target) post(ctx context.Context, op est.Operation, who as, body []byte
 
 // request is a POST with the media type of PKCS#10 (RFC 7030, Section 4.2.1).
 func (t *Target) request(op est.Operation, body []byte) wire.Request {
-	return wire.Request{Method: http.MethodPost, Path: t.path(op), Header: [][2]string{{"Content-Type", typePKCS10}}, Body: body}
+	r := wire.Request{Method: http.MethodPost, Path: t.path(op), Header: [][2]string{{"Content-Type", typePKCS10}}, Body: body}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.encoding {
+		return r.With("Content-Transfer-Encoding", "base64")
+	}
+	return r
 }
 
 // needCredentials skips a check that has to be authenticated to say anything.
@@ -170,17 +190,40 @@ func (t *Target) enrolled(ctx context.Context) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := t.enrollPlainly(ctx, key, csr)
+	if err != nil {
+		return nil, err
+	}
+	if _, certs, err := t.caCertificates(ctx); err == nil {
+		id.complete(certs)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = id
+	return id, nil
+}
+
+// enrollPlainly enrolls. A server that wants Content-Transfer-Encoding is given
+// it from now on, so that more can be said about it.
+func (t *Target) enrollPlainly(ctx context.Context, key crypto.Signer, csr []byte) (*identity, error) {
 	a, err := t.post(ctx, est.OpSimpleEnroll, t.self(), encode(csr))
 	if err != nil {
 		return nil, err
 	}
 	id, err := issued(ctx, a, key)
-	if err != nil {
+	if err == nil {
+		return id, nil
+	}
+	again, otherErr := t.do(ctx, t.self(), t.request(est.OpSimpleEnroll, encode(csr)).With("Content-Transfer-Encoding", "base64"))
+	if otherErr != nil {
+		return nil, otherErr
+	}
+	if id, otherErr = issued(ctx, again, key); otherErr != nil {
 		return nil, conformance.Skip("%v: no certificate to go on with (see RFC7030-4.2.3-1): %v", a, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.held = id
+	t.encoding = true
 	return id, nil
 }
 
@@ -197,7 +240,7 @@ func issued(ctx context.Context, a *wire.Answer, key crypto.Signer) (*identity, 
 	for _, cert := range certs {
 		if owns(key, cert) {
 			leave(ctx, cert)
-			return &identity{key, cert}, nil
+			return &identity{key: key, certificate: cert}, nil
 		}
 	}
 	return nil, fmt.Errorf("%v, and no certificate in it has the CSR's key", a)
