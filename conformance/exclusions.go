@@ -29,7 +29,8 @@ type Exclusion struct {
 	Check    string `json:"check"`    // its ID
 	Sentence string `json:"sentence"` // what the peer does, and why
 	// Confirmed is the curl or openssl command that shows the same, for a
-	// failure; empty where the check is skipped.
+	// failure, and what it got after a "#"; empty where the check is skipped. A
+	// file CHECK.b64 is the body that the check sends: --raw DIR keeps it.
 	Confirmed string `json:"confirmed,omitempty"`
 }
 

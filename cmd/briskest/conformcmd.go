@@ -26,7 +26,7 @@ type conformCmd struct {
 type conformFlags struct {
 	Format     string        `name:"output" short:"o" enum:"table,json,junit,html" default:"table" help:"The report: ${enum}. What the run left on the target is in the table and the page, and on standard error otherwise."`
 	Strict     bool          `help:"Exit with 3 when a SHOULD failed."`
-	Only       []string      `placeholder:"CHECK" help:"Only these checks: IDs, beginnings of IDs such as RFC7030-4.1.3, or citations such as \"RFC 8951\"."`
+	Only       []string      `placeholder:"CHECK" sep:"none" help:"Only these checks: IDs, beginnings of IDs such as RFC7030-4.1.3, or citations such as \"RFC 8951\". May be repeated."`
 	List       bool          `help:"List the checks and ask nothing."`
 	Exclusions string        `placeholder:"PEER" help:"What is expected of a known peer: the name of a profile or a JSON file."`
 	Raw        string        `placeholder:"DIR" help:"Write what was sent and what came, a file a check, into this new directory; passwords are left out."`

@@ -130,15 +130,27 @@ func judgeRefusal(ctx context.Context, a *wire.Answer, what string) error {
 }
 
 // waiting enrolls and returns a 202, or skips when the server decides at once.
+// At the label for that it asks for a name of its own, because only the first
+// enrollment of a name may have to wait.
 func (t *Target) waiting(ctx context.Context) (*wire.Answer, error) {
-	key, csr, err := t.plainCSR()
+	key, err := t.key()
 	if err != nil {
 		return nil, err
 	}
-	r := t.request(est.OpSimpleEnroll, encode(csr))
+	subject := t.subject()
+	r := t.request(est.OpSimpleEnroll, nil)
 	if t.Pending != "" {
 		r.Path = est.PathPrefix + "/" + url.PathEscape(t.Pending) + "/" + string(est.OpSimpleEnroll)
+		subject.CommonName += "-waits"
+		if key, err = t.waitingKey(); err != nil {
+			return nil, err
+		}
 	}
+	csr, err := newCSR(key, &x509.CertificateRequest{Subject: subject})
+	if err != nil {
+		return nil, err
+	}
+	r.Body = encode(csr)
 	a, err := t.do(ctx, t.self(), r)
 	if err != nil {
 		return nil, err
@@ -149,7 +161,7 @@ func (t *Target) waiting(ctx context.Context) (*wire.Answer, error) {
 		}
 		return nil, conformance.Skip("%v: the server decides at once; --pending-label names a label where requests wait for approval", a)
 	}
-	conformance.Leave(ctx, "a request of %q that waits for approval", t.subject())
+	conformance.Leave(ctx, "a request of %q that waits for approval", subject)
 	return a, nil
 }
 

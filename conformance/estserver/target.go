@@ -32,8 +32,9 @@ type Target struct {
 	Subject     pkix.Name        // what an enrollment asks for; empty means CN=conformance
 
 	mu       sync.Mutex
-	held     *identity // guarded by mu: an enrolled client, for checks that need one
-	encoding bool      // guarded by mu: the server wants Content-Transfer-Encoding, which RFC8951-3-1 says
+	held     *identity     // guarded by mu: an enrolled client, for checks that need one
+	waits    crypto.Signer // guarded by mu: the key of the request that waits
+	encoding bool          // guarded by mu: the server wants Content-Transfer-Encoding, which RFC8951-3-1 says
 }
 
 // identity is a client that has a certificate.
@@ -160,6 +161,16 @@ func (t *Target) key() (crypto.Signer, error) {
 		t.Key = key
 	}
 	return t.Key, nil
+}
+
+// waitingKey is the key of the request that waits.
+func (t *Target) waitingKey() (key crypto.Signer, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waits == nil {
+		t.waits, err = newKey()
+	}
+	return t.waits, err
 }
 
 func newKey() (crypto.Signer, error) {
