@@ -15,6 +15,7 @@ type deviceCmd struct {
 	Show   deviceShowCmd   `cmd:"" help:"One device with its certificates, vouchers and telemetry."`
 	Why    deviceWhyCmd    `cmd:"" help:"Why a device got what it got: every decision and refusal."`
 
+	Related      deviceRelatedCmd      `cmd:"" help:"What a device has in common with others, and who they are."`
 	Suspend      deviceSuspendCmd      `cmd:"" help:"Take a device out of service."`
 	Resume       deviceResumeCmd       `cmd:"" help:"Put a suspended device back into service."`
 	Decommission deviceDecommissionCmd `cmd:"" help:"Have a device leave: certificates revoked, receipt signed."`
