@@ -71,7 +71,7 @@ func (v *version) checkLists() error {
 		}
 	}
 	for name, i := range v.issuers {
-		if signer, ok := i.Issuer.(ca.CRLIssuer); ok && v.authorities[i.authority] == nil {
+		if signer, ok := i.Issuer.(ca.CRLIssuer); ok && i.absent == nil && v.authorities[i.authority] == nil {
 			v.authorities[i.authority] = &Authority{Issuer: name, Certificate: i.chain[0], Lists: signer}
 		}
 	}

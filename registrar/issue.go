@@ -63,7 +63,13 @@ func (i *issuance) asked(ctx context.Context, r *ca.Request) ([]byte, *Decision)
 	}
 	waiting, end := context.WithTimeout(until, i.v.Limits.IssuerTimeout)
 	waiting, ended := i.s.tracer.Span(waiting, "issuer")
-	cert, err := i.by.Issue(waiting, r)
+	var cert *ca.Certificate
+	err := i.by.absent
+	if err == nil {
+		cert, err = i.by.Issue(waiting, r)
+	} else if i.row != nil { // it was asked before
+		err = &ca.Later{Err: err}
+	}
 	ended(err)
 	end()
 	if err != nil {

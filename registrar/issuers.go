@@ -25,10 +25,12 @@ type issuer struct {
 	chain       []*x509.Certificate // issuing CA first, root last
 	distributed []*x509.Certificate // chain, and what else cacerts holds
 	authority   string              // of chain[0]
+	absent      error               // why there is no chain yet; see lookForAbsent
 }
 
-// checkIssuers wants a default issuer, and each one's chain; a cloud registrar has none.
-func (v *version) checkIssuers(ctx context.Context, otherwise ca.Issuer) error {
+// checkIssuers wants a default issuer, and each one's chain; a cloud registrar has
+// none. One whose CA does not answer now is there, absent.
+func (v *version) checkIssuers(ctx context.Context, otherwise ca.Issuer, before *version) error {
 	given := v.Issuers
 	if len(given) == 0 && otherwise != nil {
 		given = map[string]ca.Issuer{DefaultIssuer: otherwise}
@@ -36,6 +38,9 @@ func (v *version) checkIssuers(ctx context.Context, otherwise ca.Issuer) error {
 	v.issuers = make(map[string]*issuer, len(given))
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		i, err := newIssuer(ctx, name, given[name])
+		if errors.Is(err, ca.ErrUnavailable) {
+			i, err = absentIssuer(before, name, given[name], err)
+		}
 		if err != nil {
 			return fmt.Errorf("issuer %q: %w", name, err)
 		}
@@ -103,7 +108,7 @@ func (v *version) issued() *x509.CertPool {
 // issuesAs tells whether an issuing CA of ours has that name, in DER.
 func (v *version) issuesAs(name []byte) bool {
 	for _, i := range v.issuers {
-		if bytes.Equal(i.chain[0].RawSubject, name) {
+		if i.absent == nil && bytes.Equal(i.chain[0].RawSubject, name) {
 			return true
 		}
 	}

@@ -360,38 +360,6 @@ func TestEveryReasonHasATextAndAStatus(t *testing.T) {
 	}
 }
 
-// R21: each request uses one version of the settings.
-func TestEachCertificateMatchesOneVersionOfTheSettings(t *testing.T) {
-	h := newHouse(t, nil)
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := 2; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			s := *h.settings
-			s.Version = fmt.Sprint(i)
-			if err := h.service.Reload(&s); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
-	for i := range 30 {
-		h.enroll(fmt.Sprint("sensor-", i)).basic(group).mustSend()
-	}
-	close(stop)
-	<-done
-	for _, e := range h.entries(registrar.KindCertificateIssued) {
-		if strings.Count(string(e.Body), `"settings":`) != 1 {
-			t.Errorf("entry %s names no version", e.Body)
-		}
-	}
-}
-
 func BenchmarkEnrollBasic(b *testing.B) {
 	h := newHouse(b, nil)
 	h.service.Close()

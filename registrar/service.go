@@ -104,6 +104,9 @@ type Service struct {
 
 	unsettled chan *Change // outcomes that could not be recorded; tried again by settle
 	started   atomic.Bool
+
+	reloading sync.Mutex  // who puts settings into force
+	looking   atomic.Bool // somebody looks for absent issuers
 }
 
 var (
@@ -172,8 +175,19 @@ func (c *Case) OtherIDevID() bool {
 
 // Reload puts other settings into force, whole or, with an error, not at all.
 // Requests that are under way finish with the settings they began with.
+//
+// A CA that another issuer than [DefaultIssuer] asks, and that does not answer
+// (ca.ErrUnavailable) what its chain is, is asked again in the background;
+// meanwhile it issues nothing (503), and what it issued authenticates nobody.
 func (s *Service) Reload(set *Settings) error {
-	v, err := set.check(s.life, s.issuer)
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	return s.reload(set)
+}
+
+// reload is Reload; reloading is held.
+func (s *Service) reload(set *Settings) error {
+	v, err := set.check(s.life, s.issuer, s.current.Load())
 	if err == nil {
 		v.given = set
 	}
@@ -189,7 +203,18 @@ func (s *Service) Reload(set *Settings) error {
 		}
 	}
 	s.current.Store(v)
+	s.lookForAbsent()
 	return nil
+}
+
+// reloadAgain loads the settings of v again, if they are in force still.
+func (s *Service) reloadAgain(v *version) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.current.Load() != v || s.life.Err() != nil {
+		return nil
+	}
+	return s.reload(v.given)
 }
 
 // Close ends the work in the background and waits for it. Exchanges that a
@@ -208,7 +233,11 @@ func (s *Service) CACerts(_ context.Context, r *est.Request) ([]*x509.Certificat
 	if v.Labels[r.Label] == nil {
 		return nil, deny(ReasonUnknownLabel, "label").answer(s.estCase(v, r))
 	}
-	return v.issuerOf(v.Labels[r.Label]).distributed, nil
+	by := v.issuerOf(v.Labels[r.Label])
+	if by.absent != nil {
+		return nil, by.notYet().answer(s.estCase(v, r))
+	}
+	return by.distributed, nil
 }
 
 // questionBudget counts what an address asks and reports without getting

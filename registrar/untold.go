@@ -122,10 +122,7 @@ func (s *Service) tellOne(ctx context.Context, v *version, u *Untold, silent map
 // issuer has another key than when they were loaded: what it signs has to authenticate.
 func (s *Service) refreshLater(v *version) {
 	s.tasks.Go(func() {
-		if s.current.Load() != v || s.life.Err() != nil {
-			return
-		}
-		if err := s.Reload(v.given); err != nil {
+		if err := s.reloadAgain(v); err != nil {
 			s.log.ErrorContext(s.life, "issuers not loaded again", slog.Any("error", err))
 		}
 	})

@@ -37,8 +37,9 @@ type version struct {
 	importKey    [32]byte                    // tells what was checked with these settings; see checkedIDevIDs
 }
 
-// check fills in defaults and says what is wrong.
-func (s *Settings) check(ctx context.Context, otherwise ca.Issuer) (*version, error) {
+// check fills in defaults and says what is wrong. before, which may be nil, is in
+// force now.
+func (s *Settings) check(ctx context.Context, otherwise ca.Issuer, before *version) (*version, error) {
 	if s == nil {
 		return nil, errors.New("there are none")
 	}
@@ -47,7 +48,7 @@ func (s *Settings) check(ctx context.Context, otherwise ca.Issuer) (*version, er
 	if v.Domain == "" {
 		v.Domain = DefaultDomain
 	}
-	if err := v.checkIssuers(ctx, otherwise); err != nil {
+	if err := v.checkIssuers(ctx, otherwise, before); err != nil {
 		return nil, err
 	}
 	if v.anchors = s.DeviceAnchors; v.anchors == nil {
