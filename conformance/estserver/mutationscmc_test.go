@@ -116,8 +116,8 @@ func cmcMutations() []mutation {
 		breaks("RFC5272-3.2-5", "does not say that the signature is wrong", fails(cmc.FailBadMessageCheck, cmc.FailBadTime, func(r *est.CMCRequest, _ *cmcReply) bool { return hasCertificate(r) })),
 		breaks("RFC5272-3.2-6", "does not verify CSRs", grants(cmc.FailPOPFailed, witness(false))),
 		breaks("RFC5272-3.2-7", "passes over controls", grants(cmc.FailBadRequest, unknown)),
-		breaks("RFC5272-3.2-8", "does not mind a bodyPartID twice", grants(cmc.FailBadRequest, func(_ *est.CMCRequest, p *cmcReply) bool {
-			return p.data == nil || len(p.data.Unknown()) == 0 && len(p.data.Requests) > 0
+		breaks("RFC5272-3.2-8", "does not mind a bodyPartID twice", grants(cmc.FailBadRequest, func(r *est.CMCRequest, p *cmcReply) bool {
+			return hasCertificate(r) && (p.data == nil || len(p.data.Unknown()) == 0 && len(p.data.Requests) > 0)
 		})),
 		breaks("RFC5272-3.2-9", "says failed to what it does not know", bends(func(_ *backend, _ *est.CMCRequest, p *cmcReply) {
 			if p.info.Status == cmc.StatusNoSupport {

@@ -25,7 +25,7 @@ func keygenMutations() []mutation {
 		breaks("RFC7030-4.4-1", "makes keys for nobody", replies(keys.and(not(known)).and(method("POST")), http.StatusOK, "text/plain", "")),
 		breaks("RFC7030-4.4-2", "has one key", repeats()),
 		breaks("RFC7030-4.4.1-1", "verifies the signature", refusing(good.and(asked2).and(not(wellSignedNow)))),
-		breaks("RFC7030-4.4.1-2", "certifies the CSR's key", certifiesOwn),
+		breaks("RFC7030-4.4.1-2", "certifies the CSR's key", certifiesOwn, "RFC7030-4.4.2-4"),
 		breaks("RFC7030-4.4.1-3", "sends in the clear what is to be encrypted", gives(holdsAny(sharedKeyOID).and(not(holdsAny(capsOID))))),
 		breaks("RFC7030-4.4.1-4", "sends in the clear what it has no key for", gives(holdsAny(sharedKeyOID).and(holdsAny(capsOID)))),
 		breaks("RFC7030-4.4.1-5", "sends in the clear what it has no certificate for", gives(holdsAny(asymKeyOID))),

@@ -112,7 +112,7 @@ func (c *Conn) exchange(r *Request, sent []byte) (*Answer, error) {
 			break
 		}
 	}
-	defer resp.Body.Close()
+	// The body is not closed: that would read on for as long as the server sends.
 	head := c.reader.head()
 	limit := c.site.MaxBody
 	if limit == 0 {

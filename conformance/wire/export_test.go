@@ -1,0 +1,4 @@
+package wire
+
+// What the fuzz target sees inside.
+var ReadHello = readHello
