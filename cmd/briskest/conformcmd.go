@@ -20,6 +20,8 @@ import (
 // conformCmd runs the conformance suite against anybody's implementation.
 type conformCmd struct {
 	EST conformESTCmd `cmd:"" name:"est" help:"Ask an EST server, as clients of many kinds. Exit codes: 0 no MUST failed, 1 a MUST failed, 2 usage, 3 a SHOULD failed under --strict, 4 the target cannot be reached."`
+
+	Registrar conformRegistrarCmd `cmd:"" name:"registrar" help:"Ask a BRSKI registrar, as its pledges and as the MASA behind it. Exit codes as of conform est."`
 }
 
 // conformFlags are alike for every role.

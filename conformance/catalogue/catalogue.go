@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/briskest/briskest/conformance"
+	"github.com/briskest/briskest/conformance/brskiregistrar"
 	"github.com/briskest/briskest/conformance/estserver"
 )
 
@@ -14,5 +15,6 @@ import (
 func All() []conformance.Meta {
 	return slices.Concat(
 		conformance.Metas(estserver.Checks()),
+		conformance.Metas(brskiregistrar.Checks()),
 	)
 }
