@@ -64,7 +64,7 @@ func auditLogs() []check {
 		}),
 		in("RFC 8995, Section 5.8.2", check{
 			ID: "RFC8995-5.8.2-REG-1", Level: must, Text: "an audit-log that names the registrar's own domain alone lets the pledge enroll",
-			Requirements: rows("BRSKI-8995-5.8.2-02"), Run: logged(nil, stillGood),
+			Requirements: rows("BRSKI-8995-5.8.2-02"), Run: runOwnLog,
 		}),
 		in("RFC 8995, Section 5.8.3", check{
 			ID: "RFC8995-5.8.3-REG-1", Level: may, Text: "a device that another domain's nonceless entry shows is not enrolled without more ado",
@@ -121,6 +121,20 @@ func stillGood(x *exchange, logs []*arrival) error {
 		return fmt.Errorf("%v, want 200", x.answer)
 	}
 	return nil
+}
+
+// runOwnLog enrolls after a log that has nobody else in it.
+func runOwnLog(ctx context.Context, t *Target) error {
+	return logged(nil, func(x *exchange, logs []*arrival) error {
+		if err := stillGood(x, logs); err != nil {
+			return err
+		}
+		a, _, err := t.enroll(ctx, x.pledge)
+		if err == nil && a.Status != http.StatusOK && a.Status != http.StatusAccepted {
+			err = fmt.Errorf("%v, want 200", a)
+		}
+		return err
+	})(ctx, t)
 }
 
 // stringNumbers writes the log as RFC 8995, Section 5.8.1 shows it.

@@ -37,7 +37,8 @@ type Target struct {
 
 	once  sync.Once
 	first *exchange // the first good one
-	err   error     // why there is none
+	tried *exchange // the first one, good or not
+	err   error     // why there is no good one
 }
 
 // asking is one voucher-request, and what is wrong with it.
@@ -181,6 +182,7 @@ func (x *exchange) requested() []*arrival { return operation(x.seen, brski.OpReq
 func (t *Target) good(ctx context.Context) (*exchange, error) {
 	t.once.Do(func() {
 		x, err := t.ask(context.WithoutCancel(ctx), asking{})
+		t.tried = x
 		switch {
 		case err != nil:
 			t.err = err
@@ -196,6 +198,14 @@ func (t *Target) good(ctx context.Context) (*exchange, error) {
 		return nil, conformance.Skip("%v (see RFC8995-5.2-REG-1)", t.err)
 	}
 	return t.first, nil
+}
+
+// attempt is the first exchange, whether or not a voucher came of it, as long as the MASA was asked.
+func (t *Target) attempt(ctx context.Context) (*exchange, error) {
+	if _, err := t.good(ctx); err != nil && (t.tried == nil || len(t.tried.requested()) == 0) {
+		return nil, err
+	}
+	return t.tried, nil
 }
 
 // need skips a check where there is no good exchange to compare with.

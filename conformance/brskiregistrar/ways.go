@@ -139,3 +139,15 @@ func field(name, value string) func(*wire.Request) {
 		}
 	}
 }
+
+// first looks at the first question to the MASA, whatever came of it.
+func first(judge func(x *exchange, a *arrival) error) run {
+	return func(ctx context.Context, t *Target) error {
+		x, err := t.attempt(ctx)
+		if err != nil {
+			return err
+		}
+		x.record(ctx)
+		return judge(x, x.requested()[0])
+	}
+}
