@@ -12,6 +12,8 @@ type Grouping interface {
 	// the highest priority. Empty group: none does. The rule is for people. A pin is
 	// not looked at, see [Device.GroupPinned].
 	Place(f *GroupFacts) (group, rule string)
+	// Reads are what Place looks at of devices on record.
+	Reads() DeviceFacts
 	// Group returns a group by name; nil for none. It must not be changed.
 	Group(name string) *Group
 	// Groups returns all of them in the order in which they are asked.

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/briskest/briskest/internal/trail"
 )
@@ -37,7 +35,7 @@ type GroupsPlan struct {
 	Pinned  int   // of them, which stay
 	Moves   []GroupMove
 	Moved   int    // devices in Moves
-	Digest  string // SHA-256, in hex, over each move in the order of device IDs: equal plans do the same
+	Digest  string // SHA-256, in hex, over each move in the order in which the devices came on record: equal plans do the same
 }
 
 // GroupMove is how many devices go from one group to another.
@@ -193,63 +191,23 @@ func (s *Service) moveDevices(ctx context.Context, v *version, g *groupsInForce)
 	return t.done(), nil
 }
 
-// eachMove places every device on record, and calls do for each in the order of IDs.
+// eachMove places every device on record, on all processors, and calls do for one after
+// the other, in the order in which they came on record.
 func (s *Service) eachMove(ctx context.Context, v *version, g *groupsInForce, do func(*Device, *Placement) error) error {
-	const page = 2000
-	type read struct {
-		devices []*Device
-		err     error
-	}
-	fetch := func(after string) <-chan read {
-		out := make(chan read, 1)
-		go func() {
-			devices, err := s.store.ListDevices(ctx, v.Domain, after, page)
-			out <- read{devices, err}
-		}()
-		return out
-	}
-	for next := fetch(""); ; {
-		got := <-next
-		devices, err := got.devices, got.err
-		if err != nil {
-			return err
+	return s.store.WalkDevices(ctx, &DeviceWalk{Domain: v.Domain, Facts: g.Reads(), Look: func(page []*Device) func() error {
+		places := make([]*Placement, len(page))
+		for i, d := range page {
+			places[i] = g.placeDevice(recordFacts(d))
 		}
-		last := len(devices) < page
-		if !last { // read on while these are placed
-			next = fetch(devices[len(devices)-1].ID)
-		}
-		for i, p := range placeAll(g, devices) {
-			if err := do(devices[i], p); err != nil {
-				if !last {
-					<-next
+		return func() error {
+			for i, d := range page {
+				if err := do(d, places[i]); err != nil {
+					return err
 				}
-				return err
 			}
-		}
-		if last {
 			return nil
 		}
-		if err := ctx.Err(); err != nil {
-			<-next
-			return err
-		}
-	}
-}
-
-// placeAll places devices by what is on record of them, on all processors.
-func placeAll(g *groupsInForce, devices []*Device) []*Placement {
-	out := make([]*Placement, len(devices))
-	var workers sync.WaitGroup
-	n := runtime.GOMAXPROCS(0)
-	for w := range n {
-		workers.Go(func() {
-			for i := w * len(devices) / n; i < (w+1)*len(devices)/n; i++ {
-				out[i] = g.placeDevice(recordFacts(devices[i]))
-			}
-		})
-	}
-	workers.Wait()
-	return out
+	}})
 }
 
 // tally counts moves.

@@ -266,6 +266,7 @@ type Store interface {
 	Committer
 	Devices
 	Inventory
+	Walks
 	Certificates
 	Unfinished
 	CRLs

@@ -12,6 +12,8 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+
+	"github.com/briskest/briskest/registrar"
 )
 
 // maxCost bounds what an expression can cost, in CEL's units: about one a step and
@@ -27,6 +29,7 @@ type expression struct {
 	request bool // reads request.*
 	auth    bool // reads auth.*
 	key     bool // reads what the request says of its key
+	reads   registrar.DeviceFacts
 }
 
 // newEnvironment declares the variables and what may be done with them: the standard
@@ -83,6 +86,7 @@ func (e *expression) look() error {
 			e.request = e.request || strings.HasPrefix(x.AsIdent(), "request.")
 			e.key = e.key || strings.HasPrefix(x.AsIdent(), "request.key_")
 			e.auth = e.auth || strings.HasPrefix(x.AsIdent(), "auth.")
+			e.reads |= recordedFacts(x.AsIdent())
 		case ast.CallKind:
 			call := x.AsCall()
 			if call.FunctionName() != "matches" {

@@ -2,6 +2,7 @@ package groups
 
 import (
 	"crypto/x509"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/interpreter"
@@ -94,6 +95,36 @@ func facts() []fact {
 		}})
 	}
 	return list
+}
+
+// recordedFacts are what has to be known of a device on record for a variable.
+func recordedFacts(variable string) registrar.DeviceFacts {
+	switch variable {
+	case "device.manufacturer":
+		return registrar.FactManufacturer
+	case "device.model":
+		return registrar.FactModel
+	case "device.firmware":
+		return registrar.FactFirmware
+	case "device.batch":
+		return registrar.FactBatch
+	case "device.hardware_module":
+		return registrar.FactHardwareModule
+	case "device.secure_element":
+		return registrar.FactSecureElement
+	case "device.tpm":
+		return registrar.FactTPM
+	case "device.source":
+		return registrar.FactSource
+	case "device.serial_number":
+		return registrar.FactManufacturer | registrar.FactSource // see GroupFacts.SelfNamed
+	case varAttributes:
+		return registrar.FactAttributes
+	}
+	if strings.HasPrefix(variable, "idevid.") {
+		return registrar.FactIDevID
+	}
+	return 0
 }
 
 // The variables that are not text.

@@ -32,6 +32,9 @@ func (s *Set) Place(f *registrar.GroupFacts) (group, rule string) {
 	return "", ""
 }
 
+// Reads implements registrar.Grouping.
+func (s *Set) Reads() registrar.DeviceFacts { return s.reads }
+
 // stays returns the group that the device is in by what it said at its first contact;
 // nil for none.
 func (s *Set) stays(f *registrar.GroupFacts) *compiled {

@@ -21,6 +21,7 @@ type Set struct {
 	values  map[string]func(a *activation) string
 	sources []*source
 	scan    []int32 // groups that no index finds, by position
+	reads   registrar.DeviceFacts
 }
 
 var _ registrar.Grouping = (*Set)(nil)
@@ -127,6 +128,7 @@ func (s *Set) index() error {
 		if c.match == nil {
 			continue
 		}
+		s.reads |= c.match.reads
 		found, exact, ok := keys(c.match.tree, func(k key) int { return common[k] })
 		if !ok {
 			s.scan = append(s.scan, c.position)

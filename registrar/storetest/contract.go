@@ -34,6 +34,8 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"DetailsOfADeviceAreKept", testDeviceDetails},
 		{"GroupsHaveOneVersionAfterTheOther", testGroupDocuments},
 		{"OnlyAMoveChangesTheGroupOfADevice", testRegroup},
+		{"AWalkShowsEachDeviceWithTheFactsAskedFor", testWalkDevices},
+		{"AWalkThatFailsSaysSo", testWalkEnds},
 		{"DevicesAreListedInOrderOfID", testListDevices},
 		{"DevicesAreFoundByAllThatTheyHave", testQueryDevices},
 		{"DevicesOfAQueryComeInPages", testDevicePages},
