@@ -67,7 +67,10 @@ const (
 	ReasonGroupRequirement     = "group-requirement" // of the group, that the device does not meet
 	ReasonGroupUnknown         = "group-unknown"     // an operator put the device into one that is not there any more
 	ReasonGroupProfile         = "group-profile"     // the group's profile is not there any more
-	ReasonGroupNames           = "group-names"       // the group's profile names another device than the label's does
+	ReasonNoBaseline           = "baseline-none"
+	ReasonBaselineAck          = "baseline-not-delivered" // what is acknowledged is not what the device was given
+	ReasonBaselineFailed       = "baseline-failed"        // the document makes no text for this device
+	ReasonGroupNames           = "group-names"            // the group's profile names another device than the label's does
 
 	// Renewal.
 	ReasonRenewalNotAllowed = "renewal-not-allowed"
@@ -219,6 +222,9 @@ func decisionReasons() []ReasonText {
 		{ReasonGroupUnknown, http.StatusForbidden, authorization, "the device is in a group that is not there any more; ask the operator of this network"},
 		{ReasonGroupProfile, http.StatusForbidden, authorization, "the certificate profile of the device's group is not there any more; ask the operator of this network"},
 		{ReasonGroupNames, http.StatusForbidden, authorization, "the profile of the device's group gives it the name of another device; ask the operator of this network"},
+		{ReasonNoBaseline, http.StatusNotFound, "", "there is no baseline for this device"},
+		{ReasonBaselineAck, http.StatusConflict, "", "this version and content were not given to this device last; get the baseline anew, and acknowledge that"},
+		{ReasonBaselineFailed, http.StatusInternalServerError, "", "the baseline cannot be made for this device; ask the operator of this network"},
 		{ReasonRenewalNotAllowed, http.StatusForbidden, renewal, "certificates are not renewed at this label"},
 		{ReasonNamesChanged, http.StatusForbidden, renewal, "subject and SubjectAltName must be those of the certificate that authenticates"},
 		{ReasonOtherProfile, http.StatusForbidden, renewal, "the certificate was issued under another label's profile; renew it there"},

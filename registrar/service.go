@@ -34,6 +34,8 @@ type Config struct {
 	// CompileGroups makes a Grouping of a groups document; registrar/groups has the one
 	// that is used. Nil: there are no groups.
 	CompileGroups func(document []byte) (Grouping, error)
+	// Baselines makes what devices are configured with. Nil: there are none.
+	Baselines Baselines
 }
 
 // Tracer follows what a device asked to those whom the registrar asks about it.
@@ -65,10 +67,11 @@ type Service struct {
 	tracer Tracer
 	events Events
 
-	current atomic.Pointer[version] // each request loads it once
-	groups  atomic.Pointer[groupsInForce]
-	compile func(document []byte) (Grouping, error)
-	applied sync.Mutex // held while groups are being applied
+	current   atomic.Pointer[version] // each request loads it once
+	groups    atomic.Pointer[groupsInForce]
+	compile   func(document []byte) (Grouping, error)
+	baselines Baselines  // nil: there are none
+	applied   sync.Mutex // held while groups are being applied
 
 	devices      keyLocks // one holder a device
 	enrolling    admission
@@ -130,7 +133,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("registrar: a store and a policy are needed")
 	}
 	s := &Service{
-		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer, events: c.Events,
+		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer, events: c.Events, baselines: c.Baselines,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
 		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),

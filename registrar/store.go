@@ -48,6 +48,11 @@ type Change struct {
 	// PutGroups inserts the version after the newest of its domain, or says how far that
 	// was applied; ErrConflict for others.
 	PutGroups []*GroupDocument
+	// PutBaselines inserts the version after the newest of its domain and group;
+	// ErrConflict for others.
+	PutBaselines []*BaselineDocument
+	// PutDeliveries inserts or replaces by domain and device.
+	PutDeliveries []*BaselineDelivery
 	// PutOwners inserts or replaces by domain and device.
 	PutOwners []*DeviceOwner
 	// Intents inserts certificates in status Intended. ErrConflict: an ID, or an
@@ -261,6 +266,22 @@ type QuarantineRecords interface {
 	Quarantines(ctx context.Context, domain string, inForce bool) ([]*Quarantine, error)
 }
 
+// BaselineRecords reads what devices are to be configured with, and were given. A
+// missing row is ErrNotFound.
+type BaselineRecords interface {
+	// BaselineDocument returns a version of a group's document; the newest for 0.
+	BaselineDocument(ctx context.Context, domain, group string, version int64) (*BaselineDocument, error)
+	// ListBaselines returns the newest version of each group in order of the groups'
+	// names, without the documents.
+	ListBaselines(ctx context.Context, domain string) ([]*BaselineDocument, error)
+	// BaselineVersions returns up to limit versions of a group before the given one, 0
+	// for the newest, the newest first and without their documents.
+	BaselineVersions(ctx context.Context, domain, group string, before int64, limit int) ([]*BaselineDocument, error)
+	BaselineDelivery(ctx context.Context, domain, deviceID string) (*BaselineDelivery, error)
+	// CountBaselines counts the deliveries of a domain in order of group, version and status.
+	CountBaselines(ctx context.Context, domain string) ([]*BaselineCount, error)
+}
+
 // Store is all of a registrar's record keeping.
 type Store interface {
 	Committer
@@ -279,5 +300,6 @@ type Store interface {
 	GroupDocuments
 	APIRecords
 	QuarantineRecords
+	BaselineRecords
 	Trail
 }

@@ -65,6 +65,9 @@ func deviceWays() [][2]string {
 		{"group-requirement", "Do what the message says and update the record (firmware and attributes by briskest device import), or change the group's require."},
 		{"group-unknown", "Put the device elsewhere: briskest group assign SERIAL GROUP, or --rules; or apply a document that has the group again."},
 		{"group-profile", "Add the profile to profiles in registrar.yaml and reload, or apply groups that name another one."},
+		{"baseline-none", "Apply a baseline for the device's group, or for the domain: briskest baseline apply FILE --group GROUP."},
+		{"baseline-not-delivered", "Nothing, as a rule: the device gets its baseline anew and acknowledges that. If not, it acknowledges what another device was given."},
+		{"baseline-failed", "See in the log why: with this device's facts the text is too large, or a fact is missing. Change the document: briskest baseline apply."},
 		{"group-names", "Give the group a profile that names devices as the label's does, or use a credential that is for this device alone."},
 	}
 }

@@ -68,6 +68,9 @@ func (w writer) change(c *registrar.Change) error {
 			return conflict(err, "groups of domain", g.Domain)
 		}
 	}
+	if err := w.baselines(c); err != nil {
+		return err
+	}
 	for _, o := range c.PutOwners {
 		if err := w.owner(o); err != nil {
 			return conflict(err, "owner of device", o.DeviceID)

@@ -27,6 +27,8 @@ type tables struct {
 	codes       *sqlitedb.Table
 	owners      *sqlitedb.Table
 	groups      *sqlitedb.Table
+	baselines   *sqlitedb.Table
+	deliveries  *sqlitedb.Table
 	apiTokens   *sqlitedb.Table
 	quarantines *sqlitedb.Table
 }
@@ -82,6 +84,12 @@ func newTables() *tables {
 		groups: sqlitedb.NewTable("group_documents", []string{"domain", "version"}, []string{
 			"document", "actor", "note", "of_version", "at", "applied", "moved",
 		}),
+		baselines: sqlitedb.NewTable("baseline_documents", []string{"domain", "group_name", "version"}, []string{
+			"document", "actor", "note", "of_version", "at",
+		}),
+		deliveries: sqlitedb.NewTable("baseline_deliveries", []string{"domain", "device_id"}, []string{
+			"version", "group_name", "document_version", "content", "sha256", "at", "status", "message", "acknowledged_at",
+		}),
 		apiTokens: sqlitedb.NewTable("api_tokens", id, []string{"name", "role", "digest", "created_at", "created_by", "expires_at", "revoked"}),
 		quarantines: sqlitedb.NewTable("quarantines", id, []string{
 			"kind", "manufacturer", "value", "reason", "put_by", "at", "lifted_at", "lifted_by",
@@ -95,7 +103,7 @@ func newTables() *tables {
 func (t *tables) all() []*sqlitedb.Table {
 	return []*sqlitedb.Table{
 		t.devices, t.details, t.before, t.intents, t.outcomes, t.learned, t.outstanding, t.untold, t.crls, t.lists, t.revocations, t.partitions, t.vouchers, t.ahead, t.pending,
-		t.credentials, t.digests, t.codes, t.owners, t.groups, t.apiTokens, t.quarantines,
+		t.credentials, t.digests, t.codes, t.owners, t.groups, t.apiTokens, t.quarantines, t.baselines, t.deliveries,
 	}
 }
 

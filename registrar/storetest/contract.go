@@ -33,6 +33,8 @@ func TestStore(t *testing.T, open func(t *testing.T) registrar.Store) {
 		{"KeyThatIsCompromisedGetsNoCertificate", testCompromised},
 		{"DetailsOfADeviceAreKept", testDeviceDetails},
 		{"GroupsHaveOneVersionAfterTheOther", testGroupDocuments},
+		{"BaselinesHaveOneVersionAfterTheOther", testBaselines},
+		{"WhatADeviceWasGivenLastIsKept", testDeliveries},
 		{"OnlyAMoveChangesTheGroupOfADevice", testRegroup},
 		{"AWalkShowsEachDeviceWithTheFactsAskedFor", testWalkDevices},
 		{"AWalkThatFailsSaysSo", testWalkEnds},

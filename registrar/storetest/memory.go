@@ -97,6 +97,8 @@ type state struct {
 	groups       map[string][]*registrar.GroupDocument // by domain, in order of version
 	lists        map[scope]*registrar.CRL              // the latest
 	quarantines  map[name]*registrar.Quarantine
+	baselines    map[name][]*registrar.BaselineDocument // by group, in order of version
+	deliveries   map[name]*registrar.BaselineDelivery   // by device
 	revocations  map[place][]*registrar.Revocation
 	partitions   map[place][]int
 	trail        []*trail.Entry
@@ -118,6 +120,8 @@ func newState() *state {
 		owners:       map[name]*registrar.DeviceOwner{},
 		groups:       map[string][]*registrar.GroupDocument{},
 		quarantines:  map[name]*registrar.Quarantine{},
+		baselines:    map[name][]*registrar.BaselineDocument{},
+		deliveries:   map[name]*registrar.BaselineDelivery{},
 		lists:        map[scope]*registrar.CRL{},
 		revocations:  map[place][]*registrar.Revocation{},
 		partitions:   map[place][]int{},
@@ -140,6 +144,8 @@ func (s *state) clone() *state {
 		owners:       maps.Clone(s.owners),
 		groups:       maps.Clone(s.groups),
 		quarantines:  maps.Clone(s.quarantines),
+		baselines:    maps.Clone(s.baselines),
+		deliveries:   maps.Clone(s.deliveries),
 		lists:        maps.Clone(s.lists),
 		revocations:  maps.Clone(s.revocations),
 		partitions:   maps.Clone(s.partitions),
@@ -189,6 +195,14 @@ func (s *state) apply(c *registrar.Change) error {
 	}
 	for _, q := range c.PutQuarantines {
 		s.putQuarantine(q)
+	}
+	for _, d := range c.PutBaselines {
+		if err := s.putBaseline(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.PutDeliveries {
+		s.putDelivery(d)
 	}
 	for _, o := range c.PutOwners {
 		s.putOwner(o)
