@@ -18,6 +18,7 @@ type commands struct {
 	Quarantine quarantineCmd `cmd:"" help:"Devices that are barred by what they have in common: place, list, lift."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Group      groupCmd      `cmd:"" help:"Groups of devices: plan, apply, list, show, explain, assign, rollback."`
+	Baseline   baselineCmd   `cmd:"" help:"What devices are configured with: apply, show, list, rollback, status."`
 	Credential credentialCmd `cmd:"" help:"HTTP credentials and one-time codes for devices without a certificate."`
 	CA         caCmd         `cmd:"" name:"ca" help:"The CA: init, csr, certify, install, renew, rollover, status; and its certificates: list, revoke, crl."`
 	Voucher    voucherCmd    `cmd:"" help:"Vouchers: look into them; ask for them ahead of their devices, and carry them."`

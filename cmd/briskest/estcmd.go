@@ -26,6 +26,8 @@ type estCmd struct {
 	CRLs     estCRLsCmd     `cmd:"" name:"crls" help:"Get the revocation lists (RFC 8295, Section 4)."`
 	EECerts  estEECertsCmd  `cmd:"" name:"eecerts" help:"Get end-entity certificates (RFC 8295, Section 3)."`
 
+	Baseline estBaselineCmd `cmd:"" name:"baseline" help:"Get the device's baseline configuration, verify and acknowledge it."`
+
 	ServerKeyGen estKeyGenCmd `cmd:"" name:"serverkeygen" help:"Have the server make the key and its certificate (RFC 7030, Section 4.4)."`
 }
 

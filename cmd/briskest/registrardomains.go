@@ -15,6 +15,7 @@ import (
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/internal/httpserver"
 	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/baseline"
 	"github.com/briskest/briskest/registrar/events"
 	"github.com/briskest/briskest/registrar/policy"
 )
@@ -88,7 +89,7 @@ func (r *registrarRole) openDomains() error {
 		var err error
 		d.service, err = registrar.New(registrar.Config{
 			Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: c.built, Log: r.log, Tracer: r.observe.tracer, Events: d.events,
-			CompileGroups: compileGroups,
+			CompileGroups: compileGroups, Baselines: baseline.Maker{},
 		})
 		if err != nil {
 			d.events.Close()
@@ -124,6 +125,7 @@ func (d *domainRole) serve(s *service) func(context.Context) error {
 		bounds.Routes = s.observe.around(map[string]http.Handler{
 			"/.well-known/est":   &est.Handler{Backend: d.service, Log: s.log},
 			"/.well-known/brski": &brski.RegistrarHandler{Backend: d.service.BRSKI(), Formats: voucherformat.All(), Log: s.log},
+			baseline.Path:        &baseline.Handler{Backend: d.service, Log: s.log},
 		})
 		s.log.InfoContext(ctx, "serving", slog.String("domain", d.config.Domain), slog.String("address", d.listener.Addr().String()))
 		return serveUntil(ctx, httpserver.New(d.listener, bounds))

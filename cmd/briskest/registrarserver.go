@@ -24,6 +24,7 @@ import (
 	"github.com/briskest/briskest/internal/tracing"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/baseline"
 	"github.com/briskest/briskest/registrar/events"
 	"github.com/briskest/briskest/registrar/policy"
 	registrarstore "github.com/briskest/briskest/registrar/store"
@@ -80,7 +81,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	}
 	r.service, err = registrar.New(registrar.Config{
 		Store: countedRegistrar{r.store, r.observe}, Policy: policy.Decide, Settings: r.settings, Log: r.log, Tracer: r.observe.tracer, Events: r.events,
-		CompileGroups: compileGroups,
+		CompileGroups: compileGroups, Baselines: baseline.Maker{},
 	})
 	if err != nil {
 		r.events.Close()
@@ -119,6 +120,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			"/.well-known/brski": &brski.RegistrarHandler{
 				Backend: role.service.BRSKI(), Formats: voucherformat.All(), Log: role.log,
 			},
+			baseline.Path: &baseline.Handler{Backend: role.service, Log: role.log},
 		},
 		operators: withKeys(role.operators()),
 	}

@@ -14,7 +14,7 @@ func Rules() []Rule {
 // serviceRules: registrar and masa decide; what they decide with comes to them
 // through interfaces.
 func serviceRules() []Rule {
-	rules := partRules("registrar", "inventory", "policy", "store", "events", "admin", "webhook", "bearer", "groups", "evidence")
+	rules := partRules("registrar", "inventory", "policy", "store", "events", "admin", "webhook", "bearer", "groups", "evidence", "baseline")
 	rules = append(rules, partRules("masa", "ownership", "store", "admin")...)
 	return append(rules, []Rule{
 		{

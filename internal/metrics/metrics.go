@@ -24,7 +24,7 @@ const other = "other"
 // EST (RFC 7030, Section 3.2.2) and of BRSKI (RFC 8995, Section 5).
 var operations = [...]string{
 	"cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs",
-	"requestvoucher", "requestauditlog", "voucher_status", "enrollstatus",
+	"requestvoucher", "requestauditlog", "voucher_status", "enrollstatus", "baseline", "ack",
 }
 
 // Metrics are the series of one server.

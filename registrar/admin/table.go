@@ -18,7 +18,7 @@ func operations() *table {
 	t := &table{list: slices.Concat(
 		deviceOperations(), evidenceOperations(), requestOperations(), credentialOperations(), codeOperations(),
 		certificateOperations(), voucherOperations(), trailOperations(), groupOperations(), eventOperations(), tokenOperations(),
-		lifecycleOperations(), quarantineOperations(), relatedOperations(),
+		lifecycleOperations(), quarantineOperations(), relatedOperations(), baselineOperations(),
 	)}
 	t.byID = make(map[string]*operation, len(t.list))
 	at := make(map[string]bool, len(t.list))
