@@ -91,6 +91,7 @@ func violations() []violation {
 		{"registrar/bad.go", []string{"github.com/fxamacker/cbor/v2"}, []string{"cbor-is-behind-cose"}},
 		{"registrar/bearer/bad.go", []string{"./registrar/store"}, []string{"registrar-bearer-imports-registrar"}},
 		{"registrar/groups/bad.go", []string{"./registrar/store"}, []string{"registrar-groups-imports-registrar"}},
+		{"registrar/baseline/bad.go", []string{"./registrar/store"}, []string{"registrar-baseline-imports-registrar"}},
 		{"registrar/evidence/bad.go", []string{"./registrar/store"}, []string{"registrar-evidence-imports-registrar"}},
 		{"registrar/bad.go", []string{"./ca/localca"}, []string{"registrar-knows-the-port-only"}},
 		{"registrar/bad.go", []string{"./registrar/store"}, []string{"registrar-stays-below-its-parts"}},
