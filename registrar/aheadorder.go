@@ -89,7 +89,12 @@ func (s *Service) importOrdered(ctx context.Context, v *version, r *VoucherOrder
 	in := &ImportRequest{
 		Domain: v.Domain, Actor: r.Actor, Manufacturer: m.Name, Devices: []ImportDevice{{SerialNumber: serial, IDevID: r.IDevID[0]}},
 	}
-	in.Checked = v.checkedIDevIDs(in) // by makerOf, with the intermediate CAs that came along
+	cert, err := x509.ParseCertificate(r.IDevID[0])
+	if err != nil {
+		return "", invalid("the IDevID: %v", err)
+	}
+	// By makerOf, with the intermediate CAs that came along.
+	in.Checked = v.checkedIDevIDs(in, []importRow{{serial: serial, module: HardwareModule(cert)}})
 	if _, err = s.ImportDevices(ctx, in); err != nil {
 		return "", err
 	}

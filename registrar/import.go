@@ -18,8 +18,9 @@ type ImportRequest struct {
 	Manufacturer string // name in the configuration
 	Devices      []ImportDevice
 	DryRun       bool // report only
-	// Checked is ImportResult.Checked of a dry run with the same IDevIDs in the same
-	// order: their signatures are not verified once more. Anything else does no harm.
+	// Checked is ImportResult.Checked of a dry run with the same devices in the same
+	// order: their IDevIDs are neither verified nor parsed once more. Anything else
+	// does no harm.
 	Checked []byte
 	// Origin is where the rows are from, for the trail; nil for nowhere.
 	Origin *ImportOrigin
@@ -101,7 +102,7 @@ func (s *Service) ImportDevices(ctx context.Context, r *ImportRequest) (*ImportR
 		return out, invalid("%d of %d devices cannot be imported; nothing was", len(out.Problems), len(r.Devices))
 	}
 	if r.DryRun {
-		out.Checked = v.checkedIDevIDs(r)
+		out.Checked = v.checkedIDevIDs(r, im.rows)
 	}
 	const attempts = 3 // a device may come on record by itself meanwhile
 	for range attempts {

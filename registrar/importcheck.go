@@ -1,9 +1,7 @@
 package registrar
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -29,19 +27,27 @@ type importRow struct {
 // check fills in im.rows, and notes each problem. Certificates are verified on
 // every processor.
 func (im *importing) check(m *Manufacturer) {
-	verify := len(im.r.Checked) == 0 || subtle.ConstantTimeCompare(im.r.Checked, im.v.checkedIDevIDs(im.r)) == 0
-	im.rows = make([]importRow, len(im.r.Devices))
+	im.rows = im.v.checkedRows(im.r)
+	known := im.rows != nil
+	if !known {
+		im.rows = make([]importRow, len(im.r.Devices))
+	}
 	var next atomic.Int64
 	work := func() {
 		const part = 32
 		for end := int(next.Add(part)); end-part < len(im.rows); end = int(next.Add(part)) {
 			for i := end - part; i < min(end, len(im.rows)); i++ {
-				im.rows[i] = m.importRow(&im.r.Devices[i], im.at, verify)
+				d := &im.r.Devices[i]
+				if !known || d.IDevID == nil {
+					im.rows[i] = m.importRow(d, im.at)
+				} else if err := checkDetails(d); err != nil {
+					im.rows[i].err = err
+				}
 			}
 		}
 	}
 	var wg sync.WaitGroup
-	if im.r.Devices[0].IDevID != nil {
+	if im.r.Devices[0].IDevID != nil && !known {
 		for range runtime.GOMAXPROCS(0) - 1 {
 			wg.Go(work)
 		}
@@ -63,7 +69,7 @@ func (im *importing) check(m *Manufacturer) {
 	}
 }
 
-func (m *Manufacturer) importRow(d *ImportDevice, at time.Time, verify bool) importRow {
+func (m *Manufacturer) importRow(d *ImportDevice, at time.Time) importRow {
 	if err := checkDetails(d); err != nil {
 		return importRow{err: err}
 	}
@@ -80,10 +86,8 @@ func (m *Manufacturer) importRow(d *ImportDevice, at time.Time, verify bool) imp
 	if err != nil {
 		return importRow{err: fmt.Errorf("has an IDevID that cannot be read: %w", err)}
 	}
-	if verify {
-		if _, err := cert.Verify(m.options(cert, at)); err != nil {
-			return importRow{err: fmt.Errorf("has an IDevID whose issuer is not among the manufacturer's anchors (an intermediate CA has to be listed there): %w", err)}
-		}
+	if _, err := cert.Verify(m.options(cert, at)); err != nil {
+		return importRow{err: fmt.Errorf("has an IDevID whose issuer is not among the manufacturer's anchors (an intermediate CA has to be listed there): %w", err)}
 	}
 	serial, err := voucher.SerialNumber(cert)
 	module := HardwareModule(cert)
@@ -151,16 +155,4 @@ func isModule(s string) bool {
 		}
 	}
 	return true
-}
-
-// checkedIDevIDs is what only these settings make for the IDevIDs of a request.
-func (v *version) checkedIDevIDs(r *ImportRequest) []byte {
-	mac := hmac.New(sha256.New, v.importKey[:])
-	manufacturer := sha256.Sum256([]byte(r.Manufacturer))
-	mac.Write(manufacturer[:])
-	for i := range r.Devices {
-		sum := sha256.Sum256(r.Devices[i].IDevID)
-		mac.Write(sum[:])
-	}
-	return mac.Sum(nil)
 }

@@ -10,12 +10,12 @@ import (
 	"hash"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
-	"github.com/briskest/briskest/voucher"
 )
 
 // MaxRows is the most rows of one file: while it is imported, 40 bytes of memory
@@ -122,13 +122,18 @@ type checkedBatch struct {
 
 // batch is what is gathered.
 type batch struct {
-	devices []registrar.ImportDevice
-	lines   []int
-	edge    trail.Edge
-	leaves  int // of edge
-	first   int // row, from 1
+	devices  []registrar.ImportDevice
+	lines    []int
+	problems []Problem // of rows that are not among the devices
+	edge     trail.Edge
+	root     [32]byte
+	leaves   int // of edge
+	first    int // row, from 1
+	err      error
 }
 
+// pass goes through the file once: batches are made while the registrar is busy
+// with the one before.
 func (r *run) pass(ctx context.Context, in io.ReadSeeker, checking bool) error {
 	r.checking = checking
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
@@ -138,30 +143,27 @@ func (r *run) pass(ctx context.Context, in io.ReadSeeker, checking bool) error {
 	if err != nil {
 		return err
 	}
-	for n, b := 0, (*batch)(nil); ; {
-		row, err := source.next()
-		end := errors.Is(err, io.EOF)
-		if err != nil && !end {
+	g := &gathering{im: r.im, source: source, format: r.report.Format, seen: r.seen}
+	made := make(chan *batch, 1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { g.run(ctx, made) })
+	defer wg.Wait() // the file is the caller's again
+	defer cancel(nil)
+	n := 0
+	for b := range made {
+		if b.err != nil {
+			return b.err
+		}
+		if err := r.send(ctx, b, n); err != nil {
 			return err
 		}
-		if !end {
-			if b == nil {
-				b = &batch{first: r.report.Rows + 1}
-			}
-			if err := r.add(b, row); err != nil {
-				return err
-			}
-		}
-		if b != nil && (end || b.leaves == BatchRows) {
-			if err := r.send(ctx, b, n); err != nil {
-				return err
-			}
-			n, b = n+1, nil
-		}
-		if end {
-			return r.finish(source.sum(), n)
-		}
+		n++
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return r.finish(source.sum(), n)
 }
 
 // finish notes, or compares, the whole file.
@@ -176,56 +178,10 @@ func (r *run) finish(sum [32]byte, batches int) error {
 	return nil
 }
 
-// add parses a row. What is wrong with it is a problem, and no error.
-func (r *run) add(b *batch, row *rows.Row) error {
-	if r.report.Rows++; r.report.Rows > MaxRows {
-		return fmt.Errorf("more than %d rows; divide the file", MaxRows)
-	}
-	b.edge.Append(Row(row.Fields))
-	b.leaves++
-	d, err := device(row, r.report.Format)
-	if maker, ok := row.Fields[columnManufacturer]; ok && err == nil && maker != r.im.Manufacturer && unguarded(maker) != r.im.Manufacturer {
-		err = fmt.Errorf("is of the manufacturer %.64q, not %q", maker, r.im.Manufacturer)
-	}
-	if d.Owner == nil {
-		d.Owner = r.im.Owner
-	}
-	if err == nil && r.checking {
-		err = r.once(&d)
-	}
-	if err != nil {
-		r.problem(row.Line, d.SerialNumber, err.Error())
-		return nil // the others of the batch are checked without it
-	}
-	b.devices, b.lines = append(b.devices, d), append(b.lines, row.Line)
-	return nil
-}
-
-// once tells whether the serial number was there before.
-func (r *run) once(d *registrar.ImportDevice) error {
-	serial := d.SerialNumber
-	if serial == "" && d.IDevID != nil {
-		cert, err := x509.ParseCertificate(d.IDevID)
-		if err != nil {
-			return fmt.Errorf("has an IDevID that cannot be read: %w", err)
-		}
-		if serial, err = voucher.SerialNumber(cert); err != nil {
-			return err
-		}
-	}
-	sum := sha256.Sum256([]byte(serial))
-	key := [16]byte(sum[:])
-	if _, twice := r.seen[key]; twice && serial != "" {
-		return errors.New("is there twice")
-	}
-	r.seen[key] = struct{}{}
-	return nil
-}
-
-func (r *run) problem(line int, serial, text string) {
+func (r *run) problem(p Problem) {
 	r.report.Bad++
 	if len(r.report.Problems) < MaxProblems {
-		r.report.Problems = append(r.report.Problems, Problem{line, clip(serial), clip(text)})
+		r.report.Problems = append(r.report.Problems, Problem{p.Line, clip(p.SerialNumber), clip(p.Text)})
 	}
 }
 
@@ -242,7 +198,11 @@ func (r *run) send(ctx context.Context, b *batch, n int) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	root := b.edge.Root()
+	root := b.root
+	r.report.Rows += b.leaves
+	for _, p := range b.problems {
+		r.problem(p)
+	}
 	request := &registrar.ImportRequest{
 		Domain: r.im.Domain, Actor: r.im.Actor, Manufacturer: r.im.Manufacturer, Devices: b.devices, DryRun: r.checking,
 	}
@@ -263,7 +223,7 @@ func (r *run) send(ctx context.Context, b *batch, n int) error {
 	result, err := r.im.Import(ctx, request)
 	if result != nil && len(result.Problems) > 0 {
 		for _, p := range result.Problems {
-			r.problem(b.lines[p.Index], p.SerialNumber, p.Text)
+			r.problem(Problem{b.lines[p.Index], p.SerialNumber, p.Text})
 		}
 		if r.checking {
 			return nil

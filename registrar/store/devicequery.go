@@ -13,7 +13,7 @@ import (
 
 // maxLooks is how many devices one page looks at, where the index that it goes
 // by has others too. It bounds the time that a page takes.
-const maxLooks = 2048
+const maxLooks = 512
 
 // road is how a query goes through the devices: by one index, in its order. Its
 // texts are few, whatever is asked for, since each is prepared once.
@@ -116,12 +116,12 @@ func chooseRoad(q *registrar.DeviceQuery) *road {
 		return byValue(q.Domain, "tpm", q.TPM)
 	case q.SecureElement != "":
 		return byValue(q.Domain, "secure_element", q.SecureElement)
-	case q.SerialPrefix != "":
-		return byPrefix(q.Domain, q.SerialPrefix)
 	case rare:
 		return byValue(q.Domain, "state", string(q.State))
 	case len(q.Attributes) > 0:
 		return byAttribute(q)
+	case q.SerialPrefix != "":
+		return byPrefix(q.Domain, q.SerialPrefix)
 	case q.Batch != "":
 		return byValue(q.Domain, "batch", q.Batch)
 	case q.Group != "":
