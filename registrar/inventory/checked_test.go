@@ -24,7 +24,9 @@ func TestWhatWasCheckedIsNotBelievedOfAnotherDevice(t *testing.T) {
 		"another IDevID":          func(r *registrar.ImportRequest) { r.Devices[0].IDevID = foreign },
 		"another serial number":   func(r *registrar.ImportRequest) { r.Devices[0].SerialNumber = "P-9" },
 		"another hardware module": func(r *registrar.ImportRequest) { r.Devices[0].HardwareModule = "1.2:ff" },
-		"another row's facts":     func(r *registrar.ImportRequest) { r.Devices = append(r.Devices, registrar.ImportDevice{IDevID: foreign}) },
+		"another row's facts": func(r *registrar.ImportRequest) {
+			r.Devices = append(r.Devices, registrar.ImportDevice{IDevID: foreign})
+		},
 		"facts that were changed": func(r *registrar.ImportRequest) { r.Devices[0].IDevID, r.Checked[len(r.Checked)-1] = foreign, 0 },
 		"facts that were cut":     func(r *registrar.ImportRequest) { r.Devices[0].IDevID, r.Checked = foreign, r.Checked[:32] },
 		"nothing of the facts":    func(r *registrar.ImportRequest) { r.Devices[0].IDevID, r.Checked = foreign, []byte{1} },
