@@ -25,7 +25,7 @@ func forwarded() []check {
 		in("RFC 8995, Section 5.5", requestEnvelope()...),
 		in("rfc8366bis, Section 6.1",
 			check{
-				ID: "RFC8366bis-6.1-REG-1", Level: must, Text: "idevid-issuer is in the registrar's request",
+				ID: "RFC8366BIS-6.1-REG-1", Level: must, Text: "idevid-issuer is in the registrar's request",
 				Requirements: rows("BRSKI-8366BIS-6.1-01", "BRSKI-8995-5.5-09"), Run: read(just(asking{}), func(_ *exchange, a *arrival) error {
 					if len(a.request.IDevIDIssuer) == 0 {
 						return errors.New("there is none")
@@ -34,7 +34,7 @@ func forwarded() []check {
 				}),
 			},
 			check{
-				ID: "RFC8366bis-6.1-REG-2", Level: must, Text: "an idevid-issuer that the pledge makes up does not reach the MASA",
+				ID: "RFC8366BIS-6.1-REG-2", Level: must, Text: "an idevid-issuer that the pledge makes up does not reach the MASA",
 				Requirements: rows("BRSKI-8366BIS-6.1-03"), Run: judged(content(func(r *voucher.Request) { r.IDevIDIssuer = []byte("\x04\x04fake") }), func(x *exchange) error {
 					for _, a := range x.requested() {
 						if a.request != nil && bytes.Contains(a.request.IDevIDIssuer, []byte("fake")) {
@@ -45,16 +45,16 @@ func forwarded() []check {
 				}),
 			},
 			check{
-				ID: "RFC8366bis-6.1-REG-3", Level: must, Text: "for an IDevID without an authority key identifier idevid-issuer is made of the SHA-1 of its key",
+				ID: "RFC8366BIS-6.1-REG-3", Level: must, Text: "for an IDevID without an authority key identifier idevid-issuer is made of the SHA-1 of its key",
 				Requirements: rows("BRSKI-8366BIS-6.1-02"), Run: read(with(withoutIssuerKey), issuerIsRight),
 			},
 		),
 		in("rfc8366bis, Section 6.3", check{
-			ID: "RFC8366bis-6.3-REG-1", Level: must, Text: "idevid-issuer is the whole value of the authority key identifier, as an OCTET STRING",
+			ID: "RFC8366BIS-6.3-REG-1", Level: must, Text: "idevid-issuer is the whole value of the authority key identifier, as an OCTET STRING",
 			Requirements: rows("BRSKI-8366BIS-6.3-01", "BRSKI-8995-5.5-09"), Run: read(just(asking{}), issuerIsRight),
 		}),
 		in("rfc8366bis, Section 7.1", check{
-			ID: "RFC8366bis-7.1-REG-1", Level: must, Text: "the registrar's request is SignedData of version 3 with id-ct-animaJSONVoucher, one signer and signed attributes",
+			ID: "RFC8366BIS-7.1-REG-1", Level: must, Text: "the registrar's request is SignedData of version 3 with id-ct-animaJSONVoucher, one signer and signed attributes",
 			Requirements: rows("BRSKI-8366BIS-7.1-06"), Run: read(just(asking{}), func(_ *exchange, a *arrival) error {
 				sd, err := cms.ParseSignedData(a.body)
 				switch {
@@ -89,7 +89,7 @@ func issuerIsRight(x *exchange, a *arrival) error {
 	case err != nil:
 		return skipf("%v", err)
 	case len(a.request.IDevIDIssuer) == 0:
-		return skipf("there is no idevid-issuer (see RFC8366bis-6.1-REG-1)")
+		return skipf("there is no idevid-issuer (see RFC8366BIS-6.1-REG-1)")
 	case !bytes.Equal(a.request.IDevIDIssuer, want):
 		return fmt.Errorf("idevid-issuer is %x, want %x", a.request.IDevIDIssuer, want)
 	}
