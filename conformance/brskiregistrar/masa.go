@@ -188,6 +188,9 @@ func (a *arrival) open() {
 	for _, f := range formats() {
 		if strings.EqualFold(strings.TrimSpace(mediaType), f.MediaType()) {
 			a.request, a.artifact, a.err = f.OpenRequest(a.body)
+			if raw, err := base64.StdEncoding.DecodeString(string(a.body)); a.err != nil && err == nil { // as nqminds' registrar sends it
+				a.request, a.artifact, a.err = f.OpenRequest(raw)
+			}
 		}
 	}
 }

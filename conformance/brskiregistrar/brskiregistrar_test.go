@@ -1,0 +1,20 @@
+package brskiregistrar_test
+
+import (
+	"testing"
+
+	"github.com/briskest/briskest/conformance/brskiregistrar"
+	"github.com/briskest/briskest/conformance/conformancetest"
+)
+
+type mutation = conformancetest.Mutation[*brskiregistrar.Target]
+
+// breaks makes a mutation of a fault. The checks in also are of other sections
+// and see it too.
+func breaks(check, what string, f fault, also ...string) mutation {
+	return mutation{Check: check, Breaks: what, Also: also, Start: func(t testing.TB) *brskiregistrar.Target { return start(t, f) }}
+}
+
+func TestEveryCheckPassesAgainstTheHandlersOfTheLibrary(t *testing.T) {
+	conformancetest.Passes(t, start(t), brskiregistrar.Checks())
+}
