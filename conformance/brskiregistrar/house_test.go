@@ -48,8 +48,7 @@ type house struct {
 	signed                   func([]byte) []byte
 	signer                   *testpki.Identity
 	format                   func(voucher.Format) voucher.Format
-	call                     func(*http.Request) // changes what goes to the MASA
-	before                   func(*brski.VoucherRequest)
+	call                     func(*http.Request)                                  // changes what goes to the MASA
 	passes                   func(status int, mediaType string, body []byte) bool // takes this for a voucher
 	ignores                  string                                               // the check of vouchers or logs that is left out
 	twice, noLog, notThere   bool
@@ -76,7 +75,9 @@ func start(t testing.TB, faults ...fault) *brskiregistrar.Target {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	pledge := h.vendor.IDevID(t, "P-1", "https://localhost:"+port+"/.well-known/brski").TLS()
+	device := h.vendor.IDevID(t, "P-1", "https://localhost:"+port+"/.well-known/brski")
+	pledge := device.TLS()
+	pledge.Leaf = device.Certificate
 	server, signer, ca := h.vendor.Server(t, "masa").TLS(), h.vendor.Issue(t, &x509.Certificate{}, testpki.NewKey(t)).TLS(), h.vendor.TLS()
 	h.target = &brskiregistrar.Target{
 		Pledge: &pledge, Manufacturer: &ca, MASA: &brskiregistrar.MASA{Certificate: &server, Signer: &signer},
@@ -153,9 +154,6 @@ func (h *house) ours(leaf *x509.Certificate) bool {
 }
 
 func (h *house) ask(ctx context.Context, q *brski.VoucherRequest, serial, base string) (*brski.Voucher, error) {
-	if h.before != nil {
-		h.before(q)
-	}
 	f := q.Format
 	if h.format != nil {
 		f = h.format(f)
