@@ -36,7 +36,7 @@ type caStatusRow struct {
 }
 
 // Run prints how certificates and keys stand; exit code 1 says that one has
-// ended or does not sign.
+// ended or does not sign, or that a CA elsewhere does not answer.
 func (c *caStatusCmd) Run(ctx context.Context, s streams) error {
 	var rows []caStatusRow
 	var err error
@@ -56,7 +56,7 @@ func (c *caStatusCmd) Run(ctx context.Context, s streams) error {
 	}
 	var bad []string
 	for _, r := range rows {
-		if r.State == stateEnded || r.State == stateEarly || strings.HasPrefix(r.State, keyBroken) || strings.HasPrefix(r.State, stateChanged) {
+		if r.State == stateEnded || r.State == stateEarly || strings.HasPrefix(r.State, keyBroken) || strings.HasPrefix(r.State, stateChanged) || strings.HasPrefix(r.State, askedBroken) {
 			bad = append(bad, r.Role+": "+r.State)
 		}
 	}

@@ -70,62 +70,78 @@ func (c *estConfig) check() error {
 	return nil
 }
 
-// open implements issuerKind.
+// open implements issuerKind. A server whose CA certificates were never learned
+// and that does not answer is asked again later.
 func (c *estConfig) open(ctx context.Context, of *registrarConfig, profiles map[string]*profile.Profile) (ca.Issuer, error) {
-	return of.estCA(ctx, c, profiles)
+	conf, learn, err := of.estConfig(ctx, c, profiles)
+	if err != nil {
+		return nil, err
+	}
+	if err := learn(ctx); err != nil {
+		if !errors.Is(err, ca.ErrUnavailable) {
+			return nil, err
+		}
+		of.warnings = append(of.warnings, err)
+		return &lateIssuer{open: func(ctx context.Context) (*estca.CA, error) {
+			if err := learn(ctx); err != nil {
+				return nil, err
+			}
+			return estca.New(*conf)
+		}}, nil
+	}
+	return estca.New(*conf)
 }
 
-// estCA opens another EST server as an issuer. With roots it asks for the CA certificates.
-func (s *source) estCA(ctx context.Context, c *estConfig, profiles map[string]*profile.Profile) (*estca.CA, error) {
-	conf := estca.Config{
+// estConfig reads what another EST server is asked with. learn adds its CA
+// certificates, and asks for them if they are not in a file; it may be called
+// again, by one at a time.
+func (s *source) estConfig(ctx context.Context, c *estConfig, profiles map[string]*profile.Profile) (conf *estca.Config, learn func(context.Context) error, err error) {
+	conf = &estca.Config{
 		Server: estca.Server{URL: c.URL, User: c.User}, Label: c.Label, Labels: c.Labels, FullCMC: c.FullCMC,
 		Profiles: profiles, Timeout: time.Duration(c.Timeout), Log: s.log,
 	}
-	var err error
 	if c.Certificate != "" {
 		if conf.Server.Certificate, err = s.identity(ctx, identityConfig{Certificate: c.Certificate, Key: c.Key}); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if c.Password != "" {
 		data, err := s.secret(c.Password)
 		if err != nil {
-			return nil, fmt.Errorf("password: %w", err)
+			return nil, nil, fmt.Errorf("password: %w", err)
 		}
 		conf.Server.Password = est.Secret(data)
 	}
 	if c.TLSAnchors != "" {
 		if conf.Server.Anchors, err = pemfile.Certificates(s.path(c.TLSAnchors)); err != nil {
-			return nil, fmt.Errorf("tls_anchors: %w", err)
+			return nil, nil, fmt.Errorf("tls_anchors: %w", err)
 		}
 	}
-	if err := s.estChain(ctx, c, &conf); err != nil {
-		return nil, err
-	}
-	return estca.New(conf)
+	learn, err = s.estChain(c, conf)
+	return conf, learn, err
 }
 
-// estChain reads the chain, or learns it.
-func (s *source) estChain(ctx context.Context, c *estConfig, conf *estca.Config) error {
+// estChain reads the chain, or what it is learned with.
+func (s *source) estChain(c *estConfig, conf *estca.Config) (learn func(context.Context) error, err error) {
 	if c.Chain != "" {
 		chain, err := pemfile.Certificates(s.path(c.Chain))
 		if err != nil {
-			return fmt.Errorf("chain: %w", err)
+			return nil, fmt.Errorf("chain: %w", err)
 		}
 		conf.Chain = chain
 		if len(conf.Server.Anchors) == 0 {
 			conf.Server.Anchors = chain[len(chain)-1:]
 		}
-		return nil
+		return func(context.Context) error { return nil }, nil
 	}
 	roots, err := pemfile.Certificates(s.path(c.Roots))
 	if err != nil {
-		return fmt.Errorf("roots: %w", err)
+		return nil, fmt.Errorf("roots: %w", err)
 	}
 	// What was learned before was judged by the roots then; its roots count too.
 	before, err := pemfile.Certificates(s.path(c.Learned))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("learned: %w", err)
+		return nil, fmt.Errorf("learned: %w", err)
 	}
 	for _, cert := range before {
 		if bytes.Equal(cert.RawSubject, cert.RawIssuer) && cert.CheckSignatureFrom(cert) == nil {
@@ -135,12 +151,14 @@ func (s *source) estChain(ctx context.Context, c *estConfig, conf *estca.Config)
 	if len(conf.Server.Anchors) == 0 {
 		conf.Server.Anchors = roots
 	}
-	known, err := s.estLearn(ctx, c, conf, roots, before)
-	if err != nil {
-		return err
-	}
-	conf.Chain, conf.Others = known.Chain, known.Others
-	return nil
+	return func(ctx context.Context) error {
+		known, err := s.estLearn(ctx, c, conf, roots, before)
+		if err != nil {
+			return err
+		}
+		conf.Chain, conf.Others = known.Chain, known.Others
+		return nil
+	}, nil
 }
 
 // learnTimeout is how long loading a configuration waits for another server.
@@ -155,7 +173,7 @@ func (s *source) estLearn(ctx context.Context, c *estConfig, conf *estca.Config,
 	if err != nil {
 		kept, bad := estca.Judge(before, roots, time.Now())
 		if len(before) == 0 || bad != nil {
-			return nil, fmt.Errorf("the CA certificates of %s are not known yet, and it cannot be asked: %w", c.URL, err)
+			return nil, fmt.Errorf("%w: the CA certificates of %s are not known yet, and it cannot be asked: %w", ca.ErrUnavailable, c.URL, err)
 		}
 		s.warnings = append(s.warnings, fmt.Errorf("the CA certificates of %s are as they were before: %w", c.URL, err))
 		return kept, nil

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/briskest/briskest/ca"
+	"github.com/briskest/briskest/ca/estca"
 	"github.com/briskest/briskest/est"
 	"github.com/briskest/briskest/est/esttest"
 	"github.com/briskest/briskest/internal/pemfile"
@@ -28,10 +31,24 @@ func TestLearnedCACertificatesOutliveTheServer(t *testing.T) {
 	}
 	away := *c
 	away.URL = "https://127.0.0.1:1"
-	if _, err := s.estCA(t.Context(), &away, nil); err == nil || !strings.Contains(err.Error(), "not known yet") {
-		t.Errorf("without the server and with nothing learned: %v, want an error that says so", err)
+	of := &registrarConfig{source: *s}
+	late, err := away.open(t.Context(), of, nil)
+	if err != nil || len(of.warnings) != 1 || !strings.Contains(of.warnings[0].Error(), "not known yet") {
+		t.Fatalf("without the server and with nothing learned: %v and warnings %v, want one that says so", err, of.warnings)
 	}
-	issuer, err := s.estCA(t.Context(), c, nil)
+	of.warnings = nil
+	if _, err := late.Chain(t.Context()); !errors.Is(err, ca.ErrUnavailable) {
+		t.Errorf("its chain: %v, want ca.ErrUnavailable", err)
+	}
+	away.URL = url
+	if chain, err := late.Chain(t.Context()); err != nil || len(chain) != 2 {
+		t.Errorf("once the server answers the chain has %d certificates, %v", len(chain), err)
+	}
+	away.URL = "https://127.0.0.1:1"
+	if err := os.Remove(filepath.Join(dir, "learned.pem")); err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := c.open(t.Context(), of, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,10 +56,11 @@ func TestLearnedCACertificatesOutliveTheServer(t *testing.T) {
 	if err != nil || len(chain) != 2 || !chain[0].Equal(backend.CA.Certificate) || !chain[1].Equal(root) {
 		t.Fatalf("the chain has %d certificates, %v, want the issuing CA and the root", len(chain), err)
 	}
-	if kept, err := pemfile.Certificates(filepath.Join(dir, "learned.pem")); err != nil || len(kept) != 2 || len(s.warnings) != 0 {
-		t.Errorf("learned.pem has %d certificates, %v, and there are %d warnings; want 2 and none", len(kept), err, len(s.warnings))
+	if kept, err := pemfile.Certificates(filepath.Join(dir, "learned.pem")); err != nil || len(kept) != 2 || len(of.warnings) != 0 {
+		t.Errorf("learned.pem has %d certificates, %v, and there are %d warnings; want 2 and none", len(kept), err, len(of.warnings))
 	}
-	if _, err := s.estCA(t.Context(), &away, nil); err != nil || len(s.warnings) != 1 {
-		t.Errorf("without the server: %v and %d warnings, want what was learned and one", err, len(s.warnings))
+	known, err := away.open(t.Context(), of, nil)
+	if _, isKnown := known.(*estca.CA); err != nil || !isKnown || len(of.warnings) != 1 {
+		t.Errorf("without the server: %v and %d warnings, want what was learned and one", err, len(of.warnings))
 	}
 }

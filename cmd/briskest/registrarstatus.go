@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/internal/keystore"
 	"github.com/briskest/briskest/registrar"
 )
@@ -66,6 +68,7 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 	for _, w := range watchRegistrar(ctx, settings) {
 		rows = append(rows, statusRow(w, time.Now()))
 	}
+	rows = append(rows, askedRows(ctx, settings.Issuers)...)
 	keys := cfg.keys()
 	for _, role := range slices.Sorted(maps.Keys(keys)) {
 		rows = append(rows, keyRow(ctx, role, cfg.uri(keys[role]), keys[role]))
@@ -95,6 +98,40 @@ func registrarStatus(ctx context.Context, file string) ([]caStatusRow, error) {
 		}
 	}
 	return rows, nil
+}
+
+// The states of a CA that is asked.
+const (
+	askedWell   = "answers"
+	askedBroken = "is not well"
+)
+
+// askingTimeout bounds how long ca status waits for one CA.
+const askingTimeout = 10 * time.Second
+
+// askedRows asks the CAs that are elsewhere, all at once, how they are.
+func askedRows(ctx context.Context, issuers map[string]ca.Issuer) []caStatusRow {
+	ctx, cancel := context.WithTimeout(ctx, askingTimeout)
+	defer cancel()
+	var asked []checker
+	var rows []caStatusRow
+	for _, name := range slices.Sorted(maps.Keys(issuers)) {
+		if c, ok := issuers[name].(checker); ok {
+			asked = append(asked, c)
+			rows = append(rows, caStatusRow{Role: "CA asked by issuer " + name, State: askedWell})
+		}
+	}
+	var wg sync.WaitGroup
+	for i, c := range asked {
+		wg.Go(func() {
+			if err := c.Check(ctx); err != nil {
+				rows[i].State = askedBroken + ": " + err.Error()
+				rows[i].Do = "look after that CA, or its issuer's settings; until then its devices get 503"
+			}
+		})
+	}
+	wg.Wait()
+	return rows
 }
 
 // keys are the keys that the configuration names.

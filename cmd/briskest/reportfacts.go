@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/briskest/briskest/ca"
 	"github.com/briskest/briskest/internal/config"
 )
 
@@ -35,6 +37,9 @@ func gatherFacts(ctx context.Context, file string, now time.Time) (*deploymentFa
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings.Issuers)) {
 		chain, err := settings.Issuers[name].Chain(ctx)
+		if errors.Is(err, ca.ErrUnavailable) { // nothing is known of it yet
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("issuer %s: %w", name, err)
 		}

@@ -114,7 +114,7 @@ func (v *Vault) PKI(bundle string) (roleID, secretID string) {
 	v.Call("POST", "pki/roles/device", map[string]any{
 		"allowed_domains": []string{"example.com"}, "allow_subdomains": true, "cn_validations": []string{"disabled"}, "require_cn": false,
 		"use_csr_common_name": false, "use_csr_sans": false, "key_type": "any", "allowed_serial_numbers": []string{"*"},
-		"server_flag": false, "client_flag": true, "key_usage": []string{"DigitalSignature"},
+		"server_flag": true, "client_flag": true, "key_usage": []string{"DigitalSignature"},
 	})
 	v.Call("POST", "sys/policies/acl/registrar", map[string]any{"policy": `
 path "pki/sign/device" { capabilities = ["update"] }
