@@ -40,14 +40,6 @@ func TestLearnedCACertificatesOutliveTheServer(t *testing.T) {
 	if _, err := late.Chain(t.Context()); !errors.Is(err, ca.ErrUnavailable) {
 		t.Errorf("its chain: %v, want ca.ErrUnavailable", err)
 	}
-	away.URL = url
-	if chain, err := late.Chain(t.Context()); err != nil || len(chain) != 2 {
-		t.Errorf("once the server answers the chain has %d certificates, %v", len(chain), err)
-	}
-	away.URL = "https://127.0.0.1:1"
-	if err := os.Remove(filepath.Join(dir, "learned.pem")); err != nil {
-		t.Fatal(err)
-	}
 	issuer, err := c.open(t.Context(), of, nil)
 	if err != nil {
 		t.Fatal(err)
