@@ -77,7 +77,9 @@ func TestAKilledRegistrarGoesOnWithWhatAnotherCAWasAskedFor(t *testing.T) {
 		}
 		return strings.Count(out, `"kill-`) + strings.Count(out, `CN=kill-`)
 	}
-	registrar.Until(func() bool { return len(plant.Signed()) >= len(waiters) && plant.Unconfirmed() == 0 && issued() >= len(waiters) })
+	registrar.Until(func() bool {
+		return len(plant.Signed()) >= len(waiters) && plant.Unconfirmed() == 0 && issued() >= len(waiters)
+	})
 	for _, w := range waiters {
 		cert, err := client.SimpleEnroll(t.Context(), w.csr)
 		if err != nil {
