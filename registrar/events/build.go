@@ -44,6 +44,9 @@ type body struct {
 	Owner        string          `json:"owner"`
 	Voucher      string          `json:"voucher"`
 	Status       json.RawMessage `json:"status"` // of telemetry a boolean, of a refusal a number
+	BaseGroup    string          `json:"baseline_group"`
+	BaseVersion  int             `json:"baseline_version"`
+	Version      json.Number     `json:"version"`
 	Added        int             `json:"added"`
 	Known        int             `json:"known"`
 	Changed      int             `json:"changed"`
@@ -121,6 +124,8 @@ func (b *Builder) data(ctx context.Context, t *Type, e *trail.Entry, in *body) (
 			d.Pending = &Pending{ID: in.Pending, Kind: in.Kind}
 		case "report":
 			d.Report = &Report{Status: string(in.Status) == "true"}
+		case "baseline":
+			d.Baseline = in.baseline()
 		case "import":
 			d.Import = &Import{Added: in.Added, Known: in.Known, Changed: in.Changed}
 		case "owner":
@@ -135,6 +140,13 @@ func (b *Builder) data(ctx context.Context, t *Type, e *trail.Entry, in *body) (
 		}
 	}
 	return d, nil
+}
+
+func (in *body) baseline() *Baseline {
+	version, _ := in.Version.Int64() //nolint:errcheck // an entry of ours has a number
+	out := &Baseline{Group: in.BaseGroup, Document: in.BaseVersion, Version: int(version), SHA256: in.SHA256}
+	_ = json.Unmarshal(in.Status, &out.Status) // of a delivery there is none
+	return out
 }
 
 func (b *Builder) device(ctx context.Context, t *Type, e *trail.Entry, in *body) (*Device, error) {

@@ -59,6 +59,8 @@ func Types() []*Type {
 		{Name: "briskest.devices.imported.v1", Text: "Devices were imported, or one was changed by an import.", kind: registrar.KindDevicesImported, Members: []string{"actor", "import", "device"}, Required: 1},
 		{Name: "briskest.device.imprinted.v1", Text: "A device reported what became of its voucher (RFC 8995, Section 5.7).", kind: registrar.KindVoucherStatus, Members: []string{"report", "actor", "device", "message", "request"}, Required: 2},
 		{Name: "briskest.device.reported.v1", Text: "A device reported what became of its enrollment (RFC 8995, Section 5.9.4).", kind: registrar.KindEnrollStatus, Members: []string{"report", "actor", "device", "message", "request"}, Required: 2},
+		{Name: "briskest.baseline.delivered.v1", Text: "A device was given a baseline that is new for it.", kind: registrar.KindBaselineDelivered, Members: []string{"device", "baseline", "actor", "operation", "request"}, Required: 3},
+		{Name: "briskest.baseline.acknowledged.v1", Text: "A device said what became of its baseline: received, applied or failed.", kind: registrar.KindBaselineAcknowledged, Members: []string{"device", "baseline", "actor", "message", "operation", "request"}, Required: 3},
 		state("briskest.device.suspended.v1", "A device was suspended: it authenticates nothing.", registrar.Suspended, to(registrar.Suspended)),
 		state("briskest.device.decommissioned.v1", "A device left.", registrar.Decommissioned, to(registrar.Decommissioned)),
 		state("briskest.device.resumed.v1", "A device is no longer suspended or decommissioned.", "", to(registrar.Expected, registrar.Vouched, registrar.Enrolled)),

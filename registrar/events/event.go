@@ -44,6 +44,7 @@ type Data struct {
 	Access      *Access      `json:"access,omitempty"`
 	Pending     *Pending     `json:"pending,omitempty"`
 	Report      *Report      `json:"report,omitempty"`
+	Baseline    *Baseline    `json:"baseline,omitempty"`
 	Import      *Import      `json:"import,omitempty"`
 	Owner       string       `json:"owner,omitempty"`
 	Voucher     string       `json:"voucher,omitempty"` // id of the exchange
@@ -95,6 +96,15 @@ type Pending struct {
 // Report is a device's telemetry (RFC 8995, Sections 5.7 and 5.9.4).
 type Report struct {
 	Status bool `json:"status"`
+}
+
+// Baseline is what a device was given to be configured with.
+type Baseline struct {
+	Group    string `json:"group,omitempty"` // whose document it was made of; none: the domain's
+	Document int    `json:"document"`        // version of the document
+	Version  int    `json:"version"`         // the device's own number
+	SHA256   string `json:"sha256"`          // of the text
+	Status   string `json:"status,omitempty"`
 }
 
 // Import is a batch of devices.
