@@ -62,6 +62,8 @@ func (c *compiled) matches(a *activation) bool {
 		return a.f.Device != nil && a.f.Device.Group == c.Name
 	case c.exact:
 		return true
+	case c.test != nil:
+		return c.test(a)
 	default:
 		holds, err := c.match.holds(a)
 		return err == nil && holds

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -29,9 +30,10 @@ var _ registrar.Grouping = (*Set)(nil)
 type compiled struct {
 	registrar.Group
 	position int32
-	match    *expression // nil: none matches
-	always   bool        // whatever the facts
-	exact    bool        // what the index finds matches
+	match    *expression              // nil: none matches
+	always   bool                     // whatever the facts
+	exact    bool                     // what the index finds matches
+	test     func(a *activation) bool // match without CEL; nil: it takes CEL
 	require  []*condition
 }
 
@@ -129,7 +131,13 @@ func (s *Set) index() error {
 			continue
 		}
 		s.reads |= c.match.reads
-		found, exact, ok := keys(c.match.tree, func(k key) int { return common[k] })
+		c.test = s.native(c.match.tree)
+		found, exact, ok := keys(c.match.tree, func(k key) int {
+			if strings.HasPrefix(k.fact, "idevid.") {
+				return 1024*common[k] + 1 // of two alike, rather the one that parses no certificate
+			}
+			return 1024 * common[k]
+		})
 		if !ok {
 			s.scan = append(s.scan, c.position)
 			continue

@@ -45,6 +45,7 @@ func filled(t *testing.T) string {
 			PutUntold:      []*registrar.Untold{{Domain: domain, ID: id, At: now, Reason: 4}},
 			PutOwners:      []*registrar.DeviceOwner{{Domain: domain, DeviceID: id, Owner: "hotel"}},
 			PutQuarantines: []*registrar.Quarantine{{Domain: domain, ID: id, Kind: registrar.QuarantineBatch, Value: "B" + id}},
+			PutGroups:      []*registrar.GroupDocument{{Domain: domain, Version: int64(n + 1), Document: []byte{'{', '}'}, Actor: "ann", At: now, Applied: n > 0}},
 			PutVouchers:    []*registrar.VoucherRecord{{Domain: domain, ID: id, RequestHash: [32]byte{byte(n)}, Voucher: []byte{1}, At: now}},
 			PutPending:     []*registrar.Pending{{Domain: domain, ID: id, Key: id, State: "waiting", Evidence: []byte{2}}},
 			PutCredentials: []*registrar.Credential{{Domain: domain, User: id, Salt: []byte{3}, Digest: []byte{4}, Realm: "est", HA1: "x", HA1MD5: "y"}},
@@ -121,7 +122,7 @@ func columns(t *testing.T, path, table string) (names, types []string) {
 
 var tampered = []struct{ table, key string }{
 	{"devices", "id"}, {"idevids", "row"}, {"intents", "id"}, {"certificates", "id"}, {"outstanding", "id"}, {"untold", "id"}, {"lists", "number"}, {"revocations", "serial"}, {"list_partitions", "partitions"},
-	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"}, {"quarantines", "id"},
+	{"vouchers", "id"}, {"pending", "id"}, {"credentials", "user"}, {"device_owners", "device_id"}, {"quarantines", "id"}, {"group_documents", "version"},
 	{"trail_entries", "seq"}, {"trail_heads", "number"}, {"trail_edge", "id"},
 }
 
@@ -239,7 +240,7 @@ func TestRowInsertedByHandIsFound(t *testing.T) {
 				values[i] = "'f' || " + name
 			} else if name == "row" {
 				values[i] = "NULL"
-			} else if name == "number" || name == "seq" || name == "partitions" {
+			} else if name == "number" || name == "seq" || name == "partitions" || name == "version" && tt.table == "group_documents" {
 				values[i] = name + " + 100"
 			}
 		}
