@@ -15,7 +15,7 @@ import (
 )
 
 // later are the rows that are planned and not there yet.
-var later = []string{"M34"}
+var later = []string{"M34", "M37"}
 
 // row is one line of the table.
 type row struct {
@@ -124,24 +124,46 @@ func TestEveryTestOfTheCapabilitiesIsThere(t *testing.T) {
 			want[folder] = append(want[folder], test)
 		}
 	}
-	for folder, names := range want {
+	args := append([]string{"test", "-vet=off", "-list", "^Test"}, builtAs...)
+	for folder := range want {
 		if _, err := os.Stat(path.Join("../..", folder)); err != nil {
 			t.Errorf("%v", err)
 			continue
 		}
-		args := append([]string{"test", "-vet=off", "-list", "^(" + strings.Join(names, "|") + ")$"}, builtAs...)
-		list := exec.CommandContext(t.Context(), "go", append(args, "./"+folder)...)
-		list.Dir = "../.."
-		list.Stderr = os.Stderr
-		out, err := list.Output()
-		if err != nil {
-			t.Errorf("go test -list in %s: %v", folder, err)
-			continue
-		}
+		args = append(args, "./"+folder)
+	}
+	list := exec.CommandContext(t.Context(), "go", args...)
+	list.Dir = "../.."
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go test -list: %v", err)
+	}
+	there := listed(string(out))
+	for folder, names := range want {
 		for _, name := range names {
-			if !slices.Contains(strings.Fields(string(out)), name) {
+			if !there[folder+"."+name] {
 				t.Errorf("%s has no test %s", folder, name)
 			}
 		}
 	}
+}
+
+// listed reads what go test -list prints: the names of a package's tests, then a line with its path.
+func listed(out string) map[string]bool {
+	const module = "github.com/briskest/briskest/"
+	all, names := map[string]bool{}, []string(nil)
+	for line := range strings.Lines(out) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 1:
+			names = append(names, fields[0])
+		case len(fields) > 1 && fields[0] == "ok":
+			for _, name := range names {
+				all[strings.TrimPrefix(fields[1], module)+"."+name] = true
+			}
+			names = nil
+		}
+	}
+	return all
 }
