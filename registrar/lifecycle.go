@@ -175,6 +175,12 @@ func (s *Service) Decommission(ctx context.Context, r *Decommissioning) (*Receip
 	if len(r.Reason) > maxQuarantine || len(r.To) > maxQuarantine {
 		return nil, invalid("a text is longer than %d bytes", maxQuarantine)
 	}
+	if _, err := s.Device(ctx, v.Domain, r.Device); err != nil {
+		return nil, err
+	}
+	if v.Signer == nil {
+		return nil, invalid("this registrar has no key to sign a receipt with")
+	}
 	device, err := s.changeState(ctx, &StateChange{Domain: r.Domain, Actor: r.Actor, Device: r.Device, Reason: r.Reason}, func(*Device) (DeviceState, error) {
 		return Decommissioned, nil
 	})

@@ -142,8 +142,10 @@ func (h *house) objects(t *testing.T, domain string) map[string]string {
 	device := &registrar.Device{ID: registrar.NewID(h.now), Domain: domain, SerialNumber: domain + "-device", State: registrar.Expected, Source: "import", CreatedAt: h.now}
 	pending := &registrar.Pending{ID: registrar.NewID(h.now), Domain: domain, Kind: registrar.PendingVoucher, Key: domain, SerialNumber: device.SerialNumber, State: registrar.StateWaiting, FirstAt: h.now, LastAt: h.now}
 	check(t, h.store.Commit(t.Context(), &registrar.Change{PutDevices: []*registrar.Device{device}, PutPending: []*registrar.Pending{pending}}))
+	barred, err := c.PlaceQuarantine(t.Context(), admin.PlaceQuarantine{Kind: "batch", Value: domain + "-batch"})
+	check(t, err)
 	token := h.token(t, domain, admin.Viewer)
-	return map[string]string{"user": domain + "-user", "serial_number": code.SerialNumber, "device": device.ID, "request": pending.ID, "token": token.ID}
+	return map[string]string{"user": domain + "-user", "serial_number": code.SerialNumber, "device": device.ID, "request": pending.ID, "token": token.ID, "quarantine": barred.Quarantine.ID}
 }
 
 // R8 and issue 6, point 3: every operation of the API on another domain's object, by every role of every kind of principal, is refused as
@@ -203,12 +205,7 @@ func body(o *admin.Operation) string {
 	if o.Method == http.MethodGet {
 		return ""
 	}
-	switch o.ID {
-	case "device-state":
-		return `{"state":"suspended"}`
-	default:
-		return `{}`
-	}
+	return `{}`
 }
 
 func (h *house) trail(t *testing.T, domain string) int {
@@ -251,7 +248,7 @@ func TestAttacksOnTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	const at = "/api/v1/domains/north"
-	suspend := at + "/devices/" + objects["device"] + "/state"
+	suspend := at + "/devices/" + objects["device"] + "/suspend"
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 	rows := []struct {
 		what, method, path, body string
@@ -270,19 +267,19 @@ func TestAttacksOnTheAPI(t *testing.T) {
 		{"two Authorizations", "GET", at + "/status", "", []func(*http.Request){bearer(admn.Secret), bearer(viewer.Secret)}, 401, "not-authenticated"},
 		{"a token in the query", "GET", at + "/status?access_token=" + admn.Secret, "", nil, 401, "not-authenticated"},
 		{"a token in a cookie", "GET", at + "/status", "", []func(*http.Request){header("Cookie", "token="+admn.Secret)}, 401, "not-authenticated"},
-		{"a viewer suspends", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(viewer.Secret)}, 403, "role-required"},
-		{"a page of another site", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(admn.Secret), header("Origin", "https://evil.example")}, 403, "browser-origin"},
-		{"a page without an origin", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(admn.Secret), header("Origin", "null")}, 403, "browser-origin"},
+		{"a viewer suspends", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(viewer.Secret)}, 403, "role-required"},
+		{"a page of another site", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(admn.Secret), header("Origin", "https://evil.example")}, 403, "browser-origin"},
+		{"a page without an origin", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(admn.Secret), header("Origin", "null")}, 403, "browser-origin"},
 		{"a link of another site", "GET", at + "/status", "", []func(*http.Request){bearer(admn.Secret), header("Sec-Fetch-Site", "cross-site")}, 403, "browser-origin"},
-		{"a form", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(admn.Secret), func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }}, 415, "media-type"},
-		{"no media type", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(admn.Secret), func(r *http.Request) { r.Header.Del("Content-Type") }}, 415, "media-type"},
-		{"a packed body", "PUT", suspend, "x", []func(*http.Request){bearer(admn.Secret), header("Content-Encoding", "gzip")}, 415, "media-type"},
+		{"a form", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(admn.Secret), func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }}, 415, "media-type"},
+		{"no media type", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(admn.Secret), func(r *http.Request) { r.Header.Del("Content-Type") }}, 415, "media-type"},
+		{"a packed body", "POST", suspend, "x", []func(*http.Request){bearer(admn.Secret), header("Content-Encoding", "gzip")}, 415, "media-type"},
 		{"a preflight", "OPTIONS", suspend, "", []func(*http.Request){bearer(admn.Secret), header("Origin", "https://evil.example")}, 403, "browser-origin"},
 		{"DNS rebinding", "GET", at + "/status", "", []func(*http.Request){bearer(admn.Secret), host("evil.example")}, 421, "unknown-host"},
 		{"a name that begins well", "GET", at + "/status", "", []func(*http.Request){bearer(admn.Secret), host("api.example.evil.example")}, 421, "unknown-host"},
 		{"no name", "GET", at + "/status", "", []func(*http.Request){bearer(admn.Secret), host("")}, 421, "unknown-host"},
 		{"another method", "DELETE", at + "/status", "", []func(*http.Request){bearer(admn.Secret)}, 405, "method-not-allowed"},
-		{"a method by header", "GET", suspend, "", []func(*http.Request){bearer(admn.Secret), header("X-Http-Method-Override", "PUT")}, 405, "method-not-allowed"},
+		{"a method by header", "GET", suspend, "", []func(*http.Request){bearer(admn.Secret), header("X-Http-Method-Override", "POST")}, 405, "method-not-allowed"},
 		{"dots", "GET", "/api/v1/domains/south/../north/status", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
 		{"encoded dots", "GET", "/api/v1/domains/south/%2e%2e/north/status", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
 		{"an encoded slash", "GET", "/api/v1/domains/north%2Fstatus", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
@@ -293,9 +290,9 @@ func TestAttacksOnTheAPI(t *testing.T) {
 		{"a semicolon", "GET", at + "/status;x=y", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
 		{"a NUL", "GET", at + "/devices/%00", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
 		{"a domain in another case", "GET", "/api/v1/domains/North/status", "", []func(*http.Request){bearer(admn.Secret)}, 404, "not-found"},
-		{"an actor in the body", "PUT", suspend, `{"state":"suspended","actor":"cli:root"}`, []func(*http.Request){bearer(admn.Secret)}, 400, "invalid"},
-		{"a domain in the body", "PUT", suspend, `{"state":"suspended","domain":"south"}`, []func(*http.Request){bearer(admn.Secret)}, 400, "invalid"},
-		{"an old ETag", "PUT", suspend, `{"state":"suspended"}`, []func(*http.Request){bearer(admn.Secret), header("If-Match", `"x"`)}, 412, "changed"},
+		{"an actor in the body", "POST", suspend, `{"reason":"lost","actor":"cli:root"}`, []func(*http.Request){bearer(admn.Secret)}, 400, "invalid"},
+		{"a domain in the body", "POST", suspend, `{"reason":"lost","domain":"south"}`, []func(*http.Request){bearer(admn.Secret)}, 400, "invalid"},
+		{"an old ETag", "POST", suspend, `{"reason":"lost"}`, []func(*http.Request){bearer(admn.Secret), header("If-Match", `"x"`)}, 412, "changed"},
 		{"an address before the token is known", "GET", at + "/status", "", []func(*http.Request){header("X-Forwarded-For", "127.0.0.1"), header("X-Remote-User", "root")}, 401, "not-authenticated"},
 	}
 	for _, r := range rows {
@@ -401,7 +398,7 @@ func TestIfMatchHoldsAChangeToWhatTheClientSaw(t *testing.T) {
 		t.Errorf("If-None-Match: %d %s", w.Code, w.Body)
 	}
 	set := func() int {
-		return h.ask(t, "PUT", at+"/state", `{"state":"suspended"}`, bearer(token), header("If-Match", tag)).Code
+		return h.ask(t, "POST", at+"/suspend", `{"reason":"lost"}`, bearer(token), header("If-Match", tag)).Code
 	}
 	if code := set(); code != http.StatusOK {
 		t.Errorf("the first change: %d", code)

@@ -223,7 +223,7 @@ func FuzzRequests(f *testing.F) {
 		f.Add("/certificates/issue", []byte(seed))
 		f.Add("/devices/import", []byte(seed))
 		f.Add("/vouchers/order", []byte(seed))
-		f.Add("/devices/%2f/state", []byte(seed))
+		f.Add("/devices/%2f/suspend", []byte(seed))
 	}
 	root := testpki.NewRoot(f, "root")
 	p, err := profile.New(profile.Device())

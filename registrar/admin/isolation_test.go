@@ -78,7 +78,7 @@ func TestNoOperationFindsAnotherDomainsObject(t *testing.T) {
 	}
 	// A new operation is either in the table, or named here as one that is about no object that there is already.
 	without := "group-apply group-list group-versions device-import device-list certificate-issue code-add code-list credential-add credential-list " +
-		"event-targets request-list token-create token-list status voucher-list voucher-import crl-show " +
+		"event-targets request-list token-create token-list status quarantine-list voucher-list voucher-import crl-show " +
 		// Of a domain's configuration and trail; registrar/events holds that a dispatcher has its domain's only.
 		"event-list event-dead-letters event-replay event-test"
 	for _, o := range admin.Operations() {
@@ -113,7 +113,13 @@ func foreignRequests(t *testing.T, south map[string]string, cert *issued) []fore
 		{"device-why", "GET", device + "/why", "", ""},
 		{"device-why", "GET", "/devices/south-device/why", "", ""},
 		{"device-evidence", "GET", device + "/evidence", "", ""},
-		{"device-state", "PUT", device + "/state", fields("state", "decommissioned"), ""},
+		{"device-related", "GET", device + "/related", "", ""},
+		{"device-suspend", "POST", device + "/suspend", fields(), ""},
+		{"device-resume", "POST", device + "/resume", fields(), ""},
+		{"device-decommission", "POST", device + "/decommission", fields("reason", "sold"), ""},
+		{"device-readmit", "POST", device + "/readmit", fields(), ""},
+		{"quarantine-place", "POST", "/quarantines", fields("kind", "device", "value", south["device"]), ""},
+		{"quarantine-lift", "POST", "/quarantines/" + south["quarantine"] + "/lift", fields(), ""},
 		{"group-explain", "GET", device + "/group", "", ""},
 		{"group-assign", "PUT", device + "/group", fields("group", ""), ""},
 		{"group-show", "GET", "/groups/document?version=1", "", ""},
