@@ -80,7 +80,9 @@ func TestNoOperationFindsAnotherDomainsObject(t *testing.T) {
 	without := "group-apply group-list group-versions device-import device-list certificate-issue code-add code-list credential-add credential-list " +
 		"event-targets request-list token-create token-list status quarantine-list voucher-list voucher-import crl-show " +
 		// Of a domain's configuration and trail; registrar/events holds that a dispatcher has its domain's only.
-		"event-list event-dead-letters event-replay event-test"
+		"event-list event-dead-letters event-replay event-test " +
+		// By a group's name, which each domain has its own of.
+		"baseline-apply baseline-list baseline-show baseline-versions baseline-counts baseline-devices"
 	for _, o := range admin.Operations() {
 		if named := strings.Contains(" "+without+" ", " "+o.ID+" "); named == covered[o.ID] && o.ID != "group-apply" {
 			t.Errorf("%s is not in the table, or in both lists", o.ID)
@@ -113,6 +115,7 @@ func foreignRequests(t *testing.T, south map[string]string, cert *issued) []fore
 		{"device-why", "GET", device + "/why", "", ""},
 		{"device-why", "GET", "/devices/south-device/why", "", ""},
 		{"device-evidence", "GET", device + "/evidence", "", ""},
+		{"baseline-device", "GET", device + "/baseline", "", ""},
 		{"device-related", "GET", device + "/related", "", ""},
 		{"device-suspend", "POST", device + "/suspend", fields(), ""},
 		{"device-resume", "POST", device + "/resume", fields(), ""},
