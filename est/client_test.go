@@ -154,12 +154,13 @@ func certsOnly(t testing.TB, certs ...*x509.Certificate) []byte {
 	return der
 }
 
-// EST-7030-4.1.3-02; RFC 7030, Section 4.2.3, RFC 8951, Section 3.
+// EST-7030-4.1.3-02, EST-7030-4.2.3-04; RFC 7030, Section 4.2.3, RFC 8951, Section 3.
 func TestClientTakesOnlyTheCertificateItAskedFor(t *testing.T) {
 	root := testpki.NewRoot(t, "root")
 	key := testpki.NewKey(t)
 	csr := csrFor(t, "device", key)
 	own := root.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "device"}}, key).Certificate
+	twin := root.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "device"}}, key).Certificate
 	other := root.Client(t, "device").Certificate
 	right := b64(certsOnly(t, own))
 	const pkcs7 = "application/pkcs7-mime; smime-type=certs-only"
@@ -170,6 +171,7 @@ func TestClientTakesOnlyTheCertificateItAskedFor(t *testing.T) {
 		"no smime-type (RFC 7030)": {200, "application/pkcs7-mime", "", right},
 		"capitals and quotes":      {200, "Application/PKCS7-MIME; SMIME-Type=\"Certs-Only\"", "", right},
 		"a broken parameter":       {200, "application/pkcs7-mime; smime-type", "", right},
+		"what is above it first":   {200, pkcs7, "", b64(certsOnly(t, root.Certificate, other, own))},
 	}
 	for what, a := range good {
 		if cert, err := a.client().SimpleEnroll(t.Context(), csr); err != nil || !cert.Equal(own) {
@@ -178,7 +180,8 @@ func TestClientTakesOnlyTheCertificateItAskedFor(t *testing.T) {
 	}
 	bad := map[string]reply{
 		"a certificate for another key": {200, pkcs7, "", b64(certsOnly(t, other))},
-		"two certificates":              {200, pkcs7, "", b64(certsOnly(t, own, root.Certificate))},
+		"two certificates for the key":  {200, pkcs7, "", b64(certsOnly(t, own, twin))},
+		"two for other keys":            {200, pkcs7, "", b64(certsOnly(t, other, root.Certificate))},
 		"a bare certificate":            {200, pkcs7, "", b64(own.Raw)},
 		"bare DER":                      {200, pkcs7, "", string(certsOnly(t, own))},
 		"PEM":                           {200, pkcs7, "", string(root.PEM())},

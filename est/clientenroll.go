@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -141,12 +142,15 @@ func (a *answer) issued(key []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The certificate that was issued, and no other.
-	if len(certs) != 1 {
-		return nil, a.invalid(fmt.Errorf("%d certificates instead of one", len(certs)))
-	}
-	if !bytes.Equal(certs[0].RawSubjectPublicKeyInfo, key) {
+	// The certificate that was issued should come alone; CMC sends what is above it too (RFC 5272, Section 4.1). It is
+	// the one with the key; two of them are a choice that nobody has made.
+	own := slices.DeleteFunc(certs, func(c *x509.Certificate) bool { return !bytes.Equal(c.RawSubjectPublicKeyInfo, key) })
+	switch len(own) {
+	case 1:
+		return own[0], nil
+	case 0:
 		return nil, a.invalid(errors.New("a certificate for another key than the CSR's"))
+	default:
+		return nil, a.invalid(fmt.Errorf("%d certificates for the CSR's key instead of one", len(own)))
 	}
-	return certs[0], nil
 }

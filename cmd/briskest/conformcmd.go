@@ -22,6 +22,8 @@ type conformCmd struct {
 	EST conformESTCmd `cmd:"" name:"est" help:"Ask an EST server, as clients of many kinds. Exit codes: 0 no MUST failed, 1 a MUST failed, 2 usage, 3 a SHOULD failed under --strict, 4 the target cannot be reached."`
 
 	Registrar conformRegistrarCmd `cmd:"" name:"registrar" help:"Ask a BRSKI registrar, as its pledges and as the MASA behind it. Exit codes as of conform est."`
+
+	ESTClient conformESTClientCmd `cmd:"" name:"est-client" help:"Be an unkind EST server to an EST client, which is started again and again; docs/conformance-peers.md says how. Exit codes as of est."`
 }
 
 // conformFlags are alike for every role.

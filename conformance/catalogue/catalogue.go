@@ -8,6 +8,7 @@ import (
 
 	"github.com/briskest/briskest/conformance"
 	"github.com/briskest/briskest/conformance/brskiregistrar"
+	"github.com/briskest/briskest/conformance/estclient"
 	"github.com/briskest/briskest/conformance/estserver"
 )
 
@@ -16,5 +17,6 @@ func All() []conformance.Meta {
 	return slices.Concat(
 		conformance.Metas(estserver.Checks()),
 		conformance.Metas(brskiregistrar.Checks()),
+		conformance.Metas(estclient.Checks()),
 	)
 }

@@ -46,7 +46,7 @@ func Matrix(root string) ([]byte, error) {
 var (
 	rowLine   = regexp.MustCompile(`^\| ((?:EST|BRSKI)-\S+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|`)
 	rowID     = regexp.MustCompile(`^(EST|BRSKI)-[0-9A-Za-z.-]+-\d{2}$`)
-	checkID   = regexp.MustCompile(`^[A-Z0-9]+(-[0-9A-Za-z.]+)+-\d+$`)
+	checkID   = regexp.MustCompile(`^[A-Z0-9]+(bis)?(-[0-9A-Za-z.]+)+-\d+$`)
 	rolesHere = []string{"server", "registrar", "masa"} // at least 70 % of these rows are covered
 )
 
