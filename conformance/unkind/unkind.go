@@ -72,8 +72,8 @@ type Server struct {
 	note      func(*Request, *Answer, []byte)
 
 	mu         sync.Mutex
-	conns      int         // guarded by mu, as all below
-	open       int         // connections
+	conns      int // guarded by mu, as all below
+	open       int // connections
 	live       map[net.Conn]bool
 	last       time.Time   // when something last happened
 	handshakes []Handshake // in order of their end
