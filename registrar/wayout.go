@@ -45,7 +45,7 @@ func deviceWays() [][2]string {
 		{"device-unknown", "Import its serial number: briskest device import --manufacturer NAME FILE."},
 		{"device-suspended", "Resume it: briskest device resume SERIAL."},
 		{"device-quarantined", "Lift what bars it: briskest quarantine list, then briskest quarantine lift ID."},
-		{"device-decommissioned", "Bring it back by name, with its state set to expected; it does not come back by itself."},
+		{"device-decommissioned", "Bring it back by name: briskest device readmit SERIAL; it does not come back by itself."},
 		{"device-not-vouched", "Have the device ask for a voucher first (BRSKI), or set idevid: inventory at the label."},
 		{"authentication-not-allowed", "Use a way that the label takes, or add this one to the label in registrar.yaml and reload."},
 		{"foreign-name", "Have the device ask for its own name, or use a credential for the name that it asks for; allow_foreign_names lifts this for a label."},
