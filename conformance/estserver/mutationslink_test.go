@@ -55,7 +55,7 @@ func linkMutations() []mutation {
 		breaks("RFC9266-2-1", "knows no tls-exporter", refusing(enroll().and(tls13).and(right)), "RFC9266-4-1"),
 		breaks("RFC9266-2-2", "does not compare tls-exporter", takes(tls13.and(size(32)))),
 		breaks("RFC9266-2-3", "takes tls-exporter in TLS 1.2", takes(tls12.and(size(32)))),
-		breaks("RFC9266-4-1", "takes a link again and again", keepsLinks),
+		breaks("RFC9266-4-1", "takes a link again and again", keepsLinks, "RFC7894-2-6"),
 		breaks("RFC7894-2-1", "knows no estIdentityLinking", refusing(enroll().and(ident(exact)).and(only).and(not(utf8(linkOID))))),
 		breaks("RFC7894-2-2", "reads PrintableStrings alone", refusing(enroll().and(utf8(linkOID)))),
 		breaks("RFC7894-2-3", "does not compare estIdentityLinking", takes(only.and(ident(func(text string, r *http.Request) bool { return len(text) == 16 && !exact(text, r) })))),
