@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -68,10 +69,11 @@ func missing(t testing.TB, what string) {
 }
 
 // Build builds a command of the module, such as "briskest", without cgo and
-// without the race detector, and returns its path.
+// without the race detector, and returns its path: that of one program for all
+// tests of the module, which is linked again only after a change.
 func Build(t testing.TB, command string) string {
 	t.Helper()
-	out, err := BuildIn(t.TempDir(), command)
+	out, err := buildShared(command, "CGO_ENABLED=0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,11 +88,33 @@ func BuildIn(dir, command string) (string, error) { return build(dir, command, "
 func BuildForTokens(t testing.TB, command string) string {
 	t.Helper()
 	Require(t, "gcc")
-	out, err := build(t.TempDir(), command, "CGO_ENABLED=1", "pkcs11")
+	out, err := buildShared(command, "CGO_ENABLED=1", "pkcs11")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// buildShared builds into bin/test of the module, one at a time: the go command
+// leaves a program alone that is up to date.
+func buildShared(command, cgo, tags string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "bin", "test", tags)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, command+".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	return build(dir, command, cgo, tags)
 }
 
 func build(dir, command, cgo, tags string) (string, error) {
@@ -99,7 +123,7 @@ func build(dir, command, cgo, tags string) (string, error) {
 		return "", err
 	}
 	out := filepath.Join(dir, command)
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", out, "./cmd/"+command)
+	cmd := exec.Command("go", "build", "-tags", tags, "-ldflags", "-s -w", "-o", out, "./cmd/"+command)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), cgo, "GOFLAGS=-buildvcs=false")
 	if text, err := cmd.CombinedOutput(); err != nil {
