@@ -45,6 +45,13 @@ func tampering(t *testing.T, path string) []string {
 			statements = append(statements, fmt.Sprintf(`DELETE FROM %s WHERE (%s) = (SELECT %s FROM %s ORDER BY %s LIMIT 1 OFFSET %d)`, table, key, key, table, key, at))
 		}
 		for _, value := range values {
+			switch table + "." + value {
+			case "devices.idevid_hash": // whether the IDevID has to be written again; what is read is the IDevID itself
+				continue
+			case "devices.attributes": // which have to be JSON
+				statements = append(statements, `UPDATE devices SET attributes = '{"site":"9"}' WHERE row = (SELECT max(row) FROM devices)`)
+				continue
+			}
 			statements = append(statements, fmt.Sprintf(`UPDATE %s SET %s = CAST(coalesce(%s, '') AS TEXT) || '9' WHERE (%s) = (SELECT %s FROM %s ORDER BY %s DESC LIMIT 1)`, table, value, value, key, key, table, key))
 		}
 	}
