@@ -21,10 +21,13 @@ import (
 )
 
 // RunScripts runs the scripts of testdata/script with the commands of
-// [ScriptCommands], and with the named program of the module in the PATH beside
+// [ScriptCommands], and with the named programs of the module in the PATH beside
 // those that the test's main registered.
-func RunScripts(t *testing.T, program string) {
-	bin := filepath.Dir(Build(t, program))
+func RunScripts(t *testing.T, programs ...string) {
+	var bin string
+	for _, program := range programs {
+		bin = filepath.Dir(Build(t, program)) // one folder for all
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		Cmds:                ScriptCommands(),
