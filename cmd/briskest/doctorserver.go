@@ -87,14 +87,11 @@ func (d *doctor) server(ctx context.Context, socket string) {
 func (d *doctor) askReady(ctx context.Context, socket string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) }, DisableKeepAlives: true,
-	}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server"+readyPath, nil)
 	if err != nil {
 		return nil, err
 	}
-	res, err := client.Do(r)
+	res, err := socketClient(socket).Do(r)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -52,15 +51,12 @@ func (f *drainFlags) drain(ctx context.Context, s streams, socket string) error 
 	if !answers(ctx, socket) {
 		return cli.Hint(fmt.Errorf("no server answers on %s", socket), "it has ended already, or listen.admin is another's")
 	}
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) }, DisableKeepAlives: true,
-	}}
 	query := url.Values{"for": {f.For.String()}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server"+drainPath+"?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}
-	res, err := client.Do(r)
+	res, err := socketClient(socket).Do(r)
 	if err != nil {
 		return fmt.Errorf("the admin socket: %w", err)
 	}

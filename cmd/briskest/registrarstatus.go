@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -178,14 +177,11 @@ func tokenRow(t keystore.TokenHealth) caStatusRow {
 
 // askTokens asks a running server.
 func askTokens(ctx context.Context, socket string) ([]keystore.TokenHealth, error) {
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) }, DisableKeepAlives: true,
-	}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server"+keysPath, nil)
 	if err != nil {
 		return nil, err
 	}
-	res, err := client.Do(r)
+	res, err := socketClient(socket).Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("the admin socket: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -79,6 +80,13 @@ func dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	}
 	defer done()
 	return new(net.Dialer).DialContext(ctx, "unix", short)
+}
+
+// socketClient asks the server behind an admin socket once.
+func socketClient(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, path) }, DisableKeepAlives: true,
+	}}
 }
 
 // answers reports whether a server listens on the admin socket.
