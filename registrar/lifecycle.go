@@ -32,14 +32,19 @@ func (s *Service) Suspend(ctx context.Context, r *StateChange) (*Device, error) 
 	})
 }
 
-// Resume puts a suspended device back into service, as what it was before; any other
-// is ErrConflict.
+// Resume puts a suspended device back into service, as what it was before; one that
+// is in service stays as it is, so that whoever lost the answer may ask again. A
+// decommissioned one is ErrConflict: see [Service.Readmit].
 func (s *Service) Resume(ctx context.Context, r *StateChange) (*Device, error) {
 	return s.changeState(ctx, r, func(d *Device) (DeviceState, error) {
-		if d.State != Suspended {
-			return "", fmt.Errorf("device %q is %s, not suspended: %w", d.SerialNumber, d.State, ErrConflict)
+		switch d.State {
+		case Decommissioned:
+			return "", fmt.Errorf("device %q was decommissioned; readmit it: %w", d.SerialNumber, ErrConflict)
+		case Suspended:
+			return s.stateByRecord(ctx, d)
+		default:
+			return d.State, nil
 		}
-		return s.stateByRecord(ctx, d)
 	})
 }
 
