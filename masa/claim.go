@@ -1,6 +1,7 @@
 package masa
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -166,7 +167,7 @@ func (s *Service) redeem(ctx context.Context, r *Redemption, claim *Claim, c *Ch
 	if err != nil {
 		return nil, err
 	}
-	switch reason := claim.closed(o.at); {
+	switch reason := cmp.Or(claim.closed(o.at), s.restoredSince(claim.CreatedAt)); {
 	case reason != "":
 		return nil, fmt.Errorf("%w: device %q: %s", ErrInvalid, d.SerialNumber, reason)
 	case d.State != Known:

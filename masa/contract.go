@@ -38,6 +38,8 @@ type Change struct {
 	// PutClaims inserts or replaces by domain and ID. Replacing one that was
 	// redeemed or has ended is ErrConflict.
 	PutClaims []*Claim
+	// PutRestores inserts or replaces by domain and ID.
+	PutRestores []*Restore
 	// Intents inserts issuances in state Intended, or replaces those with
 	// their ID. Replacing one that is Issued is ErrConflict, and so is a
 	// second one with the same domain, device and nonce (of those that have a
@@ -116,6 +118,12 @@ type Trail interface {
 	TrailEntries(ctx context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error)
 }
 
+// Restores reads restores.
+type Restores interface {
+	// Restores returns the restores of all domains in order of ID.
+	Restores(ctx context.Context) ([]*Restore, error)
+}
+
 // Store is all of a MASA's record keeping. Implementations pass
 // masa/storetest.TestStore.
 type Store interface {
@@ -124,5 +132,6 @@ type Store interface {
 	Owners
 	Vouchers
 	Audited
+	Restores
 	Trail
 }

@@ -42,6 +42,7 @@ type Service struct {
 	settings   atomic.Pointer[Settings]
 	locks      deviceLocks
 	imports    sync.RWMutex // written by an import, which replaces rows of many devices; read by all that work on one
+	restores   atomic.Pointer[[]*Restore]
 	refusals   *refusals
 	memory     *memory // of requests and registrars
 	addresses  budget
@@ -73,6 +74,9 @@ func New(ctx context.Context, c Config) (*Service, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if err := s.Reload(c.Settings); err != nil {
+		return nil, err
+	}
+	if err := s.loadRestores(ctx); err != nil {
 		return nil, err
 	}
 	if _, err := s.Recover(ctx); err != nil {

@@ -43,6 +43,8 @@ const (
 	ReasonNoAuditLog      = "audit-log-not-yours" // the requester never owned the device
 	ReasonNotRenewable    = "not-renewable"       // not this domain's voucher, or the time of renewals is over
 	ReasonSignerRevoked   = "signer-revoked"      // the voucher on record was signed with a key revoked since
+	ReasonAskedBefore     = "asked-before"        // it may have been answered by a voucher that a restore lost
+	ReasonUnconfirmed     = "restore-unconfirmed" // as above, until an operator confirms the restore
 	ReasonSigner          = "signer"              // the voucher key did not sign (of an issuance)
 	ReasonInterrupted     = "interrupted"         // the process ended before the voucher left (of an issuance)
 )
@@ -63,6 +65,8 @@ const (
 	KindClaimRedeemed   = "claim-redeemed"
 	KindDeviceBlocked   = "device-blocked"
 	KindDeviceUnblocked = "device-unblocked"
+	KindRestored        = "restored-from-backup"
+	KindConfirmed       = "restore-confirmed"
 )
 
 // body is the details of a trail entry. No secrets, no nonce-bearing artifacts.

@@ -94,7 +94,8 @@ func (s *Service) issue(ctx context.Context, x *exchange) (*brski.Voucher, error
 // second intent for it: that is ErrConflict.
 func (s *Service) issueWithin(ctx context.Context, x *exchange, over error) (*brski.Voucher, error) {
 	var earlier *VoucherRecord
-	if over != nil || x.recorded || x.request.Nonce == "" {
+	doubt := s.askedBefore(x)
+	if over != nil || doubt != nil || x.recorded || x.request.Nonce == "" {
 		var err error
 		earlier, err = s.earlier(ctx, x)
 		switch {
@@ -102,8 +103,15 @@ func (s *Service) issueWithin(ctx context.Context, x *exchange, over error) (*br
 			return nil, err
 		case earlier != nil && earlier.State == Issued:
 			return x.repeat(earlier)
+		case doubt != nil:
+			return nil, doubt
 		case over != nil:
 			return nil, over
+		}
+	}
+	if earlier != nil {
+		if err := s.lost(earlier); err != nil {
+			return nil, err
 		}
 	}
 	record := x.newRecord(earlier)

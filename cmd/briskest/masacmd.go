@@ -20,6 +20,7 @@ type masaCmd struct {
 	Drain   masaDrainCmd   `cmd:"" help:"Have the running server get no more requests, then end."`
 	Renew   masaRenewCmd   `cmd:"" help:"Make the MASA's own certificates anew, for the same keys and names: TLS and voucher signers."`
 	Unblock masaUnblockCmd `cmd:"" help:"Vouchers for a blocked device again."`
+	Confirm masaConfirmCmd `cmd:"" name:"confirm-restore" help:"After a restore: say that the sales, blocks and ownerships since the backup are on record again."`
 }
 
 // Help says how the server is run, which is the command without a subcommand.

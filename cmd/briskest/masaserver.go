@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -65,7 +66,7 @@ func (c *masaConfig) openStore(ctx context.Context, log *slog.Logger) (*masastor
 	if err != nil {
 		return nil, storeFailure(err)
 	}
-	if err := noteRestoredMASA(ctx, store, c.path(c.Store)); err != nil {
+	if err := noteRestoredMASA(ctx, store, c.path(c.Store), cmp.Or(c.Domain, masa.DefaultDomain)); err != nil {
 		discard(store.Close)
 		return nil, err
 	}
@@ -89,6 +90,12 @@ func startMASA(ctx context.Context, c *masaConfig, logTo io.Writer) (*service, *
 	// line has to work for whoever mends it (regression R22).
 	if err := role.settings.CheckSigners(ctx, time.Now()); err != nil {
 		role.log.ErrorContext(ctx, "voucher keys do not sign", slog.Any("error", err))
+	}
+	for _, restore := range role.service.Restores() {
+		if restore.ConfirmedAt.IsZero() {
+			role.log.WarnContext(ctx, "restored from a backup and not confirmed: requests without a nonce, or without the pledge's time, are refused (briskest masa confirm-restore)",
+				slog.Time("backup", restore.MadeAt), slog.Time("restored", restore.RestoredAt))
+		}
 	}
 	s := &service{
 		name: "masa", log: role.log, close: role.close, observe: role.observe,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -67,6 +68,15 @@ func (c *registrarConfig) inherit(from *registrarConfig, log *slog.Logger) {
 	for _, d := range c.others {
 		d.inherit(from, log)
 	}
+}
+
+// allDomains are the names of the domains that the configuration has.
+func (c *registrarConfig) allDomains() []string {
+	names := []string{cmp.Or(c.Domain, registrar.DefaultDomain)}
+	for _, d := range c.others {
+		names = append(names, d.Domain)
+	}
+	return names
 }
 
 // buildDomains builds the further domains, all or none.

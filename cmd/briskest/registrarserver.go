@@ -74,7 +74,7 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 	if err := r.openStore(ctx, trailKey); err != nil {
 		return nil, err
 	}
-	if err := noteRestored(ctx, r.store, c.path(c.Store), r.settings.Domain); err != nil {
+	if err := noteRestored(ctx, r.store, c.path(c.Store), c.allDomains()); err != nil {
 		r.events.Close()
 		discard(r.store.Close)
 		return nil, err

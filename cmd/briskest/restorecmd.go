@@ -81,16 +81,30 @@ func (c *restoreCmd) Run(ctx context.Context, s streams) (err error) {
 	if len(secrets) == 0 && len(r.Secrets) > 0 {
 		s.Printf("put back before it is started: %s\n", shown(r.Secrets))
 	}
-	s.Printf("%s", afterRestore)
+	s.Printf("%s", afterRestore(r.Role))
 	return nil
 }
 
-const afterRestore = `What happened after the backup is not known here:
+// afterRestore says what has to be done by hand.
+func afterRestore(role string) string {
+	if role == "masa" {
+		return `What happened after the backup is not known here:
+- no voucher is issued a second time: what was asked before the first start is refused (asked-before), and devices ask anew with a new nonce
+- requests without a nonce, and those of devices without a clock, are refused (restore-unconfirmed) until you say: briskest masa confirm-restore
+- before that, import the devices built and the sales made since, end the ownerships that ended, block what was blocked
+- claim codes made before the restore are good no more, since they may have been redeemed: make new ones
+An export of the trail (briskest trail export --masa) from then says what is missing.
+`
+	}
+	return `What happened after the backup is not known here:
 - certificates issued since are refused until their devices enroll again; revoke again what was revoked since (briskest ca revoke), and suspend what was suspended
+- passwords revoked since are good again, and quarantines placed since are gone: disable (briskest credential disable) and place (briskest quarantine place) them again
 - one-time codes that were not spent yet are revoked at the first start, since they may have been spent: give new ones
+- tokens for the API are revoked at the first start, since some may have been revoked: make new ones (briskest token create, over the socket)
 - serial numbers and CRL numbers go on without repeating, as long as this machine's clock is right
 An export of the trail (briskest trail export) from then says what is missing.
 `
+}
 
 // restoring is a checked backup.
 type restoring struct {

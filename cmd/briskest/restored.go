@@ -24,7 +24,7 @@ const restoredSuffix = ".restored"
 
 // kindRestored is the trail's line about a restore: what is before it was the
 // backup, and what happened between that and this line is not known.
-const kindRestored = "restored-from-backup"
+const kindRestored = masa.KindRestored
 
 // restoredNote is what that file says, and the body of the entry.
 type restoredNote struct {
@@ -35,6 +35,7 @@ type restoredNote struct {
 	RestoredAt time.Time `json:"restored_at"`
 	By         string    `json:"by"`
 	Codes      int       `json:"codes_revoked,omitempty"`
+	Tokens     int       `json:"tokens_revoked,omitempty"`
 }
 
 // readRestored returns nil when the database is as it was left.
@@ -63,20 +64,41 @@ func (n *restoredNote) entry(domain string) (*trail.Entry, error) {
 
 func forgetRestored(store string) error { return os.Remove(store + restoredSuffix) }
 
-// noteRestored puts a restore on the registrar's trail, and revokes the one-time
-// codes that may have been spent since the backup. It is done again after a crash.
-func noteRestored(ctx context.Context, store registrar.Store, file, domain string) error {
+// noteRestored puts a restore on the trail of each of the registrar's domains, and
+// revokes what may have been spent or revoked since the backup and would be good
+// again: one-time codes, and tokens for the API. It is done again after a crash.
+func noteRestored(ctx context.Context, store registrar.Store, file string, domains []string) error {
 	n, err := readRestored(file)
 	if err != nil || n == nil {
 		return err
 	}
-	if domain == "" {
-		domain = registrar.DefaultDomain
-	}
-	for after := ""; ; {
-		codes, err := store.ListCodes(ctx, domain, after, 1000)
+	for _, domain := range domains {
+		of := *n
+		if of.Codes, err = revokeCodes(ctx, store, domain); err != nil {
+			return err
+		}
+		if of.Tokens, err = revokeTokens(ctx, store, domain); err != nil {
+			return err
+		}
+		entry, err := of.entry(domain)
 		if err != nil {
 			return err
+		}
+		if err := store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{entry}}); err != nil {
+			return err
+		}
+	}
+	return forgetRestored(file)
+}
+
+// restoredPage is how many rows are read and written at once.
+const restoredPage = 1000
+
+func revokeCodes(ctx context.Context, store registrar.Store, domain string) (revoked int, err error) {
+	for after := ""; ; {
+		codes, err := store.ListCodes(ctx, domain, after, restoredPage)
+		if err != nil {
+			return revoked, err
 		}
 		change := &registrar.Change{}
 		for _, code := range codes {
@@ -85,36 +107,55 @@ func noteRestored(ctx context.Context, store registrar.Store, file, domain strin
 				change.PutCodes = append(change.PutCodes, code)
 			}
 		}
-		if n.Codes += len(change.PutCodes); len(change.PutCodes) > 0 {
+		if revoked += len(change.PutCodes); len(change.PutCodes) > 0 {
 			if err := store.Commit(ctx, change); err != nil {
-				return err
+				return revoked, err
 			}
 		}
-		if len(codes) < 1000 {
-			break
+		if len(codes) < restoredPage {
+			return revoked, nil
 		}
+	}
+}
+
+func revokeTokens(ctx context.Context, store registrar.Store, domain string) (revoked int, err error) {
+	for after := ""; ; {
+		tokens, err := store.ListAPITokens(ctx, domain, after, restoredPage)
+		if err != nil {
+			return revoked, err
+		}
+		change := &registrar.Change{}
+		for _, token := range tokens {
+			if after = token.ID; !token.Revoked {
+				token.Revoked = true
+				change.PutAPITokens = append(change.PutAPITokens, token)
+			}
+		}
+		if revoked += len(change.PutAPITokens); len(change.PutAPITokens) > 0 {
+			if err := store.Commit(ctx, change); err != nil {
+				return revoked, err
+			}
+		}
+		if len(tokens) < restoredPage {
+			return revoked, nil
+		}
+	}
+}
+
+// noteRestoredMASA puts a restore on the MASA's record, which from then on issues
+// nothing that was asked before (see masa.Restore). Its instant is that of the
+// first start: a server that was there before may have gone on until then.
+func noteRestoredMASA(ctx context.Context, store *masastore.Store, file, domain string) error {
+	n, err := readRestored(file)
+	if err != nil || n == nil {
+		return err
 	}
 	entry, err := n.entry(domain)
 	if err != nil {
 		return err
 	}
-	if err := store.Commit(ctx, &registrar.Change{Trail: []*trail.Entry{entry}}); err != nil {
-		return err
-	}
-	return forgetRestored(file)
-}
-
-// noteRestoredMASA puts a restore on the MASA's trail.
-func noteRestoredMASA(ctx context.Context, store *masastore.Store, file string) error {
-	n, err := readRestored(file)
-	if err != nil || n == nil {
-		return err
-	}
-	entry, err := n.entry(registrar.DefaultDomain)
-	if err != nil {
-		return err
-	}
-	if err := store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{entry}}); err != nil {
+	restore := &masa.Restore{ID: masa.NewID(entry.At), Domain: domain, MadeAt: n.MadeAt, RestoredAt: entry.At, By: n.By}
+	if err := store.Commit(ctx, &masa.Change{PutRestores: []*masa.Restore{restore}, Trail: []*trail.Entry{entry}}); err != nil {
 		return err
 	}
 	return forgetRestored(file)

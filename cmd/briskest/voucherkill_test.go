@@ -72,6 +72,7 @@ type killBed struct {
 	devices         []*testpki.Identity
 	answers         answered
 	proximity       []byte // the registrar's certificate
+	restoredMASA    string // where the MASA was restored; empty for beside the registrar
 }
 
 func newKillBed(t *testing.T, devices int) *killBed {
@@ -113,7 +114,12 @@ func newKillBed(t *testing.T, devices int) *killBed {
 	return b
 }
 
-func (b *killBed) file(name string) string { return filepath.Join(b.Dir, name) }
+func (b *killBed) file(name string) string {
+	if b.restoredMASA != "" && strings.HasPrefix(name, "masa") {
+		return filepath.Join(b.restoredMASA, name)
+	}
+	return filepath.Join(b.Dir, name)
+}
 
 func (b *killBed) run(t *testing.T, args ...string) string {
 	t.Helper()

@@ -40,6 +40,7 @@ type Records interface {
 	// AnswerCarried is for requests that come by hand; a refusal is an *est.Error.
 	AnswerCarried(ctx context.Context, r *masa.CarriedRequest) (*masa.CarriedAnswer, error)
 	AuditLog(ctx context.Context, ref masa.DeviceRef) (*brski.AuditLog, error)
+	ConfirmRestore(ctx context.Context, r *masa.RestoreConfirmation) ([]*masa.Restore, error)
 }
 
 // Operator is all of it. Errors wrap masa.ErrInvalid, masa.ErrNotFound and
@@ -70,6 +71,7 @@ const (
 	pathAuditLog = "/v1/devices/audit-log"
 	pathVouchers = "/v1/vouchers/list"
 	pathCarried  = "/v1/vouchers/carried"
+	pathConfirm  = "/v1/restores/confirm"
 )
 
 // problem is the body of an answer that is not 200.

@@ -95,6 +95,9 @@ func operate(t *testing.T, op admin.Operator) {
 	if err != nil || len(vouchers) != 0 {
 		t.Errorf("ListVouchers = %v, %v; want none", vouchers, err)
 	}
+	if restores, err := op.ConfirmRestore(ctx, &masa.RestoreConfirmation{By: "test"}); !errors.Is(err, masa.ErrNotFound) {
+		t.Errorf("ConfirmRestore where there was none = %v, %v; want ErrNotFound", restores, err)
+	}
 	var refusal *est.Error
 	if _, err := op.AnswerCarried(ctx, &masa.CarriedRequest{MediaType: "text/plain", Raw: []byte("x"), By: "test"}); !errors.As(err, &refusal) || refusal.Reason != masa.ReasonMediaType {
 		t.Errorf("AnswerCarried(text): error %v, want the refusal %s", err, masa.ReasonMediaType)

@@ -128,3 +128,8 @@ func (c *Client) ListVouchers(ctx context.Context, p masa.Page) ([]*masa.Voucher
 func (c *Client) AnswerCarried(ctx context.Context, r *masa.CarriedRequest) (*masa.CarriedAnswer, error) {
 	return call[*masa.CarriedAnswer](ctx, c, pathCarried, r)
 }
+
+// ConfirmRestore is masa.Service.ConfirmRestore.
+func (c *Client) ConfirmRestore(ctx context.Context, r *masa.RestoreConfirmation) ([]*masa.Restore, error) {
+	return call[[]*masa.Restore](ctx, c, pathConfirm, r)
+}

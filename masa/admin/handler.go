@@ -34,6 +34,7 @@ func Handler(op Operator, log *slog.Logger) http.Handler {
 	handle(mux, log, pathAuditLog, byValue(op.AuditLog))
 	handle(mux, log, pathVouchers, byValue(op.ListVouchers))
 	handle(mux, log, pathCarried, op.AnswerCarried)
+	handle(mux, log, pathConfirm, op.ConfirmRestore)
 	return mux
 }
 

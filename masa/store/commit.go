@@ -49,6 +49,11 @@ func (w *writer) change(c *masa.Change) error {
 			return conflict(err, "claim", l.ID)
 		}
 	}
+	for _, r := range c.PutRestores {
+		if err := w.tx.Put(w.t.restores, r.Domain, r.ID, r.MadeAt, r.RestoredAt, r.By, r.ConfirmedAt, r.ConfirmedBy); err != nil {
+			return conflict(err, "restore", r.ID)
+		}
+	}
 	for _, v := range c.Intents {
 		if err := w.intent(v); err != nil {
 			return conflict(err, "voucher", v.ID)

@@ -162,3 +162,14 @@ func (s *Store) ListVouchers(ctx context.Context, domain, after string, limit in
 func (s *Store) OpenIntents(ctx context.Context) ([]*masa.VoucherRecord, error) {
 	return list(ctx, s, scanWhole, openIntents)
 }
+
+func scanRestore(row scanner) (*masa.Restore, error) {
+	var r masa.Restore
+	err := row.Scan(&r.Domain, &r.ID, &r.MadeAt, &r.RestoredAt, &r.By, &r.ConfirmedAt, &r.ConfirmedBy)
+	return &r, err
+}
+
+// Restores implements masa.Restores.
+func (s *Store) Restores(ctx context.Context) ([]*masa.Restore, error) {
+	return list(ctx, s, scanRestore, "SELECT domain, id, made_at, restored_at, restored_by, confirmed_at, confirmed_by FROM restores ORDER BY id")
+}

@@ -14,6 +14,7 @@ type tables struct {
 	claims   *sqlitedb.Table
 	intents  *sqlitedb.Table
 	outcomes *sqlitedb.Table
+	restores *sqlitedb.Table
 }
 
 func newTables() *tables {
@@ -39,9 +40,10 @@ func newTables() *tables {
 		// The view has the outcomes by their vouchers' IDs; what is written is "outcomes".
 		outcomes: sqlitedb.NewPart("voucher_outcomes", "vouchers/outcome", id, []string{"state", "reason", "voucher"},
 			[]any{"intended", "", nil}),
+		restores: sqlitedb.NewTable("restores", id, []string{"made_at", "restored_at", "restored_by", "confirmed_at", "confirmed_by"}),
 	}
 }
 
 func (t *tables) all() []*sqlitedb.Table {
-	return []*sqlitedb.Table{t.devices, t.made, t.signed, t.owners, t.reached, t.claims, t.intents, t.outcomes}
+	return []*sqlitedb.Table{t.devices, t.made, t.signed, t.owners, t.reached, t.claims, t.intents, t.outcomes, t.restores}
 }

@@ -42,6 +42,7 @@ func TestStore(t *testing.T, open func(t *testing.T) masa.Store) {
 		{"NewestVouchersAreThoseOfEachDomain", testNewest},
 		{"ChangeIsWholeOrNothing", testAtomic},
 		{"OneOfConcurrentIntentsForANonceWins", testConcurrent},
+		{"RestoresAreReadBackAsWritten", testRestores},
 		{"TrailIsInOrderAndFiltered", testTrail},
 		{"DomainsDoNotMeet", testDomains},
 		{"MissingRowsAreErrNotFound", testMissing},

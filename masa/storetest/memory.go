@@ -82,17 +82,19 @@ type state struct {
 	owners   map[name]masa.Owner
 	claims   map[name]masa.Claim
 	vouchers map[name]masa.VoucherRecord
+	restores map[name]masa.Restore
 	trail    []*trail.Entry
 }
 
 func (s *state) clone() *state {
 	c := &state{
-		devices: maps.Clone(s.devices), owners: maps.Clone(s.owners), claims: maps.Clone(s.claims), vouchers: maps.Clone(s.vouchers),
+		devices: maps.Clone(s.devices), owners: maps.Clone(s.owners), claims: maps.Clone(s.claims), vouchers: maps.Clone(s.vouchers), restores: maps.Clone(s.restores),
 		trail: slices.Clone(s.trail),
 	}
 	if c.devices == nil {
 		c.devices, c.owners = map[name]masa.Device{}, map[name]masa.Owner{}
 		c.claims, c.vouchers = map[name]masa.Claim{}, map[name]masa.VoucherRecord{}
+		c.restores = map[name]masa.Restore{}
 	}
 	return c
 }
@@ -118,6 +120,9 @@ func (s *state) apply(c *masa.Change) error {
 			return conflict("claim %s is done with", l.ID)
 		}
 		s.claims[name{l.Domain, l.ID}] = *l
+	}
+	for _, r := range c.PutRestores {
+		s.restores[name{r.Domain, r.ID}] = *r
 	}
 	for _, v := range c.Intents {
 		if err := s.intent(*v); err != nil {
@@ -184,6 +189,8 @@ func owners(s *state) map[name]masa.Owner           { return s.owners }
 func claims(s *state) map[name]masa.Claim           { return s.claims }
 func vouchers(s *state) map[name]masa.VoucherRecord { return s.vouchers }
 
+func restores(s *state) map[name]masa.Restore { return s.restores }
+
 func one[T any](found []*T) (*T, error) {
 	if len(found) == 0 {
 		return nil, masa.ErrNotFound
@@ -228,6 +235,11 @@ func (m *Memory) Claims(_ context.Context, domain, deviceID string) ([]*masa.Cla
 // ClaimsByCode implements masa.Owners.
 func (m *Memory) ClaimsByCode(_ context.Context, domain string, codeHash [32]byte) ([]*masa.Claim, error) {
 	return rows(m, claims, domain, func(_ string, c *masa.Claim) bool { return bytes.Equal(c.CodeHash, codeHash[:]) }), nil
+}
+
+// Restores implements masa.Restores.
+func (m *Memory) Restores(context.Context) ([]*masa.Restore, error) {
+	return rows(m, restores, "", func(string, *masa.Restore) bool { return true }), nil
 }
 
 // VoucherByNonce implements masa.Vouchers.
