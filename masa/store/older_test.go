@@ -36,7 +36,7 @@ func asVersion2(t *testing.T, path string) {
 		"CREATE TABLE vouchers"+vouchers,
 		"INSERT INTO vouchers ("+columns+", state, reason, voucher) SELECT "+columns+", coalesce(state, 'intended'), coalesce(reason, ''), voucher "+
 			"FROM newer LEFT JOIN outcomes USING (seq)",
-		"DROP TABLE newer", "DROP TABLE outcomes", "DROP TABLE intended", "DROP TABLE audited",
+		"DROP TABLE restores", "DROP TABLE newer", "DROP TABLE outcomes", "DROP TABLE intended", "DROP TABLE audited",
 		"ALTER TABLE devices DROP COLUMN idevid_signed",
 		"DELETE FROM schema WHERE version_id >= 3",
 	)

@@ -60,7 +60,6 @@ func fill(t *testing.T, s *store.Store) {
 		{PutDevices: []*masa.Device{made}},
 		{PutOwners: []*masa.Owner{reached}},
 		{PutClaims: []*masa.Claim{{ID: masa.NewID(at), Domain: masa.DefaultDomain, CodeHash: []byte{1}, DeviceID: d.ID, CreatedAt: at, ExpiresAt: at}}},
-		{PutRestores: []*masa.Restore{{ID: masa.NewID(at), Domain: masa.DefaultDomain, MadeAt: at, RestoredAt: at}}},
 		{Intents: []*masa.VoucherRecord{v}},
 		{Failed: []*masa.VoucherRecord{v}},
 		{Intents: []*masa.VoucherRecord{v}},
@@ -88,7 +87,8 @@ func TestVerifyFindsEveryChangeByHand(t *testing.T) {
 			s := open(t, path, key)
 			fill(t, s)
 			verified := &masa.Device{ID: "verified", Domain: masa.DefaultDomain, Product: "widget", SerialNumber: "3", State: masa.Known, IDevIDSigned: []byte{2}}
-			if err := s.Commit(t.Context(), &masa.Change{PutDevices: []*masa.Device{verified}}); err != nil {
+			restored := &masa.Restore{ID: "restored", Domain: masa.DefaultDomain, RestoredAt: time.Unix(1_900_000_000, 0)}
+			if err := s.Commit(t.Context(), &masa.Change{PutDevices: []*masa.Device{verified}, PutRestores: []*masa.Restore{restored}}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := s.VerifyTrail(t.Context()); err != nil {
