@@ -26,7 +26,7 @@ func Checks() []check {
 	return slices.Concat(
 		endpoints(), transport(), requests(), encodings(), identities(),
 		forwarded(), masaConnections(), answers(), semantics(),
-		telemetry(), auditLogs(), enrollment(), otherFormats(),
+		telemetry(), auditLogs(), enrollment(), estServer(), otherFormats(), reading(), joining(),
 	)
 }
 

@@ -85,22 +85,42 @@ func (t *Target) enroll(ctx context.Context, as *tls.Certificate) (*wire.Answer,
 
 // certify sends a CSR that names the device as its certificate does.
 func (t *Target) certify(ctx context.Context, as *tls.Certificate, path string, key crypto.Signer, change func([]byte) []byte) (*wire.Answer, error) {
-	leaf := leafOf(as)
-	template := &x509.CertificateRequest{RawSubject: leaf.RawSubject}
-	if path == pathEnroll {
-		template = &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: leaf.Subject.SerialNumber}}
-	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+	r, err := certification(as, path, key, nil)
 	if err != nil {
 		return nil, err
 	}
 	if change != nil {
-		csr = change(csr)
-	}
-	r := wire.Request{
-		Method: http.MethodPost, Path: path, Header: [][2]string{{"Content-Type", "application/pkcs10"}}, Body: []byte(base64.StdEncoding.EncodeToString(csr)),
+		csr, err := base64.StdEncoding.DecodeString(string(r.Body))
+		if err != nil {
+			return nil, err
+		}
+		r.Body = []byte(base64.StdEncoding.EncodeToString(change(csr)))
 	}
 	return t.Do(ctx, &wire.Options{Certificate: as, Untrusted: true}, &r)
+}
+
+// certification is the request of that device for a certificate.
+func certification(as *tls.Certificate, path string, key crypto.Signer, change func(*x509.CertificateRequest, *x509.Certificate)) (wire.Request, error) {
+	leaf := leafOf(as)
+	template := &x509.CertificateRequest{RawSubject: leaf.RawSubject}
+	for _, e := range leaf.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			template.ExtraExtensions = append(template.ExtraExtensions, e)
+		}
+	}
+	if path == pathEnroll {
+		template = &x509.CertificateRequest{Subject: pkix.Name{SerialNumber: leaf.Subject.SerialNumber}}
+	}
+	if change != nil {
+		change(template, leaf)
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, template, key)
+	if err != nil {
+		return wire.Request{}, err
+	}
+	return wire.Request{
+		Method: http.MethodPost, Path: path, Header: [][2]string{{"Content-Type", "application/pkcs10"}}, Body: []byte(base64.StdEncoding.EncodeToString(csr)),
+	}, nil
 }
 
 // joined has a voucher and a certificate.
@@ -136,11 +156,16 @@ func member(ctx context.Context, a *wire.Answer, key crypto.Signer) (*tls.Certif
 	}
 	for _, c := range certs {
 		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(c.PublicKey) {
-			conformance.Leave(ctx, "certificate %x for %q", c.SerialNumber, c.Subject)
+			leave(ctx, c)
 			return &tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}, nil
 		}
 	}
 	return nil, fmt.Errorf("%v, and no certificate in it has the CSR's key", a)
+}
+
+// leave names a certificate as left on the target.
+func leave(ctx context.Context, c *x509.Certificate) {
+	conformance.Leave(ctx, "certificate %x for %q", c.SerialNumber, c.Subject)
 }
 
 func certificates(a *wire.Answer) ([]*x509.Certificate, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -46,11 +47,31 @@ func signPayload(payload []byte, signer *tls.Certificate) ([]byte, error) {
 	})
 }
 
+// signES256 signs as JWS wants it (RFC 7518, Section 3.4).
+func signES256(key crypto.Signer, input []byte) ([]byte, error) {
+	public, ok := key.Public().(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() {
+		return nil, skipf("this takes a pledge whose key is on P-256")
+	}
+	sum := sha256.Sum256(input)
+	der, err := key.Sign(rand.Reader, sum[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	var signature struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &signature); err != nil {
+		return nil, err
+	}
+	return append(signature.R.FillBytes(make([]byte, 32)), signature.S.FillBytes(make([]byte, 32))...), nil
+}
+
 // oidMASAURL is id-pe-masa-url (RFC 8995, Section 2.3.2).
 var oidMASAURL = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 32}
 
 // oidCMCRA is id-kp-cmcRA (RFC 6402, Section 2.10).
 var oidCMCRA = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 28}
+
+var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
 func newKey() (crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

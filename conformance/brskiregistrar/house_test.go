@@ -52,6 +52,7 @@ type house struct {
 	passes                   func(status int, mediaType string, body []byte) bool // takes this for a voucher
 	ignores                  string                                               // the check of vouchers or logs that is left out
 	twice, noLog, notThere   bool
+	certFirst, anyRenewal    bool
 	refusesEnroll, issuesBad func(*est.EnrollRequest) bool
 
 	mu     sync.Mutex
@@ -129,7 +130,7 @@ func (h backend) RequestVoucher(ctx context.Context, q *brski.VoucherRequest) (*
 		return nil, denied(403, "another device's serial number")
 	case errURL != nil:
 		return nil, denied(403, "no MASA")
-	case q.Request.Assertion != voucher.Proximity, !bytes.Equal(q.Request.ProximityRegistrarCert, h.identity.Certificate.Raw):
+	case q.Request.Assertion != voucher.Proximity, !h.near(q.Request):
 		return nil, denied(401, "not our certificate")
 	}
 	key := sha256.Sum256(q.Artifact.Raw)
@@ -146,6 +147,15 @@ func (h backend) RequestVoucher(ctx context.Context, q *brski.VoucherRequest) (*
 		h.joined[serial], h.kept[key] = true, v
 	}
 	return v, err
+}
+
+// near tells whether the request names this registrar (rfc8366bis, Section 9).
+func (h *house) near(r *voucher.Request) bool {
+	if hash := r.ProximityRegistrarPubkSHA256; len(hash) > 0 && (!h.certFirst || len(r.ProximityRegistrarCert) == 0) {
+		own := sha256.Sum256(h.identity.Certificate.RawSubjectPublicKeyInfo)
+		return bytes.Equal(hash, own[:])
+	}
+	return bytes.Equal(r.ProximityRegistrarCert, h.identity.Certificate.Raw)
 }
 
 func (h *house) ours(leaf *x509.Certificate) bool {
@@ -329,6 +339,9 @@ func (h estBackend) Enroll(_ context.Context, q *est.EnrollRequest) ([]byte, err
 	member := leaf.CheckSignatureFrom(h.issuing.Certificate) == nil
 	if h.refusesEnroll != nil && h.refusesEnroll(q) || !joined || !(h.ours(leaf) || member) {
 		return nil, denied(403, "no voucher")
+	}
+	if q.Operation == est.OpSimpleReenroll && !h.anyRenewal && (!bytes.Equal(q.CSR.RawSubject, leaf.RawSubject) || len(q.CSR.DNSNames) > 0) {
+		return nil, denied(400, "other names")
 	}
 	by := h.issuing
 	if h.issuesBad != nil && h.issuesBad(q) {

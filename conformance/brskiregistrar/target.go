@@ -43,16 +43,18 @@ type Target struct {
 
 // asking is one voucher-request, and what is wrong with it.
 type asking struct {
-	pledge  *tls.Certificate       // nil for the target's
-	format  voucher.Format         // nil for CMS
-	content func(*voucher.Request) // changes what is asked; nil for nothing
-	signer  *tls.Certificate       // nil for the pledge
-	body    func([]byte) []byte    // changes what is sent; nil for nothing
-	edit    func(*wire.Request)    // changes how it is sent; nil for nothing
-	masa    answering              // nil for a MASA that issues
-	options wire.Options           // of the connection
-	nobody  bool                   // sends no certificate
-	once    bool                   // does not come again after a 202
+	pledge  *tls.Certificate             // nil for the target's
+	format  voucher.Format               // nil for CMS
+	content func(*voucher.Request)       // changes what is asked; nil for nothing
+	signer  *tls.Certificate             // nil for the pledge
+	body    func([]byte) []byte          // changes what is sent; nil for nothing
+	reform  func([]byte) ([]byte, error) // likewise, where that may not succeed
+	edit    func(*wire.Request)          // changes how it is sent; nil for nothing
+	masa    answering                    // nil for a MASA that issues
+	options wire.Options                 // of the connection
+	site    *wire.Site                   // where the registrar is reached; nil for the target's
+	nobody  bool                         // sends no certificate
+	once    bool                         // does not come again after a 202
 	again   func(context.Context, *wire.Conn, *exchange) error
 }
 
@@ -84,8 +86,11 @@ func (t *Target) ask(ctx context.Context, a asking) (*exchange, error) {
 	if !a.nobody {
 		a.options.Certificate = a.pledge
 	}
+	if a.site == nil {
+		a.site = &t.Site
+	}
 	t.MASA.expect(a.masa)
-	c, err := t.Dial(ctx, &a.options)
+	c, err := a.site.Dial(ctx, &a.options)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,7 @@ func (t *Target) ask(ctx context.Context, a asking) (*exchange, error) {
 			return nil, err
 		}
 		options := a.options
-		if x.answer, err = t.Do(ctx, &options, &r); err != nil {
+		if x.answer, err = a.site.Do(ctx, &options, &r); err != nil {
 			return nil, err
 		}
 	}
@@ -155,6 +160,9 @@ func (x *exchange) sign(ctx context.Context) error {
 	if err != nil {
 		// What may not be said is said all the same.
 		x.sent, err = forge(x.request, signer)
+	}
+	if err == nil && x.reform != nil {
+		x.sent, err = x.reform(x.sent)
 	}
 	if err == nil && x.body != nil {
 		x.sent = x.body(x.sent)
