@@ -85,6 +85,9 @@ func (s *Service) identifyHolder(ctx context.Context, v *version, c *Case, p *es
 	if d := s.questionBudget(v, c); d != nil {
 		return nil, d
 	}
+	if d := s.domainBudget(v, c); d != nil {
+		return nil, d
+	}
 	if len(p.Certificates) == 0 {
 		return nil, denyText(ReasonNoCertificate, rule, "the baseline is for devices that show the certificate that they got here as TLS client certificate")
 	}

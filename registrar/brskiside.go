@@ -22,7 +22,7 @@ var (
 // BRSKI returns the service as brski handlers want it.
 func (s *Service) BRSKI() *Bootstrap { return &Bootstrap{s} }
 
-// Admit implements brski.Admitter: addresses over their budget, and peers with
+// Admit implements brski.Admitter: addresses and domains over their budget, and peers with
 // a crowd of certificates, are refused before a body is read.
 func (b *Bootstrap) Admit(_ context.Context, call *brski.Call) error {
 	v := b.s.current.Load()
@@ -33,6 +33,9 @@ func (b *Bootstrap) Admit(_ context.Context, call *brski.Call) error {
 		}
 	}
 	if d := b.s.addressBudget(v, c, false); d != nil {
+		return d.answer(c)
+	}
+	if d := b.s.domainBudget(v, c); d != nil {
 		return d.answer(c)
 	}
 	return nil

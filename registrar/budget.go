@@ -30,6 +30,30 @@ func newBudget(window time.Duration, keys int) *budget {
 func (b *budget) exceeded(key string, limit int, at time.Time) (time.Duration, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.over(key, limit, at)
+}
+
+// use counts one use.
+func (b *budget) use(key string, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(key, at)
+}
+
+// take counts one use, unless limit is used up: then it says so, and after how long it
+// is worth trying again.
+func (b *budget) take(key string, limit int, at time.Time) (time.Duration, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wait, over := b.over(key, limit, at)
+	if !over {
+		b.count(key, at)
+	}
+	return wait, over
+}
+
+// over is exceeded; mu is held.
+func (b *budget) over(key string, limit int, at time.Time) (time.Duration, bool) {
 	b.turn(at)
 	rest := b.window - at.Sub(b.start)
 	used := float64(b.now[key]) + float64(b.past[key])*float64(rest)/float64(b.window)
@@ -39,10 +63,8 @@ func (b *budget) exceeded(key string, limit int, at time.Time) (time.Duration, b
 	return max(time.Second, min(rest, b.window/time.Duration(limit))), true
 }
 
-// use counts one use.
-func (b *budget) use(key string, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// count is use; mu is held.
+func (b *budget) count(key string, at time.Time) {
 	b.turn(at)
 	if _, known := b.now[key]; !known && len(b.now) >= b.keys {
 		b.past, b.now = b.now, map[string]int32{}

@@ -291,6 +291,9 @@ func denyAs(err error, otherwise, rule string) *Decision {
 
 // storeFailed is the refusal for a record that could not be read or written.
 func storeFailed(rule string, err error) *Decision {
+	if errors.Is(err, ErrFull) {
+		return denyErr(ReasonDeviceQuota, "device-quota", err)
+	}
 	return &Decision{Reason: ReasonStore, Rule: rule, RetryAfter: 5 * time.Second, Err: err}
 }
 

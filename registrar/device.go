@@ -54,6 +54,13 @@ type Device struct {
 	GroupPinned bool   // an operator put it there by name; rules do not move it
 }
 
+// sourceResponder is the Source of the record that an OCSP responder's certificates belong to.
+const sourceResponder = "responder"
+
+// Counts tells whether the device is one of those that a domain's quota bounds: one that
+// was not decommissioned, and that is not the registrar's own OCSP responder.
+func (d *Device) Counts() bool { return d.State != Decommissioned && d.Source != sourceResponder }
+
 // Limits of what is kept of a device, in bytes but for the first.
 const (
 	MaxAttributes     = 64

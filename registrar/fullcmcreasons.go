@@ -93,7 +93,7 @@ func failInfo(d *Decision) cmc.FailInfo {
 		return cmc.FailNoKeyReuse
 	case ReasonInternal, ReasonIssuerFailed, ReasonIssuerDisagrees, ReasonCMCSigner:
 		return cmc.FailInternalCAError
-	case ReasonStore, ReasonOverload, ReasonDeviceBudget, ReasonAddressBudget, ReasonPendingFull, ReasonIssuerDown, ReasonCAEnded, ReasonWebhookFailed:
+	case ReasonStore, ReasonOverload, ReasonDeviceBudget, ReasonAddressBudget, ReasonDomainBudget, ReasonPendingFull, ReasonIssuerDown, ReasonCAEnded, ReasonWebhookFailed:
 		return cmc.FailTryLater
 	}
 	status := d.Status

@@ -64,6 +64,8 @@ type ImportResult struct {
 	Given    int // that have another owner now
 	Problems []ImportProblem
 	Checked  []byte // of a dry run; see ImportRequest.Checked
+	// Room is for how many further devices there was room before; nil for any number.
+	Room *int
 }
 
 // ImportProblem is one device that cannot be imported.
@@ -161,6 +163,11 @@ func (im *importing) run(ctx context.Context) error {
 		}
 	}
 	result.Given = len(change.PutOwners)
+	if change.Quota = im.v.quota(); change.Quota != nil && im.r.DryRun {
+		if result.Room, err = im.s.room(ctx, change.Quota); err != nil {
+			return err
+		}
+	}
 	if err := im.commit(ctx, change, &result); err != nil {
 		return err
 	}

@@ -122,6 +122,9 @@ func (i *issuance) record(ctx context.Context, in *ca.Intent) error {
 	if i.made {
 		i.c.regroup(change, i.device, true)
 		change.PutDevices = []*Device{i.device}
+		if !c.Own { // the registrar itself
+			change.Quota = i.v.quota()
+		}
 	}
 	if c.Supposed {
 		change.Unclaimed = []DeviceName{{i.v.Domain, c.SerialNumber}}

@@ -118,7 +118,7 @@ func (s *Service) lockDevice(ctx context.Context, v *version, ref string) (*Devi
 func (s *Service) commitState(ctx context.Context, v *version, actor string, d *Device, to DeviceState, message string) error {
 	b := newBody().str("from", string(d.State)).str("to", string(to)).str("message", message)
 	d.State = to
-	return s.store.Commit(ctx, &Change{PutDevices: []*Device{d}, Trail: []*trail.Entry{s.act(v, actor, KindDeviceState, d.ID, b)}})
+	return s.store.Commit(ctx, &Change{Quota: v.quota(), PutDevices: []*Device{d}, Trail: []*trail.Entry{s.act(v, actor, KindDeviceState, d.ID, b)}})
 }
 
 // Decommissioning says which device leaves.

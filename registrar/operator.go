@@ -184,7 +184,7 @@ func (s *Service) decidePending(ctx context.Context, r *Verdicting, state, kind 
 			ID: NewID(s.now()), Domain: v.Domain, Manufacturer: row.Manufacturer, SerialNumber: row.SerialNumber,
 			State: Expected, Source: "import", CreatedAt: s.now().UTC(),
 		}
-		change.PutDevices = []*Device{device}
+		change.PutDevices, change.Quota = []*Device{device}, v.quota()
 	}
 	trailDevice := StrangerID(v.Domain, row.Manufacturer, row.SerialNumber)
 	if device != nil {
@@ -217,6 +217,10 @@ type Status struct {
 	Exchanges int              // with MASAs, under way
 	Refused   map[string]int64 // by reason id, since the process started
 	Dropped   int64            // refusals that the trail did not get
+
+	Devices           int // that count (Device.Counts)
+	MaxDevices        int // Limits.Devices
+	RequestsPerMinute int // Limits.RequestsPerMinute
 }
 
 // Status returns how the service is doing.
@@ -225,12 +229,18 @@ func (s *Service) Status(ctx context.Context, domain string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Status{Domain: v.Domain, Settings: v.Version, Exchanges: s.exchanges.count()}
+	out := &Status{
+		Domain: v.Domain, Settings: v.Version, Exchanges: s.exchanges.count(),
+		MaxDevices: v.Limits.Devices, RequestsPerMinute: v.Limits.RequestsPerMinute,
+	}
 	for name := range v.Labels {
 		out.Labels = append(out.Labels, name)
 	}
 	out.Refused, out.Dropped = s.refusals.snapshot()
-	out.Waiting, err = s.store.CountPending(ctx, v.Domain)
+	if out.Waiting, err = s.store.CountPending(ctx, v.Domain); err != nil {
+		return nil, err
+	}
+	out.Devices, err = s.store.CountDevices(ctx, v.Domain)
 	return out, err
 }
 

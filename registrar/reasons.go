@@ -63,6 +63,8 @@ const (
 	ReasonKeyEncryption        = "key-encryption-required"
 	ReasonDeviceBudget         = "device-budget"
 	ReasonAddressBudget        = "address-budget"
+	ReasonDomainBudget         = "domain-budget"
+	ReasonDeviceQuota          = "device-quota"
 	ReasonGroupDenied          = "group-denied"      // the group's decision
 	ReasonGroupRequirement     = "group-requirement" // of the group, that the device does not meet
 	ReasonGroupUnknown         = "group-unknown"     // an operator put the device into one that is not there any more
@@ -217,6 +219,8 @@ func decisionReasons() []ReasonText {
 		{ReasonKeyEncryption, http.StatusForbidden, "RFC 7030, Section 4.4.1", "keys are sent encrypted only at this label: name a key to encrypt with in the CSR (DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities)"},
 		{ReasonDeviceBudget, http.StatusServiceUnavailable, "", "this device asked for more certificates than its budget; try again later"},
 		{ReasonAddressBudget, http.StatusServiceUnavailable, "", "this address sent more requests than its budget; try again later"},
+		{ReasonDomainBudget, http.StatusServiceUnavailable, "", "this network's devices sent more requests than its budget; try again later"},
+		{ReasonDeviceQuota, http.StatusForbidden, authorization, "this network holds as many devices as it may; ask its operator"},
 		{ReasonGroupDenied, http.StatusForbidden, authorization, "devices of this group get no certificates here; ask the operator of this network"},
 		{ReasonGroupRequirement, http.StatusForbidden, authorization, "the device does not meet a requirement of its group"},
 		{ReasonGroupUnknown, http.StatusForbidden, authorization, "the device is in a group that is not there any more; ask the operator of this network"},

@@ -338,6 +338,9 @@ func (s *Service) recordRequest(ctx context.Context, v *version, c *Case, r *brs
 		PutDevices: []*Device{&seen}, PutVouchers: []*VoucherRecord{row},
 		Trail: []*trail.Entry{c.entry(KindVoucherRequested, "", b)},
 	}
+	if device.SeenAt.IsZero() && device.Source == "voucher" { // new
+		change.Quota = v.quota()
+	}
 	c.regroup(change, &seen, device.Source == "voucher" && device.SeenAt.IsZero())
 	if err := s.commit(ctx, change); err != nil {
 		s.exchanges.release(c.Manufacturer.Name, c.SerialNumber)

@@ -38,7 +38,7 @@ func (s *Service) CertifyResponder(ctx context.Context, authority string, key cr
 	change := &Change{}
 	if device == nil {
 		device = &Device{
-			ID: NewID(now), Domain: v.Domain, SerialNumber: responderName, State: Enrolled, Source: "responder", CreatedAt: now, SeenAt: now,
+			ID: NewID(now), Domain: v.Domain, SerialNumber: responderName, State: Enrolled, Source: sourceResponder, CreatedAt: now, SeenAt: now,
 		}
 		change.PutDevices = []*Device{device}
 	}

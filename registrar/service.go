@@ -83,6 +83,7 @@ type Service struct {
 	passwords    *passwords
 	byDevice     *budget
 	byAddress    *budget
+	byDomain     *budget
 	refusals     *refusals
 	repeats      *repeats
 	reported     *budget  // telemetry, by device and kind
@@ -135,7 +136,7 @@ func New(c Config) (*Service, error) {
 	s := &Service{
 		store: c.Store, issuer: c.Issuer, policy: c.Policy, now: c.Now, log: c.Log, tracer: c.Tracer, events: c.Events, baselines: c.Baselines,
 		chains: newChainCache(8192), passwords: newPasswords(4096), refusals: newRefusals(4096),
-		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), questions: newBudget(time.Hour, 1<<16),
+		byDevice: newBudget(24*time.Hour, 1<<17), byAddress: newBudget(time.Hour, 1<<16), byDomain: newBudget(time.Minute, 1), questions: newBudget(time.Hour, 1<<16),
 		repeats: newRepeats(4096), reported: newBudget(time.Hour, 1<<16),
 		guesses: newGuesses(), nonces: httpauth.NewNonces(nonceLifetime, 1<<15),
 		waiting: &waiting{}, confirmed: recent.New[string, struct{}](1 << 16),
@@ -260,8 +261,8 @@ func (s *Service) questionBudget(v *version, c *Case) *Decision {
 	return nil
 }
 
-// Admit implements est.Admitter: unknown labels and addresses over their
-// budget are refused before a body is read, and a request that has neither body
+// Admit implements est.Admitter: unknown labels, and addresses and domains over their
+// budget, are refused before a body is read, and a request that has neither body
 // nor HTTP credentials is challenged: so curl 7.88 --digest begins.
 func (s *Service) Admit(ctx context.Context, r *est.Request) error {
 	v := s.current.Load()
@@ -273,6 +274,9 @@ func (s *Service) Admit(ctx context.Context, r *est.Request) error {
 		return notOffered()
 	}
 	if d := s.addressBudget(v, c, false); d != nil {
+		return d.answer(c)
+	}
+	if d := s.domainBudget(v, c); d != nil {
 		return d.answer(c)
 	}
 	if r.NoBody && s.awaitsChallenge(v, c, r) {

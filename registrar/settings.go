@@ -241,10 +241,14 @@ type Manufacturer struct {
 }
 
 // Limits bound what peers can make the registrar do and keep. Zero is no
-// budget for the first two and the default for the rest.
+// budget for the first four and the default for the rest.
 type Limits struct {
 	EnrollmentsPerDevice  int // certificates and voucher exchanges a device and day; 0: no budget
 	EnrollmentsPerAddress int // requests an address (IPv6: /64) and hour; 0: no budget
+	// Devices is how many devices the domain may hold, decommissioned ones apart; 0: any
+	// number. Below what it holds, no further one comes in and all stay.
+	Devices           int
+	RequestsPerMinute int // of EST, BRSKI and baselines, of the whole domain; 0: any number
 	// Proxies are the addresses of join proxies (RFC 8995, Section 4), behind which
 	// there are many devices: there a budget of an address is one of an address
 	// and client certificate.
@@ -264,7 +268,7 @@ type Limits struct {
 }
 
 func (l Limits) checked() (Limits, error) {
-	for _, n := range []int{l.EnrollmentsPerDevice, l.EnrollmentsPerAddress, l.PendingPerDevice, l.Pending, l.Exchanges, l.EnrollmentsAtOnce} {
+	for _, n := range []int{l.EnrollmentsPerDevice, l.EnrollmentsPerAddress, l.Devices, l.RequestsPerMinute, l.PendingPerDevice, l.Pending, l.Exchanges, l.EnrollmentsAtOnce} {
 		if n < 0 {
 			return l, fmt.Errorf("a limit is %d", n)
 		}

@@ -14,6 +14,8 @@ var (
 	// ErrConflict says that a row the Change relied on was not as it said
 	// (a serial number or device name taken, a status already moved on).
 	ErrConflict = errors.New("registrar: the record changed meanwhile")
+	// ErrFull says that a domain would hold more devices than it may (Limits.Devices).
+	ErrFull = errors.New("the domain holds as many devices as it may")
 )
 
 // Committer writes.
@@ -30,6 +32,9 @@ type Committer interface {
 // Change is one transaction. Nil and empty fields do nothing. Rows are applied
 // in the order of the fields.
 type Change struct {
+	// Quota is looked at after PutDevices and AddDevices: ErrFull where its domain
+	// holds more devices than before, and more than it may. Nil: any number.
+	Quota *DeviceQuota
 	// Unclaimed are names that no device on record may have, of whatever
 	// manufacturer; ErrConflict otherwise. They are looked at first.
 	Unclaimed []DeviceName
@@ -117,6 +122,12 @@ type Change struct {
 	Trail []*trail.Entry
 }
 
+// DeviceQuota is how many devices a domain may hold, of those that count (Device.Counts).
+type DeviceQuota struct {
+	Domain  string
+	Devices int
+}
+
 // DeviceName is a serial number in a domain.
 type DeviceName struct{ Domain, SerialNumber string }
 
@@ -142,6 +153,9 @@ type Inventory interface {
 	// DevicesNamed returns the devices of that manufacturer with those serial
 	// numbers, in no order; what is not on record is left out. At most 10000 names.
 	DevicesNamed(ctx context.Context, domain, manufacturer string, serialNumbers []string) ([]*Device, error)
+	// CountDevices returns how many devices of the domain count (Device.Counts), at a cost
+	// that does not grow with them.
+	CountDevices(ctx context.Context, domain string) (int, error)
 }
 
 // Certificates reads issuances. A missing row is ErrNotFound.

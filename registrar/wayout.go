@@ -62,6 +62,8 @@ func deviceWays() [][2]string {
 		{"key-encryption-required", "Have the client name a key to encrypt with, or set server_key_generation to cleartext."},
 		{"device-budget", "Wait, find out why the device asks so often, or raise limits.enrollments_per_device."},
 		{"address-budget", "Wait, name a join proxy in limits.proxies, or raise limits.enrollments_per_address."},
+		{"domain-budget", "Wait a minute, find out which devices ask so often (briskest trail export), or raise limits.requests_per_minute of the domain."},
+		{"device-quota", "Decommission devices that have left (briskest report never-seen, briskest report silent, briskest device decommission SERIAL), or raise limits.devices of the domain and reload."},
 		{"group-denied", "Move the device to another group (briskest group assign SERIAL GROUP, or its rules), or change the group's decision; briskest group explain SERIAL says which rule put it there."},
 		{"group-requirement", "Do what the message says and update the record (firmware and attributes by briskest device import), or change the group's require."},
 		{"group-unknown", "Put the device elsewhere: briskest group assign SERIAL GROUP, or --rules; or apply a document that has the group again."},

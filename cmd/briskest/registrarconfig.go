@@ -173,6 +173,8 @@ type manufacturerConfig struct {
 type limitsConfig struct {
 	EnrollmentsPerDevice  int             `yaml:"enrollments_per_device"`  // in a day; 0: no budget
 	EnrollmentsPerAddress int             `yaml:"enrollments_per_address"` // in an hour; 0: no budget
+	Devices               int             `yaml:"devices"`                 // that the domain holds, decommissioned ones apart; 0: any number
+	RequestsPerMinute     int             `yaml:"requests_per_minute"`     // of EST, BRSKI and baselines, of the whole domain; 0: any number
 	PendingPerDevice      int             `yaml:"pending_per_device"`      // default 4
 	Pending               int             `yaml:"pending"`                 // in all; default 10000
 	MASARetry             config.Duration `yaml:"masa_retry"`              // between tries; default 10s

@@ -315,6 +315,7 @@ func (l *limitsConfig) registrar() (registrar.Limits, error) {
 	proxies, err := l.relays()
 	return registrar.Limits{
 		EnrollmentsPerDevice: l.EnrollmentsPerDevice, EnrollmentsPerAddress: l.EnrollmentsPerAddress,
+		Devices: l.Devices, RequestsPerMinute: l.RequestsPerMinute,
 		Proxies:          proxies,
 		PendingPerDevice: l.PendingPerDevice, Pending: l.Pending,
 		MASARetry: time.Duration(l.MASARetry), MASAGiveUp: time.Duration(l.MASAGiveUp),

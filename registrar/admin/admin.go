@@ -87,8 +87,8 @@ func (b *By) by() *By { return b }
 type Nothing struct{}
 
 // Error is a refusal or a failure of the API, which travels as
-// application/problem+json (RFC 9457, Section 3). It wraps registrar.ErrNotFound, ErrConflict or
-// ErrInvalid according to its reason.
+// application/problem+json (RFC 9457, Section 3). It wraps registrar.ErrNotFound, ErrConflict,
+// ErrInvalid or ErrFull according to its reason.
 type Error struct {
 	Type    string `json:"type"` // "urn:briskest:reason:" and the reason
 	Title   string `json:"title"`
@@ -119,6 +119,8 @@ func sentinel(reason string) error {
 		return registrar.ErrConflict
 	case "invalid":
 		return registrar.ErrInvalid
+	case registrar.ReasonDeviceQuota:
+		return registrar.ErrFull
 	default:
 		return nil
 	}
@@ -135,6 +137,8 @@ func asError(err error) *Error {
 		return refuse(http.StatusRequestEntityTooLarge, "too-large", "the request is larger than %d bytes; send less at once", tooLarge.Limit)
 	case errors.As(err, &refusal):
 		return refuse(http.StatusUnprocessableEntity, refusal.Reason, "%s", refusal.Message)
+	case errors.Is(err, registrar.ErrFull):
+		return refuse(http.StatusConflict, registrar.ReasonDeviceQuota, "%s. %s", err, registrar.WayOut(registrar.ReasonDeviceQuota))
 	case errors.Is(err, registrar.ErrInvalid):
 		return refuse(http.StatusBadRequest, "invalid", "%s", err)
 	case errors.Is(err, registrar.ErrNotFound):

@@ -65,6 +65,7 @@ type Imported struct {
 	Changed  int       `json:"changed"`           // of these, have an IDevID or details now that they had not
 	Checked  []byte    `json:"checked,omitempty"` // of a dry run
 	Given    int       `json:"given,omitempty"`   // that have another owner now, at a cloud registrar
+	Room     *int      `json:"room,omitempty"`    // of a dry run: for how many further devices the domain's quota has room; absent: any number
 	Problems []Problem `json:"problems,omitempty"`
 }
 
@@ -92,7 +93,7 @@ func (a *api) importDevices(ctx context.Context, in *ImportDevices) (*Imported, 
 	if err != nil && (result == nil || len(result.Problems) == 0) {
 		return nil, err
 	}
-	out := &Imported{Added: result.Added, Known: result.Known, Changed: result.Changed, Checked: result.Checked, Given: result.Given}
+	out := &Imported{Added: result.Added, Known: result.Known, Changed: result.Changed, Checked: result.Checked, Given: result.Given, Room: result.Room}
 	for _, p := range result.Problems {
 		out.Problems = append(out.Problems, Problem{p.Index, p.SerialNumber, p.Text})
 	}
@@ -230,7 +231,7 @@ func (c *Client) ImportRequest(ctx context.Context, r *registrar.ImportRequest) 
 	if err != nil {
 		return nil, err
 	}
-	result := &registrar.ImportResult{Added: out.Added, Known: out.Known, Changed: out.Changed, Given: out.Given, Checked: out.Checked}
+	result := &registrar.ImportResult{Added: out.Added, Known: out.Known, Changed: out.Changed, Given: out.Given, Checked: out.Checked, Room: out.Room}
 	for _, p := range out.Problems {
 		result.Problems = append(result.Problems, registrar.ImportProblem(p))
 	}

@@ -38,6 +38,10 @@ type Status struct {
 	Exchanges int              `json:"exchanges"`
 	Refused   map[string]int64 `json:"refused"`
 	Dropped   int64            `json:"dropped"`
+
+	Devices           int `json:"devices"`                       // decommissioned ones apart
+	MaxDevices        int `json:"max_devices,omitempty"`         // limits.devices
+	RequestsPerMinute int `json:"requests_per_minute,omitempty"` // limits.requests_per_minute
 }
 
 func (a *api) status(ctx context.Context, in *By) (*Status, error) {
@@ -45,7 +49,10 @@ func (a *api) status(ctx context.Context, in *By) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Status{s.Domain, s.Settings, s.Labels, s.Waiting, s.Exchanges, s.Refused, s.Dropped}, nil
+	return &Status{
+		Domain: s.Domain, Settings: s.Settings, Labels: s.Labels, Waiting: s.Waiting, Exchanges: s.Exchanges, Refused: s.Refused, Dropped: s.Dropped,
+		Devices: s.Devices, MaxDevices: s.MaxDevices, RequestsPerMinute: s.RequestsPerMinute,
+	}, nil
 }
 
 // Trail returns up to limit entries from a sequence number on; device "" does not filter.

@@ -94,6 +94,8 @@ func (im *Importer) Run(ctx context.Context, in io.ReadSeeker, name string) (*Re
 		return &checked, fmt.Errorf("%w: %d of %d rows have problems", ErrProblems, checked.Bad, checked.Rows)
 	case checked.Rows == 0:
 		return &checked, fmt.Errorf("%w: there is no row in the file", ErrProblems)
+	case run.room != nil && checked.Added > *run.room:
+		return &checked, fmt.Errorf("nothing was imported: %d devices would be new, and there is room for %d: %w", checked.Added, *run.room, registrar.ErrFull)
 	case im.DryRun:
 		return &checked, nil
 	}
@@ -111,6 +113,7 @@ type run struct {
 	batches  []checkedBatch        // of the first pass
 	checking bool
 	of       int
+	room     *int     // for new devices; nil for any number
 	sum      [32]byte // of the file
 }
 
@@ -234,7 +237,7 @@ func (r *run) send(ctx context.Context, b *batch, n int) error {
 		return fmt.Errorf("rows %d to %d: %w", b.first, r.report.Rows, err)
 	}
 	if r.checking {
-		r.batches[n].checked = result.Checked
+		r.batches[n].checked, r.room = result.Checked, result.Room
 	}
 	r.report.Batches++
 	r.report.Added += result.Added

@@ -13,7 +13,7 @@ import (
 func (s *Store) Commit(ctx context.Context, c *registrar.Change) error {
 	err := s.db.Commit(ctx, func(tx *sqlitedb.Tx) error {
 		var kept []*registrar.Device
-		w := writer{tx: tx, t: s.t, caches: s.caches, kept: &kept}
+		w := writer{tx: tx, t: s.t, caches: s.caches, kept: &kept, added: make(tally)}
 		if err := w.change(c); err != nil {
 			return err
 		}
@@ -37,6 +37,7 @@ type writer struct {
 	t      *tables
 	caches *caches
 	kept   *[]*registrar.Device // whose rows have another group than the change says
+	added  tally
 }
 
 func (w writer) change(c *registrar.Change) error {
@@ -50,12 +51,7 @@ func (w writer) change(c *registrar.Change) error {
 			return err
 		}
 	}
-	for _, d := range c.PutDevices {
-		if err := w.device(d); err != nil {
-			return conflict(err, "device", d.SerialNumber)
-		}
-	}
-	if err := w.addDevices(c.AddDevices); err != nil {
+	if err := w.within(c.Quota, func() error { return w.devices(c) }); err != nil {
 		return err
 	}
 	for _, r := range c.Regroup {
@@ -117,6 +113,15 @@ func (w writer) change(c *registrar.Change) error {
 		return w.crl(c.PutCRL)
 	}
 	return nil
+}
+
+func (w writer) devices(c *registrar.Change) error {
+	for _, d := range c.PutDevices {
+		if err := w.device(d); err != nil {
+			return conflict(err, "device", d.SerialNumber)
+		}
+	}
+	return w.addDevices(c.AddDevices)
 }
 
 // conflict says which record it was, and turns a taken key into

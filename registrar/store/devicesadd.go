@@ -34,6 +34,7 @@ func (w writer) addDevices(devices []*registrar.Device) error {
 		if err := w.add(devices[:n]); err != nil {
 			return conflict(err, "device", devices[0].SerialNumber)
 		}
+		w.added.add(devices[:n]...)
 		devices = devices[n:]
 	}
 	return nil

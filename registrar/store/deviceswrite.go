@@ -52,6 +52,7 @@ func (w writer) device(d *registrar.Device) error {
 	case n == 0:
 		return w.replaceDevice(d, hash, attributes)
 	}
+	w.added.add(d)
 	if hash != nil {
 		if _, err := w.tx.Exec(insertIDevID, d.IDevID); err != nil {
 			return err

@@ -108,12 +108,14 @@ func (t *tables) all() []*sqlitedb.Table {
 }
 
 // differences finds attributes that devices are found by and do not have, or the
-// other way around.
+// other way around, and counts of devices that are not those of the devices.
 func differences() []string {
 	return []string{
 		"SELECT 1 FROM devices, json_each(devices.attributes) AS j WHERE devices.attributes <> '' AND NOT EXISTS (" +
 			"SELECT 1 FROM device_attributes AS a WHERE a.domain = devices.domain AND a.name = j.key AND a.value = j.value AND a.row = devices.row) LIMIT 1",
 		"SELECT 1 FROM device_attributes AS a WHERE NOT EXISTS (SELECT 1 FROM devices, json_each(devices.attributes) AS j " +
 			"WHERE devices.row = a.row AND devices.domain = a.domain AND devices.attributes <> '' AND j.key = a.name AND j.value = a.value) LIMIT 1",
+		"SELECT 1 FROM (SELECT domain, sum(state <> 'decommissioned' AND source <> 'responder') AS n FROM devices GROUP BY domain) AS d " +
+			"LEFT JOIN device_counts AS c USING (domain) WHERE c.devices IS NOT d.n LIMIT 1",
 	}
 }

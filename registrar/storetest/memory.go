@@ -172,18 +172,8 @@ func (s *state) apply(c *registrar.Change) error {
 			}
 		}
 	}
-	for _, d := range c.PutDevices {
-		if err := s.putDevice(d); err != nil {
-			return err
-		}
-	}
-	for _, d := range c.AddDevices {
-		if _, ok := s.devices[name{d.Domain, d.ID}]; ok {
-			return conflict("the device %s is on record", d.ID)
-		}
-		if err := s.putDevice(d); err != nil {
-			return err
-		}
+	if err := s.within(c.Quota, func() error { return s.putDevices(c) }); err != nil {
+		return err
 	}
 	for _, r := range c.Regroup {
 		s.regroup(r)
@@ -244,6 +234,23 @@ func (s *state) apply(c *registrar.Change) error {
 		e = copyEntry(e)
 		e.Seq = int64(len(s.trail))
 		s.trail = append(s.trail, e)
+	}
+	return nil
+}
+
+func (s *state) putDevices(c *registrar.Change) error {
+	for _, d := range c.PutDevices {
+		if err := s.putDevice(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.AddDevices {
+		if _, ok := s.devices[name{d.Domain, d.ID}]; ok {
+			return conflict("the device %s is on record", d.ID)
+		}
+		if err := s.putDevice(d); err != nil {
+			return err
+		}
 	}
 	return nil
 }
