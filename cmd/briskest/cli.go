@@ -15,6 +15,7 @@ type commands struct {
 	MASA       masaCmd       `cmd:"" name:"masa" help:"Run the MASA, or operate it: devices, IDevIDs, owners, claims, blocks."`
 	JoinProxy  joinProxyCmd  `cmd:"" help:"Let devices on a link reach the registrar, which they cannot by themselves."`
 	Device     deviceCmd     `cmd:"" help:"The registrar's devices: import, list, show, why, evidence."`
+	Domain     domainCmd     `cmd:"" help:"The registrar's domains, its tenants: show."`
 	Quarantine quarantineCmd `cmd:"" help:"Devices that are barred by what they have in common: place, list, lift."`
 	Request    requestCmd    `cmd:"" help:"Requests that wait for a decision: list, approve, deny."`
 	Group      groupCmd      `cmd:"" help:"Groups of devices: plan, apply, list, show, explain, assign, rollback."`

@@ -106,6 +106,7 @@ func (d *doctor) registrar(ctx context.Context, file string) {
 		d.reachMASA(ctx, cfg, &cfg.Manufacturers[i])
 	}
 	d.server(ctx, cfg.path(cfg.Listen.Admin))
+	d.quotas(ctx, cfg)
 	d.machine(cfg.path(cfg.Store), cfg.Limits.Connections)
 }
 

@@ -72,7 +72,7 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	}
 	socket := cfg.path(cfg.Listen.Admin)
 	if answers(ctx, socket) {
-		client := registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
+		client := socketAPI(socket)
 		defer client.Close()
 		client.Domain = d.domain(cfg.Domain)
 		return registrarFailure(do(client))
@@ -85,6 +85,11 @@ func (d *registrarData) operate(ctx context.Context, s streams, do func(*registr
 	client := role.inProcess()
 	client.Domain = d.domain(cfg.Domain)
 	return errors.Join(registrarFailure(do(client)), role.close())
+}
+
+// socketAPI is a client of the registrar behind a socket.
+func socketAPI(socket string) *registraradmin.Client {
+	return registraradmin.NewClient(func(ctx context.Context) (net.Conn, error) { return dialUnix(ctx, socket) })
 }
 
 // registrarFailure gives the registrar's sentinels their exit codes.

@@ -88,11 +88,15 @@ func openRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*r
 		discard(r.store.Close)
 		return nil, c.wrong(err)
 	}
-	r.observe.ofRegistrar(r.service)
 	if err := r.openDomains(); err != nil {
 		discard(r.close)
 		return nil, err
 	}
+	domains := map[string]*registrar.Service{r.settings.Domain: r.service}
+	for _, d := range r.others {
+		domains[d.config.Domain] = d.service
+	}
+	r.observe.ofRegistrar(domains)
 	return r, nil
 }
 

@@ -31,9 +31,10 @@ import (
 
 // house is a registrar that knows one manufacturer.
 type house struct {
-	store   *storetest.Memory
-	service *registrar.Service
-	maker   *testpki.Identity
+	store    *storetest.Memory
+	service  *registrar.Service
+	settings *registrar.Settings
+	maker    *testpki.Identity
 }
 
 func newHouse(t testing.TB) *house {
@@ -41,13 +42,14 @@ func newHouse(t testing.TB) *house {
 	h := &house{store: storetest.NewMemory(), maker: testpki.NewRoot(t, "maker")}
 	var err error
 	own := h.maker.Registrar(t, "registrar")
+	h.settings = &registrar.Settings{Version: "1", Signer: &voucher.Signer{Key: own.Key, Certificate: own.Certificate, Chain: own.Chain}, Formats: []voucher.Format{vouchercms.Format{}},
+		DialMASA: func(*registrar.Manufacturer, string) (brski.MASA, error) { return nil, errors.New("no MASA here") }, Manufacturers: map[string]*registrar.Manufacturer{"acme": {
+			IDevIDAnchors: h.maker.Pool(), VoucherAnchors: h.maker.Pool(), MASAURL: "https://masa.example",
+		}}}
 	h.service, err = registrar.New(registrar.Config{
 		Store: h.store, Issuer: catest.NewMemory(t),
-		Policy: func(*registrar.Settings, *registrar.Case) *registrar.Decision { return nil },
-		Settings: &registrar.Settings{Version: "1", Signer: &voucher.Signer{Key: own.Key, Certificate: own.Certificate, Chain: own.Chain}, Formats: []voucher.Format{vouchercms.Format{}},
-			DialMASA: func(*registrar.Manufacturer, string) (brski.MASA, error) { return nil, errors.New("no MASA here") }, Manufacturers: map[string]*registrar.Manufacturer{"acme": {
-				IDevIDAnchors: h.maker.Pool(), VoucherAnchors: h.maker.Pool(), MASAURL: "https://masa.example",
-			}}},
+		Policy:   func(*registrar.Settings, *registrar.Case) *registrar.Decision { return nil },
+		Settings: h.settings,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -423,3 +425,27 @@ func FuzzImport(f *testing.F) {
 }
 
 var _ io.ReadSeeker = (*endless)(nil)
+
+// The quota is looked at before the first batch: a list that is too long leaves nothing on record.
+func TestAListLongerThanThereIsRoomForIsNotImportedInPart(t *testing.T) {
+	h := newHouse(t)
+	var list strings.Builder
+	for n := range inventory.BatchRows + 10 {
+		fmt.Fprintf(&list, "SN-%d\n", n)
+	}
+	settings := *h.settings
+	settings.Limits.Devices = inventory.BatchRows + 9
+	if err := h.service.Reload(&settings); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.importer().Run(t.Context(), strings.NewReader(list.String()), "list")
+	if !errors.Is(err, registrar.ErrFull) || len(h.devices(t)) != 0 {
+		t.Errorf("Run: %v, and %d devices on record; want ErrFull and none", err, len(h.devices(t)))
+	}
+	settings = *h.settings
+	settings.Limits.Devices = inventory.BatchRows + 10
+	if err := h.service.Reload(&settings); err != nil {
+		t.Fatal(err)
+	}
+	h.imported(t, list.String())
+}
