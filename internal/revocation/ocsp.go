@@ -126,7 +126,10 @@ func (q *question) responder(ctx context.Context, cert *x509.Certificate) error 
 	}
 	checker := *q.Checker
 	checker.mode = Require
-	own := &question{Checker: &checker, cert: cert, issuer: q.issuer, at: q.at, answer: &Answer{}}
+	own := &question{
+		Checker: &checker, cert: cert, issuer: q.issuer, at: q.at, answer: &Answer{},
+		deadline: time.Now().Add(2 * q.fetcher.config.Timeout),
+	}
 	if err := own.ask(ctx); err != nil {
 		return fmt.Errorf("the responder's certificate: %v", err)
 	}

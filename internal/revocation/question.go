@@ -24,6 +24,7 @@ type question struct {
 	*Checker
 	cert, issuer *x509.Certificate
 	at           time.Time
+	deadline     time.Time // of all that is asked elsewhere
 	answer       *Answer
 	ocsp         bool // false for an OCSP responder's own certificate
 
@@ -124,6 +125,8 @@ func (q *question) look(l *List) (good bool, err error) {
 // askOut asks where the certificate says: lists first, which answer for all
 // certificates of the issuer, then OCSP.
 func (q *question) askOut(ctx context.Context) (known bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, q.deadline)
+	defer cancel()
 	for _, address := range first(q.cert.CRLDistributionPoints, maxPoints) {
 		good, err := q.askPoint(ctx, address)
 		if good || err != nil {

@@ -172,13 +172,12 @@ func (c *Checker) Status(ctx context.Context, chain []*x509.Certificate, at time
 	if c.mode == Off || len(chain) < 2 {
 		return a, nil
 	}
+	var deadline time.Time
 	if c.fetcher != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 2*c.fetcher.config.Timeout)
-		defer cancel()
+		deadline = time.Now().Add(2 * c.fetcher.config.Timeout)
 	}
 	for i, cert := range chain[:len(chain)-1] {
-		q := &question{Checker: c, cert: cert, issuer: chain[i+1], at: at, answer: &a, ocsp: true}
+		q := &question{Checker: c, cert: cert, issuer: chain[i+1], at: at, deadline: deadline, answer: &a, ocsp: true}
 		err := q.ask(ctx)
 		if errors.As(err, new(*Revoked)) {
 			return a, err

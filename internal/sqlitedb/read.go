@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -13,11 +15,15 @@ const readers = 4
 // pool hands out reading connections, opened when first needed. A connection
 // keeps its snapshot of the database until the next change: to take a new one
 // costs system calls and the pages it has in memory, which for a small query is
-// more than the query. This process alone writes (see [Open]), so that the pool
-// knows when a snapshot is old.
+// more than the query. So the one that was used last is handed out first, and
+// the others take a new snapshot only when several read at once. This process
+// alone writes (see [Open]), so that the pool knows when a snapshot is old.
 type pool struct {
-	dsn  string
-	free chan *conn // nil for one not opened yet
+	dsn    string
+	places chan struct{} // one in it for each connection handed out
+
+	mu   sync.Mutex
+	idle []*conn // open, the one used last at the end; guarded by mu
 
 	changes atomic.Uint64 // that are durable; a snapshot of as many is the present one
 	moving  atomic.Bool   // a transaction is ending: no snapshot stays open, so that the log can be written back
@@ -25,11 +31,7 @@ type pool struct {
 }
 
 func newPool(dsn string, size int) *pool {
-	p := &pool{dsn: dsn, free: make(chan *conn, size)}
-	for range size {
-		p.free <- nil
-	}
-	return p
+	return &pool{dsn: dsn, places: make(chan struct{}, size)}
 }
 
 // take returns a connection whose snapshot has every change that was answered
@@ -38,26 +40,15 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var c *conn
 	select {
-	case c = <-p.free:
-	default:
-		select {
-		case c = <-p.free:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	case p.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	if p.closed.Load() {
-		p.free <- c
-		return nil, ErrClosed
-	}
-	if c == nil {
-		var err error
-		if c, err = openConn(p.dsn); err != nil {
-			p.free <- nil
-			return nil, err
-		}
+	c, err := p.open()
+	if err != nil {
+		<-p.places
+		return nil, err
 	}
 	if err := c.look(p.changes.Load()); err != nil {
 		p.drop(c)
@@ -66,7 +57,23 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// give returns a connection. There is always room for it.
+// open returns the idle connection that was used last, or a new one.
+func (p *pool) open() (*conn, error) {
+	if p.closed.Load() {
+		return nil, ErrClosed
+	}
+	p.mu.Lock()
+	if last := len(p.idle) - 1; last >= 0 {
+		c := p.idle[last]
+		p.idle = p.idle[:last]
+		p.mu.Unlock()
+		return c, nil
+	}
+	p.mu.Unlock()
+	return openConn(p.dsn)
+}
+
+// give returns a connection.
 func (p *pool) give(c *conn) {
 	if c.looking && (p.moving.Load() || c.seen != p.changes.Load()) {
 		if err := c.lookAway(); err != nil {
@@ -74,13 +81,16 @@ func (p *pool) give(c *conn) {
 			return
 		}
 	}
-	p.free <- c
+	p.mu.Lock()
+	p.idle = append(p.idle, c)
+	p.mu.Unlock()
+	<-p.places
 }
 
 // drop gives back a connection that is of no more use.
 func (p *pool) drop(c *conn) {
 	_ = c.close() // the error that made it useless is the one to report
-	p.free <- nil
+	<-p.places
 }
 
 // ending comes before a transaction is made durable, and ended after. What
@@ -88,18 +98,15 @@ func (p *pool) drop(c *conn) {
 // log from being written back, and then from being begun anew.
 func (p *pool) ending() {
 	p.moving.Store(true)
-	for range cap(p.free) {
-		select {
-		case c := <-p.free:
-			if c == nil || !c.looking || c.lookAway() == nil {
-				p.free <- c
-			} else {
-				p.drop(c)
-			}
-		default:
-			return
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		if c.lookAway() == nil {
+			return false
 		}
-	}
+		_ = c.close()
+		return true
+	})
 }
 
 // ended takes note that there may be a change.
@@ -111,15 +118,21 @@ func (p *pool) ended() {
 // close waits for the connections handed out and closes all.
 func (p *pool) close() error {
 	p.closed.Store(true)
-	errs := make([]error, 0, cap(p.free))
-	for range cap(p.free) {
-		if c := <-p.free; c != nil {
-			errs = append(errs, c.close())
+	for range cap(p.places) {
+		p.places <- struct{}{}
+	}
+	defer func() {
+		for range cap(p.places) {
+			<-p.places
 		}
+	}()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	errs := make([]error, 0, len(p.idle))
+	for _, c := range p.idle {
+		errs = append(errs, c.close())
 	}
-	for range cap(p.free) {
-		p.free <- nil
-	}
+	p.idle = nil
 	return errors.Join(errs...)
 }
 
