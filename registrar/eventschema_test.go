@@ -1,26 +1,37 @@
 package registrar_test
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/events"
 )
 
-// checkEvents holds what a house has on its trail against the schemas of its events.
+// maxChecked bounds how many entries of a house are looked at.
+const maxChecked = 2000
+
+// checkEvents holds what a house has on its trail against the schemas of its events. It is done for
+// the house of every test.
 func (h *house) checkEvents() map[string]int {
 	h.t.Helper()
 	seen := make(map[string]int)
-	list, err := h.store.TrailEntries(context.Background(), registrar.DefaultDomain, "", 0, 100000)
+	list, err := h.store.TrailEntries(context.Background(), cmp.Or(h.settings.Domain, registrar.DefaultDomain), "", 0, maxChecked)
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	schemas := make(map[string]map[string]any)
 	builder := events.NewBuilder("https://registrar.example", []events.Rule{{Publish: []string{"up/{serial_number}"}, Subscribe: []string{"down/{serial_number}"}}}, h.store)
 	for _, e := range list {
 		event, err := builder.Build(context.Background(), e)
@@ -36,14 +47,18 @@ func (h *house) checkEvents() map[string]int {
 			h.t.Errorf("entry %d: %v", e.Seq, err)
 			continue
 		}
-		var schema, value any
-		if err := json.Unmarshal(events.TypeNamed(event.Type).Schema(), &schema); err != nil {
-			h.t.Fatal(err)
+		schema := schemas[event.Type]
+		if schema == nil {
+			if err := json.Unmarshal(events.TypeNamed(event.Type).Schema(), &schema); err != nil {
+				h.t.Fatal(err)
+			}
+			schemas[event.Type] = schema
 		}
+		var value any
 		if err := json.Unmarshal(raw, &value); err != nil {
 			h.t.Fatal(err)
 		}
-		for _, problem := range conform(schema.(map[string]any), value, "") {
+		for _, problem := range conform(schema, value, "") {
 			h.t.Errorf("event %s of the entry %s %s: %s", event.Type, e.Kind, e.Body, problem)
 		}
 	}
@@ -107,9 +122,9 @@ func conform(schema map[string]any, value any, at string) (problems []string) {
 	return problems
 }
 
-// M47: the stream has a stable schema, which the events of the life of a device keep. The house
-// is one of the real service.
-func TestEventsAreAsTheirSchemasSay(t *testing.T) {
+// lifeOfADevice enrolls one until it is decommissioned.
+func lifeOfADevice(t *testing.T) *house {
+	t.Helper()
 	h := newHouse(t, nil)
 	state := func(serial string, change func(context.Context, *registrar.StateChange) (*registrar.Device, error)) {
 		_, err := change(t.Context(), &registrar.StateChange{Actor: "cli:test", Device: serial, Reason: "why"})
@@ -130,6 +145,99 @@ func TestEventsAreAsTheirSchemasSay(t *testing.T) {
 	if _, err := h.enroll("dev-9").basic(alone).send(); err == nil {
 		t.Error("a stranger's name was enrolled")
 	}
+	return h
+}
+
+// joined lets a device join with its IDevID, report, get a baseline, and be in quarantine for a while.
+func joined(t *testing.T) *house {
+	t.Helper()
+	h := newHouse(t, withLists(1, false))
+	idevid := h.vouched("SN-1")
+	address := *h.pledge(idevid, nil).peer
+	check(t, report(brski.OpVoucherStatus, address.Certificates, address)(h))
+	cert := h.enrolledAs(idevid, "SN-1").Certificate
+	check(t, report(brski.OpEnrollStatus, []*x509.Certificate{cert}, address)(h))
+	h.applyBaseline(`{"a":1}`)
+	got := h.given(cert)
+	if status, reason := h.acknowledge(acknowledgement(got.Version, got.SHA256, "applied", "done"), []*x509.Certificate{cert}); status != http.StatusNoContent {
+		t.Errorf("the acknowledgement: %d %s", status, reason)
+	}
+	h.lift(h.place(registrar.QuarantineDevice, "", "SN-1").Quarantine.ID)
+	old, _ := h.enrolled("sensor-7")
+	h.advance(time.Hour)
+	h.given(h.renew(old).mustSend()) // which is seen in use: the old one is retired
+	h.crl(registrar.CRLScope{})
+	return h
+}
+
+// waited has requests approved and denied.
+func waited(t *testing.T) *house {
+	t.Helper()
+	h := newHouse(t, func(h *house) { h.settings.Labels[""].Approval = true })
+	for name, decide := range map[string]func(context.Context, *registrar.Verdicting) (*registrar.Pending, error){"sensor-1": h.service.Approve, "sensor-2": h.service.Deny} {
+		if _, err := h.enroll(name).basic(group).send(); err == nil {
+			t.Errorf("%s was enrolled at once", name)
+		}
+		_, err := decide(t.Context(), &registrar.Verdicting{Actor: "cli:test", ID: h.waitingRow().ID, Reason: "why"})
+		check(t, err)
+	}
+	return h
+}
+
+// audited asks for a voucher of a device that another network had.
+func audited(t *testing.T, rule registrar.AuditRule) *house {
+	t.Helper()
+	h, a := auditHouse(t, registrar.AuditLogRules{UnknownDomain: rule}, func(m *fakeMASA) { m.history = []brski.AuditEvent{entry(strangersDomain, "n1")} })
+	if _, err := a.send(); err == nil {
+		t.Errorf("a voucher in spite of %s", rule)
+	}
+	return h
+}
+
+// sentOn is a cloud registrar that sends a device on, which is sold twice.
+func sentOn(t *testing.T) *house {
+	t.Helper()
+	c := newCloud(t, nil)
+	c.sell("acme", "SN-1", "school")
+	c.sell("acme", "SN-1", "school")
+	device := c.device("SN-1")
+	if got := c.post(c.listen(), device, c.pledge(device, nil).raw); got.StatusCode != http.StatusTemporaryRedirect {
+		t.Errorf("the device is not sent on: %d", got.StatusCode)
+	}
+	c.sell("acme", "SN-1", "hotel")
+	return c.house
+}
+
+// M47 and issue 6, "a schema document for every event type": every type of the catalogue is caused, on the real service, and each
+// event is as the schema of its type says.
+func TestEventsOfEveryTypeAreAsTheirSchemasSay(t *testing.T) {
+	seen := map[string]int{events.Test: 1} // which is on no trail
+	for _, h := range []*house{lifeOfADevice(t), joined(t), waited(t), audited(t, registrar.AuditWait), audited(t, registrar.AuditRefuse), sentOn(t)} {
+		for name, n := range h.checkEvents() {
+			seen[name] += n
+		}
+	}
+	manual, err := os.ReadFile("../docs/events.md")
+	check(t, err)
+	for _, typ := range events.Types() {
+		if !strings.Contains(string(manual), "`"+typ.Name+"`") {
+			t.Errorf("docs/events.md does not name %s", typ.Name)
+		}
+		if seen[typ.Name] == 0 {
+			t.Errorf("there is no %s: %v", typ.Name, seen)
+		}
+		var schema map[string]any
+		if err := json.Unmarshal(typ.Schema(), &schema); err != nil || schema["$id"] != typ.SchemaURI() || schema["title"] != typ.Name {
+			t.Errorf("the schema of %s is %s, %v", typ.Name, typ.Schema(), err)
+		}
+		t.Logf("%-36s %d", typ.Name, seen[typ.Name])
+	}
+}
+
+// M47: the stream has a stable schema, which the events of the life of a device keep. The house
+// is one of the real service.
+func TestEventsAreAsTheirSchemasSay(t *testing.T) {
+	h := lifeOfADevice(t)
 	seen := h.checkEvents()
 	for _, want := range []string{
 		"briskest.device.enrolled.v1", "briskest.device.renewed.v1", "briskest.certificate.revoked.v1", "briskest.certificate.released.v1",

@@ -21,6 +21,7 @@ import (
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
+	"github.com/briskest/briskest/registrar/baseline"
 	"github.com/briskest/briskest/registrar/policy"
 	"github.com/briskest/briskest/registrar/storetest"
 	"github.com/briskest/briskest/voucher"
@@ -82,6 +83,9 @@ func newHouse(t testing.TB, change func(h *house)) *house {
 	if change != nil {
 		change(h)
 	}
+	if t, ok := t.(*testing.T); ok {
+		t.Cleanup(func() { h.checkEvents() }) // what this test has the registrar tell other systems
+	}
 	h.start()
 	h.passwords = map[string]est.Secret{group: h.credential(group, true, ""), alone: h.credential(alone, false, "")}
 	return h
@@ -90,7 +94,7 @@ func newHouse(t testing.TB, change func(h *house)) *house {
 // start makes a service on the store there is, as after a restart.
 func (h *house) start() {
 	h.t.Helper()
-	s, err := registrar.New(registrar.Config{Store: h.reads, Issuer: h.issuer, Policy: policy.Decide, Settings: h.settings, Now: h.now, CompileGroups: h.compileGroups})
+	s, err := registrar.New(registrar.Config{Store: h.reads, Issuer: h.issuer, Policy: policy.Decide, Settings: h.settings, Now: h.now, CompileGroups: h.compileGroups, Baselines: baseline.Maker{}})
 	if err != nil {
 		h.t.Fatalf("New: %v", err)
 	}

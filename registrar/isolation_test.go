@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"testing"
 
 	"github.com/briskest/briskest/brski"
@@ -34,6 +35,7 @@ type neighbours struct {
 func newNeighbours(t *testing.T) *neighbours {
 	t.Helper()
 	both := func(h *house) {
+		h.settings.Manufacturers["acme"].AllowNonceless, h.settings.Manufacturers["acme"].AuditLog.Unavailable = true, registrar.AuditAllow
 		h.settings.Labels[""].FullCMC, h.settings.Labels[""].SharedSecret = true, true
 		h.settings.Labels["codes"] = &registrar.Label{Profile: h.profile("device"), Codes: true, Renewal: true}
 		h.settings.Labels["slow"] = &registrar.Label{Profile: h.profile("device"), Basic: true, FullCMC: true, Approval: true}
@@ -334,6 +336,33 @@ func (n *neighbours) record(domain string) string {
 	out, err := json.Marshal([]any{devices, certificates, len(entries)})
 	check(n.south.t, err)
 	return string(out)
+}
+
+// R8 and issue 6, point 3: a voucher that was fetched for a device of the one domain is of no use in the other, although manufacturer
+// and pinned root are the same.
+func TestAVoucherForAnotherDomainsDeviceIsNotImported(t *testing.T) {
+	n := newNeighbours(t)
+	n.south.importSerials("SN-V1")
+	carried := n.south.carry(n.south.order("SN-V1"))
+	before, north := n.record("south"), n.record("north")
+	for _, domain := range []string{"", "north"} {
+		in := *carried
+		in.Domain = domain
+		_, err := n.north.service.ImportVoucher(t.Context(), &in)
+		refusal(t, err, registrar.ReasonDeviceUnlisted, http.StatusNotFound)
+	}
+	in := *carried
+	in.Domain = "south"
+	if _, err := n.north.service.ImportVoucher(t.Context(), &in); !errors.Is(err, registrar.ErrNotFound) {
+		t.Errorf("in the other domain by its name: %v, want ErrNotFound", err)
+	}
+	if n.record("south") != before || n.record("north") != north {
+		t.Error("a voucher of another domain changed a record")
+	}
+	row, err := n.south.service.ImportVoucher(t.Context(), carried)
+	if err != nil || row.State != registrar.AheadReady {
+		t.Errorf("in its own domain: %+v, %v", row, err)
+	}
 }
 
 // R8: with a CA of its own, a domain's certificates are not even anchored in the other, and its cacerts does not have the other's.

@@ -178,6 +178,59 @@ func TestAnotherDomainsObjectsDoNotExistForAnyVerb(t *testing.T) {
 		"ListCredentials":   func() error { _, err := s.ListCredentials(ctx, other); return err },
 		"IssueCertificate":  func() error { _, err := s.IssueCertificate(ctx, &registrar.IssueRequest{Domain: other}); return err },
 		"Status":            func() error { _, err := s.Status(ctx, other); return err },
+
+		"ApplyBaseline":    func() error { _, err := s.ApplyBaseline(ctx, &registrar.BaselineChange{Domain: other}); return err },
+		"BaselineDocument": func() error { _, err := s.BaselineDocument(ctx, other, "", 0); return err },
+		"Baselines":        func() error { _, err := s.Baselines(ctx, other); return err },
+		"BaselineVersions": func() error { _, err := s.BaselineVersions(ctx, other, "", 0, 1); return err },
+		"BaselineCounts":   func() error { _, err := s.BaselineCounts(ctx, other); return err },
+		"BaselinesOf":      func() error { _, _, err := s.BaselinesOf(ctx, &registrar.DeviceQuery{Domain: other}); return err },
+		"BaselineOf":       func() error { _, err := s.BaselineOf(ctx, other, "sensor-7"); return err },
+		"Events":           func() error { _, err := s.Events(other); return err },
+		"QueryDevices":     func() error { _, err := s.QueryDevices(ctx, &registrar.DeviceQuery{Domain: other}); return err },
+		"Evidence":         func() error { _, err := s.Evidence(ctx, other, "sensor-7"); return err },
+		"Related":          func() error { _, err := s.Related(ctx, other, "sensor-7"); return err },
+		"GroupDocument":    func() error { _, err := s.GroupDocument(ctx, other, 0); return err },
+		"GroupVersions":    func() error { _, err := s.GroupVersions(ctx, other, 0, 1); return err },
+		"Groups":           func() error { _, _, err := s.Groups(other); return err },
+		"AssignGroup": func() error {
+			_, err := s.AssignGroup(ctx, &registrar.GroupAssignment{Domain: other, Device: "sensor-7"})
+			return err
+		},
+		"ExplainGroup": func() error { _, err := s.ExplainGroup(ctx, other, "sensor-7"); return err },
+		"PlanGroups":   func() error { _, err := s.PlanGroups(ctx, &registrar.GroupsChange{Domain: other}); return err },
+		"ApplyGroups":  func() error { _, err := s.ApplyGroups(ctx, &registrar.GroupsChange{Domain: other}); return err },
+		"RollbackGroups": func() error {
+			_, err := s.RollbackGroups(ctx, &registrar.GroupsChange{Domain: other}, 1, true)
+			return err
+		},
+		"Release":    func() error { _, err := s.Release(ctx, &registrar.RevokeRequest{Domain: other}); return err },
+		"RevokeMany": func() error { _, err := s.RevokeMany(ctx, &registrar.RevokeManyRequest{Domain: other}); return err },
+		"CRL":        func() error { _, err := s.CRL(ctx, other, registrar.CRLScope{}); return err },
+		"SignCRL":    func() error { _, err := s.SignCRL(ctx, other, "", registrar.CRLScope{}); return err },
+		"AddCode": func() error {
+			_, _, err := s.AddCode(ctx, &registrar.NewCode{Domain: other, SerialNumber: "x"})
+			return err
+		},
+		"RevokeCode": func() error { return s.RevokeCode(ctx, other, "", "x") },
+		"ListCodes":  func() error { _, err := s.ListCodes(ctx, other, "", 1); return err },
+		"AddAPIToken": func() error {
+			_, _, err := s.AddAPIToken(ctx, &registrar.NewAPIToken{Domain: other, Name: "x"})
+			return err
+		},
+		"RevokeAPIToken": func() error { _, err := s.RevokeAPIToken(ctx, other, "", "x"); return err },
+		"ListAPITokens":  func() error { _, err := s.ListAPITokens(ctx, other, "", 1); return err },
+		"BeginReply":     func() error { _, err := s.BeginReply(ctx, &registrar.Reply{Domain: other}); return err },
+		"OrderVoucher": func() error {
+			_, err := s.OrderVoucher(ctx, &registrar.VoucherOrder{Domain: other, Device: "sensor-7"})
+			return err
+		},
+		"FetchVoucher": func() error {
+			_, err := s.FetchVoucher(ctx, &registrar.VoucherOrder{Domain: other, Device: "sensor-7"})
+			return err
+		},
+		"ImportVoucher":     func() error { _, err := s.ImportVoucher(ctx, &registrar.VoucherImport{Domain: other}); return err },
+		"ListAheadVouchers": func() error { _, err := s.ListAheadVouchers(ctx, other, "", 1); return err },
 	} {
 		if err := call(); !errors.Is(err, registrar.ErrNotFound) {
 			t.Errorf("%s in another domain: %v, want ErrNotFound", verb, err)

@@ -68,6 +68,8 @@ type canaryBed struct {
 	answers  bytes.Buffer
 	mu       sync.Mutex
 	received bytes.Buffer // guarded by mu
+	asked    bytes.Buffer // of the webhook that decides; guarded by mu
+	jwt      func(claims string) string
 }
 
 // file writes a secret for the configuration or the command line.
@@ -94,9 +96,10 @@ func (b *canaryBed) briskest(args ...string) string {
 	return out
 }
 
-func newCanaryBed(t *testing.T) *canaryBed {
+// newCanaryBed starts a registrar with secrets in every place of its configuration. Keys are its files with private keys.
+func newCanaryBed(t *testing.T, bed *testbed.Bed, keys ...string) *canaryBed {
 	t.Helper()
-	b := &canaryBed{Bed: testbed.Once(t), t: t, api: testbed.FreeAddress(t), secrets: canaries{}, visible: "canary-visible-7"}
+	b := &canaryBed{Bed: bed, t: t, api: testbed.FreeAddress(t), secrets: canaries{}, visible: "canary-visible-7"}
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		raw, _ := httputil.DumpRequest(r, true)
 		b.mu.Lock()
@@ -108,15 +111,18 @@ func newCanaryBed(t *testing.T) *canaryBed {
 	text := string(b.Read(t, "registrar.yaml"))
 	text = strings.Replace(text, "  admin: registrar/admin.sock", "  api: "+b.api+"\n  admin: registrar/admin.sock", 1)
 	text = strings.Replace(text, "level: info", "level: debug", 1)
-	text = strings.Replace(text, "    basic: true", "    codes: true\n    shared_secret: true\n    basic: true", 1)
+	b.secrets["webhook that decides"] = []byte("ask:canary/0123456789abcdef~")
+	text = strings.Replace(text, "    basic: true", "    codes: true\n    shared_secret: true\n    webhook: {url: \""+b.decider()+"\", secret: "+
+		b.file("ask", string(b.secrets["webhook that decides"]))+"}\n    basic: true", 1)
 	b.secrets["webhook HMAC"] = []byte("hmac:canary/0123456789abcdef?")
 	b.secrets["CMC"] = []byte("cmc:canary/shared~secret+0123456789?")
 	kek := bytes.Repeat([]byte("kek?canary/~+012"), 2)
 	b.secrets["key-encryption key"] = kek
 	b.put(b.config, text+"\nkey_encryption_keys:\n  - {id: kek-1, secret: "+b.file("kek", hex.EncodeToString(kek)+"\n")+", devices: ["+b.visible+"]}"+
 		"\ncmc:\n  secrets:\n    - {name: cmc-1, file: "+b.file("cmc", string(b.secrets["CMC"]))+"}"+
-		"\ntargets:\n  - {name: hook, webhook: {url: \""+hook.URL+"\", secret: "+b.file("hook", string(b.secrets["webhook HMAC"]))+"}, from: start}\n")
-	for _, name := range []string{"registrar/registrar.key", "registrar/trail.key"} {
+		"\ntargets:\n  - {name: hook, webhook: {url: \""+hook.URL+"\", secret: "+b.file("hook", string(b.secrets["webhook HMAC"]))+"}, from: start}\n"+
+		b.brokers()+b.issuer())
+	for _, name := range keys {
 		block, _ := pem.Decode(b.Read(t, name))
 		if block == nil {
 			t.Fatalf("%s is no PEM", name)
@@ -153,9 +159,7 @@ func (b *canaryBed) ask(method, where, mediaType, body string, change func(*http
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if res.StatusCode >= 400 { // who adds a credential is shown it, once
-		b.answers.Write(text)
-	}
+	b.answers.Write(text)
 	return res.StatusCode
 }
 
@@ -246,6 +250,12 @@ func (b *canaryBed) putIn() {
 	body := `{"user":"by-api","password":"` + string(s["password by API"]) + `"`
 	want("a password by the API", b.ask("POST", "https://"+b.api+api+"/credentials", "application/json", body+"}", bearer), 200)
 	want("a body that is none", b.ask("POST", "https://"+b.api+api+"/credentials", "application/json", body+`,"nope":1}`, bearer), 400)
+	s["OIDC token"] = []byte(b.jwt(`{"iss":"https://idp.example","aud":"briskest","sub":"ann","groups":["ops"],"exp":4102444800,"iat":1700000000}`))
+	want("an OIDC token", b.ask("GET", "https://"+b.api+api+"/status", "application/json", "", authorization("Bearer "+string(s["OIDC token"]))), 200)
+	s["bad OIDC token"] = []byte(b.jwt(`{"iss":"https://idp.example","aud":"another","sub":"canary-eve","groups":["ops"],"exp":4102444800}`))
+	want("an OIDC token for somebody else", b.ask("GET", "https://"+b.api+api+"/status", "application/json", "", authorization("Bearer "+string(s["bad OIDC token"]))), 401)
+	s["forged OIDC token"] = []byte(b.jwt(`{"iss":"https://idp.example","aud":"briskest","sub":"canary-mallory","groups":["ops"],"exp":4102444800}`) + "AA")
+	want("a forged OIDC token", b.ask("GET", "https://"+b.api+api+"/status", "application/json", "", authorization("Bearer "+string(s["forged OIDC token"]))), 401)
 	s["bad API token"] = []byte("bkt_0123456789abcdef_canary~token+1618")
 	want("a bad token", b.ask("GET", "https://"+b.api+api+"/status", "application/json", "", authorization("Bearer "+string(s["bad API token"]))), 401)
 	s["token in a query"] = []byte("bkt_query?canary/token~1414213")
@@ -296,6 +306,9 @@ func (b *canaryBed) sinks() map[string][]byte {
 	backup := filepath.Join(b.t.TempDir(), "backup")
 	b.briskest("backup", backup)
 	out["backup"] = tree(b.t, backup, "")
+	locked := filepath.Join(b.t.TempDir(), "locked")
+	b.briskest("backup", locked, "--keys-for", filepath.Join(b.Dir, "ra.pem"))
+	out["backup with its keys encrypted"] = tree(b.t, locked, "")
 	b.process.Until(func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -303,6 +316,7 @@ func (b *canaryBed) sinks() map[string][]byte {
 	})
 	b.mu.Lock()
 	out["event deliveries"] = bytes.Clone(b.received.Bytes())
+	out["webhook questions"] = bytes.Clone(b.asked.Bytes())
 	b.mu.Unlock()
 	out["database and WAL"] = tree(b.t, filepath.Join(b.Dir, "registrar"), "registrar.db")
 	out["log"] = []byte(b.process.Output())
@@ -331,7 +345,45 @@ func tree(t *testing.T, dir, prefix string) []byte {
 // R15 and issue 6, point 5: secrets that went in by every road are in no log, metric, refusal, trail, export, evidence archive, event,
 // backup or database, in whatever encoding. A name that is no secret, put in by the same roads, is found in each, and so is a secret that is put there.
 func TestNoSecretComesOutAnywhere(t *testing.T) {
-	b := newCanaryBed(t)
+	newCanaryBed(t, testbed.Once(t), "registrar/registrar.key", "registrar/trail.key").comesOutNowhere()
+}
+
+// R15 and issue 6, point 5: the same where the keys are in a token: neither its PIN nor a wrong one comes out anywhere.
+func TestNoPINOfATokenComesOutAnywhere(t *testing.T) {
+	const pin = "pin?canary/of~token+602214076"
+	program := testbed.BuildForTokens(t, "briskest")
+	token := testbed.NewSoftHSMWithPIN(t, pin)
+	bed := &testbed.Bed{Program: program, Dir: filepath.Join(t.TempDir(), "q")}
+	out, errs, code := testbed.Run(t, program, "quickstart", "--once", "--dir", bed.Dir, "--keys", token.URI(""))
+	if code != 0 {
+		t.Fatalf("quickstart: exit %d\n%s%s", code, out, errs)
+	}
+	bed.Addresses = testbed.ReadAddresses(t, bed.Dir)
+	b := newCanaryBed(t, bed)
+	b.secrets["PIN"] = []byte(pin)
+	b.answers.WriteString(out + errs)
+	for _, args := range [][]string{{"registrar", "--check"}, {"doctor"}, {"ca", "status"}} {
+		out, errs, _ := testbed.Run(t, program, append(args, "--config", b.config)...)
+		b.answers.WriteString(out + errs)
+	}
+	b.comesOutNowhere()
+	wrong := "pin?canary/wrong~+137035999"
+	b.put(token.PIN, wrong+"\n")
+	out, errs, code = testbed.Run(t, program, "registrar", "--check", "--config", b.config)
+	if code == 0 {
+		t.Error("a wrong PIN opens the token")
+	}
+	for _, text := range []string{wrong, pin} {
+		if list := (canaries{"PIN": []byte(text)}).found([]byte(out + errs)); len(list) > 0 {
+			t.Errorf("what a wrong PIN gets has %v:\n%s%s", list, out, errs)
+		}
+	}
+}
+
+// comesOutNowhere puts the secrets in, and looks for them everywhere.
+func (b *canaryBed) comesOutNowhere() {
+	t := b.t
+	t.Helper()
 	b.putIn()
 	sinks := b.sinks()
 	for name, sink := range sinks {

@@ -43,9 +43,6 @@ func (c *credentialAddCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		if in.Password != "" {
-			added.Secret = "" // the caller knows it
-		}
 		return cli.PrintOne(s.Out, c.Format, added)
 	})
 }

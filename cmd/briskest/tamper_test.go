@@ -2,12 +2,16 @@ package main_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	_ "modernc.org/sqlite"
+
+	"github.com/briskest/briskest/internal/testbed"
 )
 
 func openDB(t *testing.T, path string) *sql.DB {
@@ -90,5 +94,49 @@ func tamper(t *testing.T, path, statement string) {
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
 		t.Fatalf("%s: %d rows, %v; want 1", statement, n, err)
+	}
+}
+
+// Issue 6, point 7: on the program's own records, of registrar and MASA: an entry cut, changed or in another's place, in
+// the middle and at the end.
+func TestTrailVerifyFindsAnEntryCutChangedOrReordered(t *testing.T) {
+	bed := testbed.Once(t)
+	for _, role := range []string{"registrar", "masa"} {
+		path := filepath.Join(bed.Dir, role, role+".db")
+		args := []string{"trail", "verify", "--config", filepath.Join(bed.Dir, role+".yaml")}
+		if role == "masa" {
+			args = append(args, "--masa")
+		}
+		if out, errs, code := testbed.Run(t, bed.Program, args...); code != 0 {
+			t.Fatalf("%s as it is: exit %d\n%s%s", role, code, out, errs)
+		}
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const last, middle = "(SELECT max(seq) FROM trail_entries)", "(SELECT max(seq) / 2 FROM trail_entries)"
+		leaf := func(place string) string { return "(SELECT leaf FROM trail_entries WHERE seq = " + place + ")" }
+		for what, statement := range map[string]string{
+			"cut":                     "DELETE FROM trail_entries WHERE seq = PLACE",
+			"cut, and the rest moved": "DELETE FROM trail_entries WHERE seq = PLACE; UPDATE trail_entries SET seq = seq - 1 WHERE seq > PLACE",
+			"changed":                 "UPDATE trail_entries SET leaf = CAST(replace(CAST(leaf AS BLOB), substr(leaf, -3, 1), x'5a') AS BLOB) WHERE seq = PLACE",
+			"given to another device": "UPDATE trail_entries SET device = device || 'x' WHERE seq = PLACE",
+			"in another's place": "UPDATE trail_entries SET leaf = CASE seq WHEN PLACE THEN " + leaf("PLACE - 1") + " ELSE " + leaf("PLACE") +
+				" END WHERE seq IN (PLACE, PLACE - 1)",
+		} {
+			for where, place := range map[string]string{"in the middle": middle, "at the end": last} {
+				db := openDB(t, path)
+				_, err := db.Exec(strings.ReplaceAll(statement, "PLACE", place))
+				if err := errors.Join(err, db.Close()); err != nil {
+					t.Fatalf("%s %s: %v", what, where, err)
+				}
+				out, errs, code := testbed.Run(t, bed.Program, args...)
+				t.Logf("%-10s an entry %-24s %-14s exit %d: %s", role, what, where, code, strings.SplitN(strings.TrimSpace(errs), "\n", 2)[0])
+				if code != 1 {
+					t.Errorf("%s: an entry %s %s: exit %d, want 1\n%s%s", role, what, where, code, out, errs)
+				}
+				restore(t, path, whole)
+			}
+		}
 	}
 }

@@ -130,13 +130,13 @@ func runProxied(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	a, err := sendCSR(ctx, &site, t.Pledge, &r)
+	a, err := site.Do(ctx, &options, &r)
 	if err != nil {
 		return fmt.Errorf("through a proxy: %w", err)
 	}
 	if a.Status == http.StatusAccepted {
 		return nil
 	}
-	_, err = member(a, key)
+	_, err = member(ctx, a, key)
 	return err
 }

@@ -17,7 +17,6 @@ func All() []conformance.Meta {
 	return slices.Concat(
 		conformance.Metas(estserver.Checks()),
 		conformance.Metas(brskiregistrar.Checks()),
-		conformance.Metas(brskiregistrar.CloudChecks()),
 		conformance.Metas(estclient.Checks()),
 	)
 }

@@ -21,6 +21,12 @@ type SoftHSM struct {
 // It skips without SoftHSM2.
 func NewSoftHSM(t testing.TB) *SoftHSM {
 	t.Helper()
+	return NewSoftHSMWithPIN(t, "471147")
+}
+
+// NewSoftHSMWithPIN is NewSoftHSM with a PIN of the test's.
+func NewSoftHSMWithPIN(t testing.TB, pin string) *SoftHSM {
+	t.Helper()
 	util := Require(t, "softhsm2-util")
 	dir := t.TempDir()
 	s := &SoftHSM{
@@ -30,7 +36,7 @@ func NewSoftHSM(t testing.TB) *SoftHSM {
 	RequireFile(t, s.Module)
 	conf := filepath.Join(dir, "softhsm2.conf")
 	for name, text := range map[string]string{
-		s.PIN: "471147\n",
+		s.PIN: pin + "\n",
 		conf:  "directories.tokendir = " + s.Tokens + "\nobjectstore.backend = file\nlog.level = ERROR\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -41,7 +47,7 @@ func NewSoftHSM(t testing.TB) *SoftHSM {
 		t.Fatal(err)
 	}
 	t.Setenv("SOFTHSM2_CONF", conf)
-	cmd := exec.Command(util, "--init-token", "--free", "--label", s.Token, "--pin", "471147", "--so-pin", "11471147")
+	cmd := exec.Command(util, "--init-token", "--free", "--label", s.Token, "--pin", pin, "--so-pin", "11471147")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("softhsm2-util: %v\n%s", err, out)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/admin"
+	"github.com/briskest/briskest/registrar/baseline"
 	"github.com/briskest/briskest/registrar/groups"
 	"github.com/briskest/briskest/registrar/policy"
 	"github.com/briskest/briskest/registrar/storetest"
@@ -49,6 +50,7 @@ func newHouse(t *testing.T) *house {
 		s, err := registrar.New(registrar.Config{
 			Store: h.store, Issuer: issuer, Policy: policy.Decide, Now: func() time.Time { return h.now },
 			CompileGroups: func(document []byte) (registrar.Grouping, error) { return groups.Compile(document) },
+			Baselines:     baseline.Maker{}, Events: &eventsOf{name, h.store},
 			Settings: &registrar.Settings{
 				Version: "1", Domain: name, Labels: map[string]*registrar.Label{"": {Profile: policy.Profile(p), Basic: true, Codes: true, Renewal: true}},
 			},

@@ -24,16 +24,19 @@ type AddCredential struct {
 	Replace  bool   `json:"replace,omitempty"`
 }
 
-// NewCredential is a credential with its secret, shown this once.
+// NewCredential is a credential with the secret that was made for it, shown this once.
 type NewCredential struct {
 	User   string `json:"user"`
-	Secret string `json:"secret"`
+	Secret string `json:"secret,omitempty" doc:"where no password was given"`
 }
 
 func (a *api) addCredential(ctx context.Context, in *AddCredential) (*NewCredential, error) {
 	secret, err := a.s.AddCredential(ctx, &registrar.NewCredential{
 		Domain: in.Domain, Actor: in.Actor, User: in.User, Group: in.Group, Password: est.Secret(in.Password), Replace: in.Replace,
 	})
+	if in.Password != "" { // who chose it knows it
+		secret = ""
+	}
 	return &NewCredential{in.User, secret.Reveal()}, err
 }
 

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/briskest/briskest/internal/testpki"
+	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/admin"
 	"github.com/briskest/briskest/registrar/groups"
@@ -55,6 +57,7 @@ func TestNoOperationFindsAnotherDomainsObject(t *testing.T) {
 	check(t, err)
 	_, err = h.operator("south").ApplyGroups(t.Context(), admin.GroupsChange{Document: document})
 	check(t, err)
+	given(t, h, south["device"])
 	rows := foreignRequests(t, south, &cert)
 	token := h.token(t, "north", admin.Administrator).Secret
 	before := h.everything(t, "south")
@@ -78,11 +81,9 @@ func TestNoOperationFindsAnotherDomainsObject(t *testing.T) {
 	}
 	// A new operation is either in the table, or named here as one that is about no object that there is already.
 	without := "group-apply group-list group-versions device-import device-list certificate-issue code-add code-list credential-add credential-list " +
-		"event-targets request-list token-create token-list status quarantine-list voucher-list voucher-import crl-show " +
-		// Of a domain's configuration and trail; registrar/events holds that a dispatcher has its domain's only.
-		"event-list event-dead-letters event-replay event-test " +
-		// By a group's name, which each domain has its own of.
-		"baseline-apply baseline-list baseline-show baseline-versions baseline-counts baseline-devices"
+		"event-targets request-list token-create token-list status quarantine-list voucher-list crl-show " +
+		// About what is in the voucher: registrar.TestAVoucherForAnotherDomainsDeviceIsNotImported.
+		"voucher-import"
 	for _, o := range admin.Operations() {
 		if named := strings.Contains(" "+without+" ", " "+o.ID+" "); named == covered[o.ID] && o.ID != "group-apply" {
 			t.Errorf("%s is not in the table, or in both lists", o.ID)
@@ -110,6 +111,18 @@ func foreignRequests(t *testing.T, south map[string]string, cert *issued) []fore
 		return text(out)
 	}
 	return []foreign{
+		{"event-list", "GET", "/events?device=" + south["device"], "", ""},
+		{"event-dead-letters", "GET", "/events/dead-letters?device=" + south["device"], "", ""},
+		{"event-replay", "POST", "/events/replay", fields("target", "to-south", "dead", true), ""},
+		{"event-replay", "POST", "/events/replay", fields("target", "any", "dead", true, "device", south["device"]), ""},
+		{"event-test", "POST", "/events/targets/to-south/test", fields(), ""},
+		{"baseline-show", "GET", "/baselines/document?group=south-group", "", ""},
+		{"baseline-show", "GET", "/baselines/document?group=south-group&version=1", "", ""},
+		{"baseline-versions", "GET", "/baselines/versions?group=south-group", "", "baselines"},
+		{"baseline-list", "GET", "/baselines", "", "baselines"},
+		{"baseline-apply", "POST", "/baselines", fields("group", "south-group", "rollback", 1), ""},
+		{"baseline-devices", "GET", "/baselines/devices?serial_prefix=south-", "", "devices"},
+		{"baseline-counts", "GET", "/baselines/counts", "", "counts"},
 		{"device-show", "GET", device, "", ""},
 		{"device-show", "GET", "/devices/south-device", "", ""},
 		{"device-why", "GET", device + "/why", "", ""},
@@ -176,4 +189,64 @@ func (h *house) everything(t *testing.T, domain string) string {
 	check(t, err)
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:])
+}
+
+// given applies a baseline for a group of the south, and has one of its devices given that.
+func given(t *testing.T, h *house, device string) {
+	t.Helper()
+	if _, err := h.domains["south"].Service.ApplyBaseline(t.Context(), &registrar.BaselineChange{
+		Actor: "test", Group: "south-group", Document: []byte(`{"schema":1,"settings":{}}`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	check(t, h.store.Commit(t.Context(), &registrar.Change{PutDeliveries: []*registrar.BaselineDelivery{{
+		Domain: "south", DeviceID: device, Version: 7, Group: "south-group", DocumentVersion: 1, At: h.now,
+	}}}))
+}
+
+// eventsOf are the events of a domain with two targets: one named for it, and one by the name that the other has too. What a
+// dispatcher does with those that it has is held in registrar/events.
+type eventsOf struct {
+	domain string
+	trail  interface {
+		TrailEntries(ctx context.Context, domain, device string, from int64, limit int) ([]*trail.Entry, error)
+	}
+}
+
+var _ registrar.Events = (*eventsOf)(nil)
+
+func (e *eventsOf) has(target string) error {
+	if target != "any" && target != "to-"+e.domain {
+		return fmt.Errorf("target %q: %w", target, registrar.ErrNotFound)
+	}
+	return nil
+}
+
+// EventTargets has both.
+func (e *eventsOf) EventTargets(context.Context) ([]*registrar.EventTargetView, error) {
+	return []*registrar.EventTargetView{{EventTarget: registrar.EventTarget{Domain: e.domain, Name: "any"}}, {EventTarget: registrar.EventTarget{Domain: e.domain, Name: "to-" + e.domain}}}, nil
+}
+
+// ListEvents has each entry of the trail as one.
+func (e *eventsOf) ListEvents(ctx context.Context, q *registrar.EventList) (out []*registrar.EventView, err error) {
+	entries, err := e.trail.TrailEntries(ctx, e.domain, q.Device, q.From, 1000)
+	for _, one := range entries {
+		out = append(out, &registrar.EventView{Seq: one.Seq, Event: []byte("{}")})
+	}
+	return out, err
+}
+
+// DeadLetters has none.
+func (e *eventsOf) DeadLetters(context.Context, *registrar.EventQuery) ([]*registrar.EventLetter, error) {
+	return nil, nil
+}
+
+// ReplayEvents does nothing to a target that is there.
+func (e *eventsOf) ReplayEvents(_ context.Context, r *registrar.EventReplay) (int, error) {
+	return 0, e.has(r.Target)
+}
+
+// TestEvent does nothing to a target that is there.
+func (e *eventsOf) TestEvent(_ context.Context, target, _ string) (string, error) {
+	return "taken", e.has(target)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -71,6 +72,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	if len(r.TransferEncoding) > 0 {
+		// There may have been a Content-Length as well, which net/http does not tell: somebody before us may have gone by
+		// that, and what follows be of somebody else than it says (RFC 9112, Sections 6.1 and 11.2).
+		header.Set("Connection", "close")
+	}
 	if err := h.serve(c); err != nil {
 		h.fail(c, asError(err))
 	}
@@ -281,7 +287,10 @@ func (c *exchange) read(in reflect.Value) error {
 		return c.op.bounded(in)
 	}
 	if c.body, err = io.ReadAll(body); err != nil {
-		return err
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			return err
+		}
+		return refuse(http.StatusBadRequest, "invalid", "the body broke off, or is not in chunks as it says; send it again")
 	}
 	if len(c.body) > 0 {
 		if err := c.op.decode(c.body, in.Addr().Interface()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -210,8 +211,14 @@ func (h *Handler) acknowledge(w http.ResponseWriter, r *http.Request, call *regi
 // parseAck reads an acknowledgement.
 func parseAck(body []byte) (*registrar.BaselineAck, error) {
 	const want = `an acknowledgement is {"version": N, "sha256": "HEX", "status": "applied", "message": "..."}`
-	if err := strictjson.Value(body, strictjson.Limits{Bytes: maxAck, Depth: 2, Members: 16}, 1); err != nil {
+	members, err := strictjson.Object(body, strictjson.Limits{Bytes: maxAck, Depth: 2, Members: 16})
+	if err != nil {
 		return nil, errors.New(want)
+	}
+	for _, m := range members { // encoding/json takes other cases for the same name
+		if !slices.Contains([]string{"version", "sha256", "status", "message"}, m.Name) {
+			return nil, errors.New("it has a member that none has; " + want)
+		}
 	}
 	var in Ack
 	if err := json.Unmarshal(body, &in); err != nil {
