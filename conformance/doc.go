@@ -12,8 +12,11 @@
 //   - conformance: [Check], [Run], [Report], [Exclusions], recording
 //   - conformance/wire: TLS connections, raw ClientHellos and HTTP/1.1 requests
 //     sent byte for byte, all recorded; every role that is a client uses it
-//   - conformance/ROLE, such as estserver: a Target type for that role, and
-//     Checks(), the table of its checks, a file per section
+//   - conformance/unkind: a server that is odd on purpose and the means to start
+//     the peer that is a client against it; every role that is a client's uses it
+//   - conformance/ROLE: a Target type for that role, and Checks(), the table of its
+//     checks, a file per section: estserver and brskiregistrar ask servers; estclient
+//     and brskipledge are served to by unkind
 //   - conformance/conformancetest: for tests, runs each check against its
 //     mutations
 //   - conformance/catalogue: all checks of all roles, and the matrix

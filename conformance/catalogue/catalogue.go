@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/briskest/briskest/conformance"
+	"github.com/briskest/briskest/conformance/brskipledge"
 	"github.com/briskest/briskest/conformance/brskiregistrar"
 	"github.com/briskest/briskest/conformance/estclient"
 	"github.com/briskest/briskest/conformance/estserver"
@@ -18,5 +19,6 @@ func All() []conformance.Meta {
 		conformance.Metas(estserver.Checks()),
 		conformance.Metas(brskiregistrar.Checks()),
 		conformance.Metas(estclient.Checks()),
+		conformance.Metas(brskipledge.Checks()),
 	)
 }
