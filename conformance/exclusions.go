@@ -30,7 +30,9 @@ type Exclusion struct {
 	Sentence string `json:"sentence"` // what the peer does, and why
 	// Confirmed is the curl or openssl command that shows the same, for a
 	// failure, and what it got after a "#"; empty where the check is skipped. A
-	// file CHECK.b64 is the body that the check sends: --raw DIR keeps it.
+	// file CHECK.b64 is the body that the check sends: --raw DIR keeps it. In
+	// held.pem is a certificate that the peer issued for CN=conformance, a
+	// PrintableString, and in foreign.pem one that signs itself.
 	Confirmed string `json:"confirmed,omitempty"`
 }
 
