@@ -40,6 +40,8 @@ func answers() []check {
 				rows("BRSKI-8995-5.1-06"), says(unkind.Text(http.StatusInternalServerError, "Broken.")), endsSoon(5)),
 			refusal("RFC8995-5.6-P-11", should, "An answer of another type is no voucher",
 				rows("BRSKI-8995-5.1-06"), bent(func(a *unkind.Answer) *unkind.Answer { return a.With("Content-Type", "text/html") }), refuses),
+			refusal("RFC8995-5.6-P-12", should, "A registrar that ends the connection instead of answering is not asked again and again",
+				rows("BRSKI-8995-5.1-06"), says(&unkind.Answer{}), endsSoon(5)),
 		),
 		in("RFC 9110, Section 5.1",
 			scene("RFC9110-5.1-P-1", must, "Names of header lines are understood in lower case",

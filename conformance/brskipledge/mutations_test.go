@@ -140,6 +140,7 @@ func answerMutations() []mutation {
 		doing("RFC8995-5.6-P-9", "has no patience with 503"),
 		doing("RFC8995-5.6-P-10", "insists"),
 		without("RFC8995-5.6-P-11", "type"),
+		doing("RFC8995-5.6-P-12", "insists on an answer"),
 		breaks("RFC9110-5.1-P-1", "capitals matter", func(a *actor) {
 			a.sniffs = func(p []byte) error { return want(!bytes.Contains(p, []byte("\ncontent-type:"))) }
 		}),

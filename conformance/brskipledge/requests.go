@@ -99,7 +99,7 @@ func accepts(r *run) error {
 	}
 	want, _, _ := strings.Cut(found[0].Header.Get("Content-Type"), ";")
 	if got := strings.Join(found[0].Header.Values("Accept"), ", "); !strings.Contains(strings.ToLower(got), strings.ToLower(strings.TrimSpace(want))) {
-		return fmt.Errorf("Accept is %q, want %s in it", got, want)
+		return fmt.Errorf("the field Accept is %q, want %s in it", got, want)
 	}
 	return nil
 }
