@@ -212,7 +212,10 @@ type Manufacturer struct {
 	Name           string         // set from the key of Settings.Manufacturers
 	IDevIDAnchors  *x509.CertPool // the CAs its IDevIDs chain to; required
 	VoucherAnchors *x509.CertPool // the CAs its vouchers' signers chain to; required
-	MASAURL        string         // replaces the one in the IDevIDs (RFC 8995, Section 5.4)
+	// ManifestAnchors are the CAs that signers of its manufacturing manifests chain to; nil
+	// takes none.
+	ManifestAnchors *x509.CertPool
+	MASAURL         string // replaces the one in the IDevIDs (RFC 8995, Section 5.4)
 	// Offline says that its MASA is not asked: devices get the vouchers that were
 	// imported for them (Service.ImportVoucher), which needs AllowNonceless.
 	Offline      bool

@@ -75,6 +75,8 @@ type registrarConfig struct {
 	CMC cmcConfig `yaml:"cmc"`
 	// Manufacturers whose devices may join.
 	Manufacturers []manufacturerConfig `yaml:"manufacturers"`
+	// ImportFolder is a folder whose lists of devices are imported.
+	ImportFolder importFolderConfig `yaml:"import_folder"`
 	// Cloud makes it a cloud registrar, which sends devices to their owners.
 	Cloud *cloudConfig `yaml:"cloud"`
 	// KeyEncryptionKeys are shared with devices, for serverkeygen.

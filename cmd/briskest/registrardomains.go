@@ -128,7 +128,7 @@ func (d *domainRole) begin(ctx context.Context, r *registrarRole) error {
 
 // serve answers the domain's devices until ctx ends.
 func (d *domainRole) serve(s *service) func(context.Context) error {
-	return d.tending.beside(func(ctx context.Context) error {
+	return d.tending.beside(d.config.importing(d.service, s.log, func(ctx context.Context) error {
 		bounds := d.config.bounds()
 		bounds.Certificates = func() []*tls.Certificate { return *d.servers.Load() }
 		bounds.Log, bounds.ConnContext = s.log, est.ConnContext
@@ -139,7 +139,7 @@ func (d *domainRole) serve(s *service) func(context.Context) error {
 		})
 		s.log.InfoContext(ctx, "serving", slog.String("domain", d.config.Domain), slog.String("address", d.listener.Addr().String()))
 		return serveUntil(ctx, httpserver.New(d.listener, bounds))
-	})
+	}))
 }
 
 // serveUntil answers until ctx ends, then drains.

@@ -197,7 +197,7 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			return nil, nil, err
 		}
 	}
-	s.beside = tending.beside(s.beside)
+	s.beside = tending.beside(c.importing(role.service, role.log, s.beside))
 	role.events.Start()
 	for _, d := range role.others {
 		d.events.Start()
@@ -248,6 +248,9 @@ func (c *registrarConfig) build(ctx context.Context) (*registrar.Settings, []*tl
 	}
 	settings, err := c.settings(ctx, servers[0])
 	if err != nil {
+		return nil, nil, c.wrong(err)
+	}
+	if err := c.checkImportFolder(); err != nil {
 		return nil, nil, c.wrong(err)
 	}
 	if c.events, err = c.eventSettings(ctx); err != nil {
@@ -382,6 +385,11 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 		var err error
 		if out.IDevIDAnchors, err = pemfile.Pool(c.path(m.IDevIDAnchors)); err == nil {
 			out.VoucherAnchors, err = pemfile.Pool(c.path(m.VoucherAnchors))
+		}
+		if err == nil && m.ManifestAnchors != "" {
+			if out.ManifestAnchors, err = pemfile.Pool(c.path(m.ManifestAnchors)); err != nil {
+				err = fmt.Errorf("manifest_anchors: %w", err)
+			}
 		}
 		if err == nil {
 			if out.Revocation, err = m.IDevIDRevocation.checker(c.read, c.fetcher); err != nil {

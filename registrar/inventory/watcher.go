@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/briskest/briskest/registrar"
@@ -19,6 +21,12 @@ import (
 
 // MaxFile is the most bytes of a file in a watched folder.
 const MaxFile = 4 << 30
+
+// DefaultEvery is the time between two looks.
+const DefaultEvery = 10 * time.Second
+
+// maxEntries is how many names of a folder one look reads.
+const maxEntries = 10_000
 
 const (
 	doneFolder   = "done"
@@ -31,7 +39,9 @@ const (
 // writes one slowly gives it a name that begins with "." or ends in ".part" or
 // ".tmp", and renames it. Links, folders and whatever else is no plain file are
 // left alone. A file that was imported goes to DIR/MANUFACTURER/done, one that
-// could not be to DIR/MANUFACTURER/failed, each with a report beside it.
+// could not be to DIR/MANUFACTURER/failed, each with a report beside it. One that
+// changes while it is read, or whose import the registrar or its store could not
+// finish, stays where it is and is tried again: importing once more changes nothing.
 type Watcher struct {
 	Dir    string
 	Import func(ctx context.Context, r *registrar.ImportRequest) (*registrar.ImportResult, error)
@@ -39,7 +49,7 @@ type Watcher struct {
 	// Anchors returns who may sign manifests of a manufacturer, nil for nobody.
 	Anchors func(manufacturer string) *x509.CertPool
 	Log     *slog.Logger
-	Every   time.Duration // between two looks; 0 for 10 seconds
+	Every   time.Duration // between two looks; 0 for DefaultEvery
 	Now     func() time.Time
 
 	seen map[string]look // of the last time, by path; of the goroutine of Run
@@ -51,24 +61,39 @@ type look struct {
 	at   time.Time
 }
 
-// Run looks until ctx ends. It fails only if the folder cannot be opened.
-func (w *Watcher) Run(ctx context.Context) error {
+// Check tells what keeps the folder from being watched: it is not there, or everybody may
+// put devices into it.
+func (w *Watcher) Check() error {
+	info, err := os.Stat(w.Dir)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder", w.Dir)
+	case info.Mode().Perm()&0o002 != 0:
+		return fmt.Errorf("everybody may write into %s, and so bring devices into the inventory; chmod o-w it", w.Dir)
+	}
+	return nil
+}
+
+// Run looks until ctx ends. A folder that is gone is looked for again.
+func (w *Watcher) Run(ctx context.Context) {
 	every := w.Every
 	if every <= 0 {
-		every = 10 * time.Second
+		every = DefaultEvery
 	}
-	root, err := os.OpenRoot(w.Dir)
-	if err != nil {
-		return fmt.Errorf("watched folder: %w", err)
-	}
-	defer func() { _ = root.Close() }()
 	timer := time.NewTicker(every)
 	defer timer.Stop()
 	for {
-		w.Look(ctx, root)
+		if root, err := os.OpenRoot(w.Dir); err != nil {
+			w.log().ErrorContext(ctx, "watched folder not opened; it is tried again", slog.Any("error", err))
+		} else {
+			w.Look(ctx, root)
+			_ = root.Close()
+		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-timer.C:
 		}
 	}
@@ -105,14 +130,23 @@ func unfinished(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".part") || strings.HasSuffix(name, ".tmp") || strings.HasSuffix(name, reportSuffix)
 }
 
-// entries are sorted by name.
+// entries are some of a folder, sorted by name: all, unless there are too many for one look.
 func (w *Watcher) entries(ctx context.Context, root *os.Root, dir string) []fs.DirEntry {
-	entries, err := fs.ReadDir(root.FS(), dir)
-	if err != nil {
+	entries, err := readDir(root, dir)
+	if err != nil && !errors.Is(err, io.EOF) {
 		w.log().WarnContext(ctx, "watched folder not read", slog.String("folder", dir), slog.Any("error", err))
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries
+}
+
+func readDir(root *os.Root, dir string) ([]fs.DirEntry, error) {
+	f, err := root.OpenFile(dir, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that took the folder's place has no end
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return f.ReadDir(maxEntries)
 }
 
 func (w *Watcher) log() *slog.Logger {
@@ -125,13 +159,16 @@ func (w *Watcher) log() *slog.Logger {
 // file imports one file and puts it away. What a registrar could not do because
 // it is about to stop, or its store failed, is tried again at the next look.
 func (w *Watcher) file(ctx context.Context, root *os.Root, manufacturer, name string, info fs.FileInfo) {
-	report, err := w.run(ctx, root, manufacturer, name, info)
+	report, later, err := w.run(ctx, root, manufacturer, name, info)
 	log := w.log().With(slog.String("file", name), slog.Int("rows", report.Rows))
 	to := doneFolder
 	switch {
 	case err == nil:
 		log.InfoContext(ctx, "devices imported", slog.Int("added", report.Added), slog.Int("changed", report.Changed))
 	case ctx.Err() != nil:
+		return
+	case later:
+		log.ErrorContext(ctx, "file not imported, or not all of it; it stays where it is and is tried again", slog.Any("error", err))
 		return
 	default:
 		to = failedFolder
@@ -142,24 +179,37 @@ func (w *Watcher) file(ctx context.Context, root *os.Root, manufacturer, name st
 	}
 }
 
-func (w *Watcher) run(ctx context.Context, root *os.Root, manufacturer, name string, info fs.FileInfo) (*Report, error) {
+// run imports a file. Later says that it did not fail because of the file.
+func (w *Watcher) run(ctx context.Context, root *os.Root, manufacturer, name string, info fs.FileInfo) (report *Report, later bool, err error) {
 	empty := &Report{File: path.Base(name)}
 	if info.Size() > MaxFile {
-		return empty, fmt.Errorf("%d bytes; at most %d are taken: divide it", info.Size(), int64(MaxFile))
+		return empty, false, fmt.Errorf("%d bytes; at most %d are taken: divide it", info.Size(), int64(MaxFile))
 	}
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe that took the file's place has no end
 	if err != nil {
-		return empty, err
+		return empty, false, err
 	}
 	defer func() { _ = f.Close() }()
 	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) {
-		return empty, errors.Join(ErrChanged, err)
+		return empty, true, errors.Join(ErrChanged, err)
 	}
-	im := &Importer{Import: w.Import, Domain: w.Domain, Actor: "folder", Manufacturer: manufacturer, Now: w.Now}
+	im := &Importer{Domain: w.Domain, Actor: "folder", Manufacturer: manufacturer, Now: w.Now}
+	im.Import = func(ctx context.Context, r *registrar.ImportRequest) (*registrar.ImportResult, error) {
+		result, err := w.Import(ctx, r)
+		later = later || err != nil && !mendable(err)
+		return result, err
+	}
 	if w.Anchors != nil {
 		im.Anchors = w.Anchors(manufacturer)
 	}
-	return im.Run(ctx, f, path.Base(name))
+	report, err = im.Run(ctx, f, path.Base(name))
+	return report, later || errors.Is(err, ErrChanged), err
+}
+
+// mendable tells whether somebody has to do something about the file, or the registrar's
+// settings, before it can be imported.
+func mendable(err error) bool {
+	return errors.Is(err, registrar.ErrInvalid) || errors.Is(err, registrar.ErrNotFound) || errors.Is(err, registrar.ErrFull)
 }
 
 // putAway moves a file into a folder beside it, under a name that is free there,
