@@ -25,6 +25,7 @@ type conformRegistrarCmd struct {
 	MASAKey     string `name:"masa-key" help:"Key of --masa-cert."`
 	VoucherCert string `name:"voucher-cert" type:"existingfile" help:"PEM file of the certificate that signs vouchers, which the registrar trusts for the manufacturer; --masa-cert without it."`
 	VoucherKey  string `name:"voucher-key" help:"Key of --voucher-cert."`
+	Cloud       bool   `help:"The registrar is a cloud registrar, and --idevid a device that it knows the owner of: asks what is asked of these, and nothing else."`
 	conformFlags
 }
 
@@ -33,7 +34,11 @@ func (c *conformRegistrarCmd) Run(ctx context.Context, s streams) error {
 	url := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(c.URL, "/"), brski.PathPrefix), "/")
 	stop := func() error { return nil }
 	defer func() { _ = stop() }() // the report is what counts
-	return conform(ctx, s, &c.conformFlags, brskiregistrar.Checks(), url, func() (*brskiregistrar.Target, func(context.Context) error, error) {
+	checks := brskiregistrar.Checks()
+	if c.Cloud {
+		checks = brskiregistrar.CloudChecks()
+	}
+	return conform(ctx, s, &c.conformFlags, checks, url, func() (*brskiregistrar.Target, func(context.Context) error, error) {
 		t, err := c.target(ctx, url)
 		if err != nil {
 			return nil, nil, err

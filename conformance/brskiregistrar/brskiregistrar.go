@@ -1,6 +1,7 @@
 // Package brskiregistrar holds the checks of a BRSKI registrar (RFC 8995). The
 // suite is the pledge that asks it and the MASA behind it, so that it sees what
-// the registrar makes of a request. Start with [Target] and [Checks].
+// the registrar makes of a request. Start with [Target] and [Checks], or
+// [CloudChecks] for a cloud registrar.
 package brskiregistrar
 
 import (

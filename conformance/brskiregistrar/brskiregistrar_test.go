@@ -18,3 +18,8 @@ func breaks(check, what string, f fault, also ...string) mutation {
 func TestEveryCheckPassesAgainstTheHandlersOfTheLibrary(t *testing.T) {
 	conformancetest.Passes(t, start(t), brskiregistrar.Checks())
 }
+
+func TestEveryCheckPassesAgainstACloudRegistrarThatRedirectsOrVouches(t *testing.T) {
+	conformancetest.Passes(t, startCloud(t, redirects), brskiregistrar.CloudChecks(), "BRSKICLOUD-3.2.3-REG-1", "BRSKICLOUD-9.4-REG-1", "BRSKICLOUD-9.4-REG-2")
+	conformancetest.Passes(t, startCloud(t, vouches), brskiregistrar.CloudChecks(), "BRSKICLOUD-3.2.2-REG-1")
+}

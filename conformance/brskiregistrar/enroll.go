@@ -96,7 +96,22 @@ func (t *Target) certify(ctx context.Context, as *tls.Certificate, path string, 
 		}
 		r.Body = []byte(base64.StdEncoding.EncodeToString(change(csr)))
 	}
-	return t.Do(ctx, &wire.Options{Certificate: as, Untrusted: true}, &r)
+	return sendCSR(ctx, &t.Site, as, &r)
+}
+
+// sendCSR sends a request for a certificate, and names what was issued.
+func sendCSR(ctx context.Context, site *wire.Site, as *tls.Certificate, r *wire.Request) (*wire.Answer, error) {
+	a, err := site.Do(ctx, &wire.Options{Certificate: as, Untrusted: true}, r)
+	if err != nil {
+		return nil, err
+	}
+	issued, _ := certificates(a) // none where it was refused
+	for _, c := range issued {
+		if !c.IsCA {
+			conformance.Leave(ctx, "certificate %x for %q", c.SerialNumber, c.Subject)
+		}
+	}
+	return a, nil
 }
 
 // certification is the request of that device for a certificate.
@@ -144,28 +159,22 @@ func runEnrolls(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	_, err = member(ctx, a, key)
+	_, err = member(a, key)
 	return err
 }
 
 // member reads the certificate for key out of an answer.
-func member(ctx context.Context, a *wire.Answer, key crypto.Signer) (*tls.Certificate, error) {
+func member(a *wire.Answer, key crypto.Signer) (*tls.Certificate, error) {
 	certs, err := certificates(a)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range certs {
 		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); ok && public.Equal(c.PublicKey) {
-			leave(ctx, c)
 			return &tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}, nil
 		}
 	}
 	return nil, fmt.Errorf("%v, and no certificate in it has the CSR's key", a)
-}
-
-// leave names a certificate as left on the target.
-func leave(ctx context.Context, c *x509.Certificate) {
-	conformance.Leave(ctx, "certificate %x for %q", c.SerialNumber, c.Subject)
 }
 
 func certificates(a *wire.Answer) ([]*x509.Certificate, error) {
@@ -299,7 +308,7 @@ func runIssued(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	id, err := member(ctx, a, key)
+	id, err := member(a, key)
 	if err != nil {
 		return skipf("%v (see RFC8995-5.9-REG-3)", err)
 	}
@@ -321,7 +330,7 @@ func asMember(f func(context.Context, *Target, *tls.Certificate) error) run {
 		if err != nil {
 			return err
 		}
-		id, err := member(ctx, a, key)
+		id, err := member(a, key)
 		if err != nil {
 			return skipf("%v (see RFC8995-5.9-REG-3)", err)
 		}
@@ -350,7 +359,7 @@ func runRenews(ctx context.Context, t *Target) error {
 		if err != nil {
 			return err
 		}
-		_, err = member(ctx, a, key)
+		_, err = member(a, key)
 		return err
 	})(ctx, t)
 }

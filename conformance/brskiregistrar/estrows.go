@@ -126,26 +126,12 @@ func runEnrollType(ctx context.Context, t *Target) error {
 			if err != nil {
 				return err
 			}
-			leavesOf(ctx, a)
 			if err := certsOnlyAnswer(a); err != nil {
 				return err
 			}
 		}
 		return nil
 	})(ctx, t)
-}
-
-// leavesOf names the certificates in an answer as left.
-func leavesOf(ctx context.Context, a *wire.Answer) {
-	certs, err := certificates(a)
-	if err != nil {
-		return
-	}
-	for _, c := range certs {
-		if !c.IsCA {
-			leave(ctx, c)
-		}
-	}
 }
 
 // renewedAs wants a refusal of a renewal that is changed so, once one that is not
@@ -161,15 +147,14 @@ func renewedAs(change func(*x509.CertificateRequest, *x509.Certificate)) run {
 			if err != nil {
 				return err
 			}
-			a, err := t.Do(ctx, &wire.Options{Certificate: id, Untrusted: true}, &r)
+			a, err := sendCSR(ctx, &t.Site, id, &r)
 			if err != nil {
 				return err
 			}
 			if f != nil {
-				leavesOf(ctx, a)
 				return bad(a)
 			}
-			renewed, err := member(ctx, a, key)
+			renewed, err := member(a, key)
 			if err != nil {
 				return skipf("%v (see RFC8995-5.9.5-REG-2)", err)
 			}
@@ -243,11 +228,11 @@ func lines(id, text string, write func(string) string) check {
 			if header[0] != "" {
 				r.Header = append(r.Header, header)
 			}
-			a, err := t.plain(ctx, r)
+			a, err := sendCSR(ctx, &t.Site, t.Pledge, &r)
 			if err != nil {
 				return err
 			}
-			if _, err := member(ctx, a, key); err != nil {
+			if _, err := member(a, key); err != nil {
 				return err
 			}
 		}

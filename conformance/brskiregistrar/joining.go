@@ -130,13 +130,13 @@ func runProxied(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	a, err := site.Do(ctx, &options, &r)
+	a, err := sendCSR(ctx, &site, t.Pledge, &r)
 	if err != nil {
 		return fmt.Errorf("through a proxy: %w", err)
 	}
 	if a.Status == http.StatusAccepted {
 		return nil
 	}
-	_, err = member(ctx, a, key)
+	_, err = member(a, key)
 	return err
 }

@@ -241,6 +241,10 @@ func (m *MASA) make(a *arrival, change func(*voucher.Voucher), signer *tls.Certi
 		Assertion: voucher.Proximity, CreatedOn: time.Now().UTC().Truncate(time.Second), SerialNumber: a.request.SerialNumber,
 		Nonce: a.request.Nonce, PinnedDomainCert: pin.Raw,
 	}
+	if v.ESTDomain = a.request.ESTDomain; v.ESTDomain != "" {
+		pin = beside(a.artifact)
+		v.PinnedDomainCert = pin.Raw
+	}
 	if v.Nonce == "" {
 		v.ExpiresOn = v.CreatedOn.Add(time.Hour)
 	}
@@ -255,7 +259,14 @@ func (m *MASA) make(a *arrival, change func(*voucher.Voucher), signer *tls.Certi
 
 // top is the certificate of the artifact's chain that is farthest from the signer.
 func top(a *voucher.Artifact) *x509.Certificate {
+	chain := chainOf(a)
+	return chain[len(chain)-1]
+}
+
+// chainOf is the signer's certificate, and those of the artifact that are above it.
+func chainOf(a *voucher.Artifact) []*x509.Certificate {
 	at := a.Signer
+	chain := []*x509.Certificate{at}
 	for range a.Certificates {
 		next := slices.IndexFunc(a.Certificates, func(c *x509.Certificate) bool {
 			return c.IsCA && !bytes.Equal(c.Raw, at.Raw) && bytes.Equal(c.RawSubject, at.RawIssuer) && at.CheckSignatureFrom(c) == nil
@@ -264,8 +275,21 @@ func top(a *voucher.Artifact) *x509.Certificate {
 			break
 		}
 		at = a.Certificates[next]
+		chain = append(chain, at)
 	}
-	return at
+	return chain
+}
+
+// beside is the certificate that a cloud registrar has sent beside its chain: that
+// of the owner's EST server, or the CA above it.
+func beside(a *voucher.Artifact) *x509.Certificate {
+	chain := chainOf(a)
+	for _, c := range a.Certificates {
+		if !slices.ContainsFunc(chain, c.Equal) {
+			return c
+		}
+	}
+	return chain[len(chain)-1]
 }
 
 // log answers with the audit-log of the device (RFC 8995, Section 5.8.1).

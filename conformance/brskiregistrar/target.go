@@ -34,11 +34,10 @@ type Target struct {
 	// manufacturer that the registrar lets join too; nil for none, and checks that need one skip.
 	Manufacturer *tls.Certificate
 	MASA         *MASA
-
-	once  sync.Once
-	first *exchange // the first good one
-	tried *exchange // the first one, good or not
-	err   error     // why there is no good one
+	once         sync.Once
+	first        *exchange // the first good one
+	tried        *exchange // the first one, good or not
+	err          error     // why there is no good one
 }
 
 // asking is one voucher-request, and what is wrong with it.
@@ -120,7 +119,24 @@ func (t *Target) ask(ctx context.Context, a asking) (*exchange, error) {
 		err = a.again(ctx, c, x)
 		x.seen = t.MASA.arrivals()
 	}
+	x.left(ctx)
 	return x, err
+}
+
+// left names what the registrar has of the device now.
+func (x *exchange) left(ctx context.Context) {
+	device := leafOf(x.pledge).Subject
+	switch {
+	case x.nobody:
+	case x.answer.Status == http.StatusOK:
+		conformance.Leave(ctx, "a voucher for device %q", device)
+	case x.answer.Status == http.StatusAccepted:
+		conformance.Leave(ctx, "a voucher-request of device %q that waits", device)
+	case len(x.requested()) > 0:
+		conformance.Leave(ctx, "device %q, which got no voucher from the MASA", device)
+	default:
+		conformance.Leave(ctx, "a refused voucher-request of device %q, where refusals are kept", device)
+	}
 }
 
 // pause waits as long as a 202 asks for, at most two seconds.

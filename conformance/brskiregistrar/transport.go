@@ -120,18 +120,34 @@ func masaConnections() []check {
 		),
 		in("RFC 8995, Erratum 6642", check{
 			ID: "RFC8995-E6642-REG-1", Level: must, Text: "the registrar names the MASA's host in its ClientHello",
-			Requirements: rows("BRSKI-8995-ERRATA-6642-01"), Run: seen(just(asking{}), func(x *exchange, a *arrival) error {
-				host := x.masaHost()
-				switch {
-				case host == "" || net.ParseIP(host) != nil:
-					return skipf("the MASA's host in the IDevID is an address, which server_name does not carry (RFC 6066, Section 3); use an IDevID with a name")
-				case !strings.EqualFold(a.state.ServerName, host):
+			Requirements: rows("BRSKI-8995-ERRATA-6642-01"), Run: seen(byName, func(x *exchange, a *arrival) error {
+				if host := x.masaHost(); !strings.EqualFold(a.state.ServerName, host) {
 					return fmt.Errorf("server_name is %q, want %q", a.state.ServerName, host)
 				}
 				return nil
 			}),
 		}),
 	)
+}
+
+// byName is the pledge where its IDevID has a name for the MASA, else a device
+// whose IDevID has "localhost" for a MASA on this machine: server_name carries no
+// address (RFC 6066, Section 3).
+func byName(t *Target) (asking, error) {
+	host, port, err := net.SplitHostPort(t.authority())
+	if err != nil {
+		host = t.authority()
+	}
+	ip := net.ParseIP(host)
+	switch {
+	case host != "" && ip == nil:
+		return asking{}, nil
+	case ip != nil && ip.IsLoopback() && leafOf(t.MASA.Certificate).VerifyHostname("localhost") == nil:
+		pledge, err := t.made(leadingTo(t.fresh(), "https://"+net.JoinHostPort("localhost", port)+"/.well-known/brski"))
+		return asking{pledge: pledge}, err
+	default:
+		return asking{}, skipf("the MASA's host in the IDevID is an address, which server_name does not carry; use an IDevID with a name")
+	}
 }
 
 func (x *exchange) masaHost() string {

@@ -18,6 +18,7 @@ func All() []conformance.Meta {
 	return slices.Concat(
 		conformance.Metas(estserver.Checks()),
 		conformance.Metas(brskiregistrar.Checks()),
+		conformance.Metas(brskiregistrar.CloudChecks()),
 		conformance.Metas(estclient.Checks()),
 		conformance.Metas(brskipledge.Checks()),
 	)
