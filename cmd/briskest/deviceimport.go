@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/briskest/briskest/internal/cli"
+	"github.com/briskest/briskest/internal/manifest"
 	"github.com/briskest/briskest/registrar"
 	registraradmin "github.com/briskest/briskest/registrar/admin"
 	"github.com/briskest/briskest/registrar/inventory"
@@ -39,14 +41,15 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer done()
-	cfg, err := loadRegistrarConfig(c.Config)
-	if err != nil {
+	start := make([]byte, 512)
+	n, err := io.ReadFull(in, start)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
+	}
+	if manifest.Is(start[:n]) {
+		return c.manifest(ctx, s, in)
 	}
 	im := &inventory.Importer{Actor: actor(), Manufacturer: c.Manufacturer, Owner: c.owner(), Owners: c.Owners, DryRun: c.DryRun}
-	if im.Anchors, err = cfg.manifestAnchors(c.Manufacturer); err != nil {
-		return err
-	}
 	shown := newProgress(s.Err)
 	im.Progress = func(p inventory.Progress) {
 		shown.total = p.Of
@@ -60,12 +63,7 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 	})
 	shown.end()
 	if report != nil {
-		for _, p := range report.Problems {
-			cli.Note(s.Err, "line %d, %q: %s", p.Line, p.SerialNumber, p.Text)
-		}
-		if more := report.Bad - len(report.Problems); more > 0 {
-			cli.Note(s.Err, "%d further problems", more)
-		}
+		problems(s, reportOut(report))
 	}
 	switch {
 	case cli.Code(err) == cli.ExitNotFound:
@@ -80,6 +78,42 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 	})
 }
 
+func problems(s streams, report *registraradmin.ImportReport) {
+	for _, p := range report.Problems {
+		cli.Note(s.Err, "line %d, %q: %s", p.Line, p.SerialNumber, p.Text)
+	}
+	if more := report.Bad - len(report.Problems); more > 0 {
+		cli.Note(s.Err, "%d further problems", more)
+	}
+}
+
+// manifest has the registrar look who signed a manifest, and import it.
+func (c *deviceImportCmd) manifest(ctx context.Context, s streams, in io.ReadSeeker) error {
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if c.Owners {
+		return cli.Usage("--owners is for lists; the rows of a manifest have their manufacturer's columns")
+	}
+	var report *registraradmin.ImportReport
+	err := c.operate(ctx, s, func(client *registraradmin.Client) (err error) {
+		report, err = client.ImportManifest(ctx, &registraradmin.ImportManifest{
+			Manufacturer: c.Manufacturer, File: filepath.Base(c.File), DryRun: c.DryRun, Owner: c.Owner, Unowned: c.Unowned,
+		}, in)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	problems(s, report)
+	if report.Bad > 0 {
+		return fmt.Errorf("%w: %d of %d rows have problems", inventory.ErrProblems, report.Bad, report.Rows)
+	}
+	return cli.PrintOne(s.Out, c.Format, deviceImportRow{
+		Rows: report.Rows, Added: report.Added, Changed: report.Changed, Known: report.Known, Given: report.Given, SHA256: report.SHA256, Signer: report.Signer,
+	})
+}
+
 // deviceImportRow is what an import prints.
 type deviceImportRow struct {
 	Rows    int    `json:"rows"`
@@ -88,6 +122,7 @@ type deviceImportRow struct {
 	Known   int    `json:"known"`
 	Given   int    `json:"given"` // that have another owner now
 	SHA256  string `json:"sha256"`
+	Signer  string `json:"signer,omitempty"` // of a manifest: SHA-256 of the certificate
 }
 
 // openTwice opens a file that is read more than once. Standard input can be read

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/briskest/briskest/internal/config"
-	"github.com/briskest/briskest/internal/pemfile"
 	"github.com/briskest/briskest/registrar"
 	"github.com/briskest/briskest/registrar/inventory"
 )
@@ -22,18 +20,6 @@ type importFolderConfig struct {
 	Path string `yaml:"path"`
 	// Settle is how long a file must not change before it is taken; default 10s.
 	Settle config.Duration `yaml:"settle"`
-}
-
-// manifestAnchors are those that signers of a manufacturer's manifests chain to;
-// nil for none, and for a manufacturer that is not in the configuration.
-func (c *registrarConfig) manifestAnchors(manufacturer string) (*x509.CertPool, error) {
-	for i := range c.Manufacturers {
-		m := &c.Manufacturers[i]
-		if m.Name == manufacturer && m.ManifestAnchors != "" {
-			return pemfile.Pool(c.path(m.ManifestAnchors))
-		}
-	}
-	return nil, nil //nolint:nilnil // no manifest is taken then
 }
 
 // watcher is nil where no folder is watched.

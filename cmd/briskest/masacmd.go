@@ -76,10 +76,11 @@ func masaFailure(err error) error {
 }
 
 type masaDeviceCmd struct {
-	Import masaImportCmd     `cmd:"" help:"Put what was built on record."`
-	List   masaDeviceListCmd `cmd:"" help:"List devices."`
-	Show   masaDeviceShowCmd `cmd:"" help:"One device with its owners, claims and vouchers."`
-	Log    masaDeviceLogCmd  `cmd:"" help:"The audit-log of one device, as a registrar gets it."`
+	Import masaImportCmd       `cmd:"" help:"Put what was built on record."`
+	List   masaDeviceListCmd   `cmd:"" help:"List devices."`
+	Show   masaDeviceShowCmd   `cmd:"" help:"One device with its owners, claims and vouchers."`
+	Export masaDeviceExportCmd `cmd:"" help:"A signed manifest of what was built, or sold to somebody, for the buyer's registrar."`
+	Log    masaDeviceLogCmd    `cmd:"" help:"The audit-log of one device, as a registrar gets it."`
 }
 
 type masaDeviceListCmd struct {

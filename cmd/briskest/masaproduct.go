@@ -28,6 +28,8 @@ type productConfig struct {
 	// Signers are further voucher keys, for devices whose firmware trusts
 	// another one than Voucher: the first that fits signs.
 	Signers []signerConfig `yaml:"signers"`
+	// Manifest signs lists of its devices for those who buy them: briskest masa device export.
+	Manifest identityConfig `yaml:"manifest"`
 	// RevokedSigners are PEM files of voucher certificates whose keys got lost.
 	// What they signed is not handed out again.
 	RevokedSigners []string `yaml:"revoked_signers"`

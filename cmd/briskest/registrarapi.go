@@ -105,9 +105,11 @@ func (r *registrarRole) operators() http.Handler {
 
 // apiDomains are the domains that the API serves.
 func (r *registrarRole) apiDomains() map[string]*registraradmin.Domain {
-	out := map[string]*registraradmin.Domain{r.settings.Domain: {Service: r.service}}
+	out := map[string]*registraradmin.Domain{
+		r.settings.Domain: {Service: r.service, Manifests: manifestImporter(r.service, &r.manifests)},
+	}
 	for _, d := range r.others {
-		out[d.config.Domain] = &registraradmin.Domain{Service: d.service}
+		out[d.config.Domain] = &registraradmin.Domain{Service: d.service, Manifests: manifestImporter(d.service, &r.manifests)}
 	}
 	return out
 }

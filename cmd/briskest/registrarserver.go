@@ -45,6 +45,7 @@ type registrarRole struct {
 	events     *events.Dispatcher
 	others     []*domainRole // further domains
 	observe    *observing
+	manifests  sync.Mutex // held while one is imported
 }
 
 // openRegistrar opens the store and builds the service a configuration describes.

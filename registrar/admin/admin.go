@@ -53,6 +53,7 @@ package admin
 //go:generate go run ../../cmd/briskest api openapi --output ../../docs/openapi.json
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,6 +66,8 @@ import (
 // Domain is what the API works on for one domain.
 type Domain struct {
 	Service *registrar.Service
+	// Manifests verifies a signed manifest and imports its devices; nil: none are taken.
+	Manifests func(ctx context.Context, in *ImportManifest) (*ImportReport, error)
 }
 
 // api is what an operation's function works on.

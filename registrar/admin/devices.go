@@ -38,7 +38,7 @@ type ImportOrigin struct {
 	Rows   []byte `json:"rows_root"` // of the Merkle tree over these rows
 	First  int    `json:"row"`       // of the file, from 1
 	Count  int    `json:"rows"`
-	Signer string `json:"signer,omitempty" max:"64"` // of a manifest
+	Signer string `json:"signer,omitempty" max:"64" doc:"refused: manifests are imported by device-import-manifest"`
 }
 
 // ImportDevice is one device of an import.
@@ -82,11 +82,14 @@ func (a *api) importDevices(ctx context.Context, in *ImportDevices) (*Imported, 
 		Devices: each(in.Devices, func(d ImportDevice) registrar.ImportDevice { return registrar.ImportDevice(d) }),
 	}
 	if o := in.Origin; o != nil {
+		if o.Signer != "" || o.Format == "manifest" {
+			return nil, fmt.Errorf("origin: a manifest is imported whole, by device-import-manifest, which looks who signed it: %w", registrar.ErrInvalid)
+		}
 		if len(o.SHA256) != sha256.Size || len(o.Rows) != sha256.Size {
 			return nil, fmt.Errorf("origin: hashes of %d and %d bytes; want %d: %w", len(o.SHA256), len(o.Rows), sha256.Size, registrar.ErrInvalid)
 		}
 		r.Origin = &registrar.ImportOrigin{
-			File: o.File, Format: o.Format, SHA256: [32]byte(o.SHA256), Rows: [32]byte(o.Rows), First: o.First, Count: o.Count, Signer: o.Signer,
+			File: o.File, Format: o.Format, SHA256: [32]byte(o.SHA256), Rows: [32]byte(o.Rows), First: o.First, Count: o.Count,
 		}
 	}
 	result, err := a.s.ImportDevices(ctx, r)

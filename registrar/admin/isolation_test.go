@@ -80,7 +80,7 @@ func TestNoOperationFindsAnotherDomainsObject(t *testing.T) {
 		t.Errorf("the other domain's record is another:\n%s\n%s", before, after)
 	}
 	// A new operation is either in the table, or named here as one that is about no object that there is already.
-	without := "group-apply group-list group-versions device-import device-list certificate-issue code-add code-list credential-add credential-list " +
+	without := "group-apply group-list group-versions device-import device-import-manifest device-list certificate-issue code-add code-list credential-add credential-list " +
 		"event-targets request-list token-create token-list status quarantine-list voucher-list crl-show " +
 		// About what is in the voucher: registrar.TestAVoucherForAnotherDomainsDeviceIsNotImported.
 		"voucher-import"

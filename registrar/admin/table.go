@@ -16,7 +16,7 @@ type table struct {
 // program's.
 func operations() *table {
 	t := &table{list: slices.Concat(
-		deviceOperations(), evidenceOperations(), requestOperations(), credentialOperations(), codeOperations(),
+		deviceOperations(), manifestOperations(), evidenceOperations(), requestOperations(), credentialOperations(), codeOperations(),
 		certificateOperations(), voucherOperations(), trailOperations(), groupOperations(), eventOperations(), tokenOperations(),
 		lifecycleOperations(), quarantineOperations(), relatedOperations(), baselineOperations(),
 	)}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/briskest/briskest/internal/manifest"
 	"github.com/briskest/briskest/internal/rows"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
@@ -27,6 +28,9 @@ const MaxProblems = 100
 
 // ErrProblems says that rows have problems and that nothing was imported.
 var ErrProblems = errors.New("nothing was imported")
+
+// ErrManifest says that a manifest cannot be taken: of who signed it, or what it says.
+var ErrManifest = errors.New("the manifest is not taken")
 
 // ErrChanged says that a file was not the same the second time.
 var ErrChanged = errors.New("the file changed while it was read")
@@ -275,7 +279,7 @@ func (im *Importer) source(in io.Reader, report *Report) (*source, error) {
 	if report.Format == Manifest {
 		list, signer, err := im.manifest(whole)
 		if err != nil {
-			return nil, fmt.Errorf("manifest: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 		}
 		report.Signer, whole = signer, bytes.NewReader(list)
 	}
@@ -296,18 +300,15 @@ const (
 )
 
 func format(start []byte) string {
+	signed := manifest.Is(start)
 	start = bytes.TrimSpace(bytes.TrimPrefix(start, []byte("\xef\xbb\xbf")))
 	switch {
+	case signed:
+		return Manifest
 	case bytes.HasPrefix(start, []byte("-----BEGIN")):
 		return PEM
 	case !bytes.HasPrefix(start, []byte("{")):
 		return CSV
-	}
-	first := bytes.TrimSpace(start[1:])
-	for _, member := range []string{`"payload"`, `"signatures"`, `"protected"`, `"signature"`} { // RFC 7515, Section 7.2
-		if bytes.HasPrefix(first, []byte(member)) {
-			return Manifest
-		}
 	}
 	return JSONLines
 }

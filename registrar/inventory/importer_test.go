@@ -20,6 +20,7 @@ import (
 
 	"github.com/briskest/briskest/brski"
 	"github.com/briskest/briskest/ca/catest"
+	"github.com/briskest/briskest/internal/manifest"
 	"github.com/briskest/briskest/internal/testpki"
 	"github.com/briskest/briskest/internal/trail"
 	"github.com/briskest/briskest/registrar"
@@ -129,7 +130,7 @@ func TestDevicesComeFromFilesOfEveryFormat(t *testing.T) {
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	lines := `{"serial_number":"M-1","model":"x","attribute.site":"north"}` + "\n"
 	signer := h.maker.Issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "line 4"}}, testpki.NewKey(t))
-	manifest, err := inventory.SignManifest("acme", time.Now(), []byte(lines), signer.Key, []*x509.Certificate{signer.Certificate})
+	signed, err := manifest.Sign("acme", time.Now(), []byte(lines), signer.Key, []*x509.Certificate{signer.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestDevicesComeFromFilesOfEveryFormat(t *testing.T) {
 			SerialNumber: "J-1", Batch: "b", Attributes: map[string]string{"site": "'=north"},
 		}},
 		"PEM":      {text, inventory.PEM, registrar.Device{SerialNumber: "P-1", IDevID: der, HardwareModule: "1.3.6.1.4.1.99.7:cafe"}},
-		"manifest": {string(manifest), inventory.Manifest, registrar.Device{SerialNumber: "M-1", Model: "x", Attributes: map[string]string{"site": "north"}}},
+		"manifest": {string(signed), inventory.Manifest, registrar.Device{SerialNumber: "M-1", Model: "x", Attributes: map[string]string{"site": "north"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := h.imported(t, c.text)
@@ -257,18 +258,18 @@ func TestAManifestOfNobodyIsRefused(t *testing.T) {
 	stranger := testpki.NewRoot(t, "x")
 	lines := []byte(`{"serial_number":"M-1"}`)
 	sign := func(manufacturer string, by *testpki.Identity) string {
-		m, err := inventory.SignManifest(manufacturer, time.Now(), lines, by.Key, []*x509.Certificate{by.Certificate})
+		m, err := manifest.Sign(manufacturer, time.Now(), lines, by.Key, []*x509.Certificate{by.Certificate})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(m)
 	}
 	good := sign("acme", signer)
-	other, err := inventory.SignManifest("acme", time.Now(), lines, signer.Key, nil)
+	other, err := manifest.Sign("acme", time.Now(), lines, signer.Key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	swapped, err := inventory.SignManifest("acme", time.Now(), lines, stranger.Key, []*x509.Certificate{signer.Certificate})
+	swapped, err := manifest.Sign("acme", time.Now(), lines, stranger.Key, []*x509.Certificate{signer.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}
