@@ -97,12 +97,25 @@ func (c *listsConfig) url(listen string) (string, error) {
 	return "http://" + listen, nil
 }
 
+// revocationListen is the address that lists are served at: one for all domains.
+func (c *registrarConfig) revocationListen() string {
+	if c.of != nil {
+		return c.of.Listen.Revocation
+	}
+	return c.Listen.Revocation
+}
+
 // addLists has every CA that signs here sign lists and answers: those of the
 // issuers, and those before them.
 func (c *registrarConfig) addLists(ctx context.Context, s *registrar.Settings) error {
-	base, err := c.Revocation.url(c.Listen.Revocation)
+	base, err := c.Revocation.url(c.revocationListen())
 	if err != nil {
 		return err
+	}
+	if c.of != nil && c.Revocation.URL == "" { // one port for all domains
+		if base, err = c.of.Revocation.url(c.of.Listen.Revocation); err != nil {
+			return err
+		}
 	}
 	s.Lists = registrar.Lists{URL: base, Partitions: c.Revocation.Partitions, Deltas: c.Revocation.Deltas, Soon: time.Duration(c.Revocation.Soon)}
 	p, err := profile.New(profile.OCSPResponder())

@@ -250,7 +250,7 @@ func (c *registrarConfig) check() error {
 	if _, err := c.Limits.relays(); err != nil {
 		return err
 	}
-	if err := c.Revocation.check(c.Listen.Revocation); err != nil {
+	if err := c.Revocation.check(c.revocationListen()); err != nil {
 		return err
 	}
 	for i, m := range c.Manufacturers {

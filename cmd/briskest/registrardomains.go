@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/briskest/briskest/brski"
@@ -30,6 +31,7 @@ type domainRole struct {
 	servers  atomic.Pointer[[]*tls.Certificate]
 	listener net.Listener
 	tending  *tending
+	inForce  atomic.Pointer[registrar.Settings]
 }
 
 // loadDomains reads the files of further domains. What there is one of, they do not say.
@@ -56,8 +58,18 @@ func (c *registrarConfig) checkDomain() error {
 		return errors.New("the key domain is missing: it is this tenant's name")
 	case c.Store != "" || c.TrailKey != "" || c.Listen.Admin != "" || c.Listen.API != "" || c.Listen.Metrics != "" || c.Listen.Revocation != "":
 		return errors.New("store, trail_key and listen.admin, api, metrics and revocation are those of the registrar, and not of one domain")
-	case len(c.Domains) > 0 || c.Cloud != nil || c.Announce.Announcement.MDNS:
-		return errors.New("domains, cloud and announce belong into the registrar's own file")
+	case len(c.Domains) > 0 || c.Cloud != nil:
+		return errors.New("domains and cloud belong into the registrar's own file")
+	case c.Revocation.OCSPLifetime != 0 && c.Revocation.OCSPLifetime != c.of.Revocation.OCSPLifetime:
+		return errors.New("revocation.ocsp_lifetime is the registrar's: one responder answers for all domains")
+	}
+	for _, part := range []struct {
+		key          string
+		mine, theirs any
+	}{{"api", c.API, c.of.API}, {"announce", c.Announce, c.of.Announce}, {"log", c.Log, c.of.Log}, {"tracing", c.Tracing, c.of.Tracing}} {
+		if !reflect.ValueOf(part.mine).IsZero() && !reflect.DeepEqual(part.mine, part.theirs) {
+			return fmt.Errorf("%s has no effect in the file of one domain: there is one for all, in the registrar's own file; leave it out here", part.key)
+		}
 	}
 	return nil
 }
@@ -106,6 +118,7 @@ func (r *registrarRole) openDomains() error {
 			return c.wrong(err)
 		}
 		d.servers.Store(&c.shown)
+		d.inForce.Store(c.built)
 		r.others = append(r.others, d)
 	}
 	return nil
@@ -170,6 +183,7 @@ func (r *registrarRole) applyDomains(ctx context.Context, next *registrarConfig)
 		}
 		servers := c.shown
 		d.servers.Store(&servers)
+		d.inForce.Store(c.built)
 		d.tending.set(c.built.Issuers)
 		d.events.Set(c.events)
 	}

@@ -144,6 +144,11 @@ func startRegistrar(ctx context.Context, c *registrarConfig, logTo io.Writer) (*
 			if err := role.applyDomains(ctx, loaded); err != nil {
 				return err
 			}
+			if role.revocation != nil {
+				if err := role.revocation.update(); err != nil {
+					return err
+				}
+			}
 			tending.set(settings.Issuers)
 			if role.api != nil {
 				role.api.inForce.Store(loaded.api)
@@ -216,21 +221,24 @@ func (c *registrarConfig) bounds() httpserver.Config {
 	}
 }
 
-// apply puts other settings into force, and looks at what of them will end.
+// apply puts other settings of the registrar's own domain into force.
 func (r *registrarRole) apply(next *registrar.Settings) error {
 	if err := r.service.Reload(next); err != nil {
 		return err
 	}
 	r.inForce.Store(next)
-	if r.revocation != nil {
-		return r.revocation.update()
-	}
 	return nil
 }
 
 // reportEnding logs which certificates of the settings in force need renewal.
 func (r *registrarRole) reportEnding(ctx context.Context) {
 	all := watchRegistrar(ctx, r.inForce.Load())
+	for _, d := range r.others {
+		for _, w := range watchRegistrar(ctx, d.inForce.Load()) {
+			w.role += " of domain " + d.config.Domain
+			all = append(all, w)
+		}
+	}
 	r.observe.ends(all)
 	reportEnding(ctx, r.log, all, time.Now())
 }

@@ -26,7 +26,13 @@ type revocationPort struct {
 	listener  net.Listener
 	bounds    httpserver.Config
 	responder *responder.Responder
-	ids       atomic.Pointer[map[string]string] // authorities on record, by their names in URLs
+	ids       atomic.Pointer[map[string]served] // authorities on record, by their names in URLs
+}
+
+// served is an authority of one domain.
+type served struct {
+	service    *registrar.Service
+	domain, id string
 }
 
 var _ responder.Records = (*revocationPort)(nil)
@@ -49,15 +55,30 @@ func openRevocationPort(ctx context.Context, role *registrarRole, bounds httpser
 	return p, err
 }
 
-// update answers for the CAs that the service has now.
+// update answers for the CAs that the services of all domains have now.
 func (p *revocationPort) update() error {
-	ids := map[string]string{}
+	ids := map[string]served{}
 	var all []*responder.Authority
 	var above []*x509.Certificate
-	for _, a := range p.role.service.Authorities() {
-		ids[a.Name()] = a.ID()
-		above = append(above, a.Above...)
-		all = append(all, &responder.Authority{Name: a.Name(), Certificate: a.Certificate})
+	add := func(domain string, service *registrar.Service) error {
+		for _, a := range service.Authorities() {
+			if other, twice := ids[a.Name()]; twice {
+				return fmt.Errorf("listen.revocation: the domains %s and %s have the CA %s both, and each would be told of its own revocations only; give each domain its own CA, or leave listen.revocation out", other.domain, domain, a.Certificate.Subject)
+			}
+			ids[a.Name()] = served{service, domain, a.ID()}
+			above = append(above, a.Above...)
+			all = append(all, &responder.Authority{Name: a.Name(), Certificate: a.Certificate})
+		}
+		return nil
+	}
+	err := add(p.role.settings.Domain, p.role.service)
+	for _, d := range p.role.others {
+		if err == nil {
+			err = add(d.config.Domain, d.service)
+		}
+	}
+	if err != nil {
+		return p.role.config.wrong(err)
 	}
 	p.ids.Store(&ids)
 	return p.responder.Serve(all, above)
@@ -82,32 +103,32 @@ func (p *revocationPort) serve(ctx context.Context) error {
 	return err
 }
 
-// id is the authority's name on record.
-func (p *revocationPort) id(name string) (string, error) {
-	id, ok := (*p.ids.Load())[name]
+// of finds whose the authority of that name is.
+func (p *revocationPort) of(name string) (served, error) {
+	a, ok := (*p.ids.Load())[name]
 	if !ok {
-		return "", fmt.Errorf("CA %s: %w", name, responder.ErrUnknown)
+		return a, fmt.Errorf("CA %s: %w", name, responder.ErrUnknown)
 	}
-	return id, nil
+	return a, nil
 }
 
 // Status implements responder.Records.
 func (p *revocationPort) Status(ctx context.Context, authority string, serial []byte) (responder.Status, error) {
-	id, err := p.id(authority)
+	a, err := p.of(authority)
 	if err != nil {
 		return responder.Status{}, err
 	}
-	s, err := p.role.service.CertificateState(ctx, id, serial)
+	s, err := a.service.CertificateState(ctx, a.id, serial)
 	return responder.Status{Issued: s.Issued, Revoked: s.Revoked, At: s.At, Reason: s.Reason}, err
 }
 
 // List implements responder.Records.
 func (p *revocationPort) List(ctx context.Context, scope responder.Scope) (*responder.List, error) {
-	id, err := p.id(scope.Authority)
+	a, err := p.of(scope.Authority)
 	if err != nil {
 		return nil, err
 	}
-	l, err := p.role.service.CRL(ctx, "", registrar.CRLScope{Authority: id, Count: scope.Count, Index: scope.Index, Delta: scope.Delta})
+	l, err := a.service.CRL(ctx, "", registrar.CRLScope{Authority: a.id, Count: scope.Count, Index: scope.Index, Delta: scope.Delta})
 	if errors.Is(err, registrar.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", responder.ErrUnknown, err)
 	}
@@ -119,9 +140,9 @@ func (p *revocationPort) List(ctx context.Context, scope responder.Scope) (*resp
 
 // Certify implements responder.Records.
 func (p *revocationPort) Certify(ctx context.Context, authority string, key crypto.PublicKey) ([]byte, error) {
-	id, err := p.id(authority)
+	a, err := p.of(authority)
 	if err != nil {
 		return nil, err
 	}
-	return p.role.service.CertifyResponder(ctx, id, key)
+	return a.service.CertifyResponder(ctx, a.id, key)
 }
