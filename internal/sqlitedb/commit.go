@@ -78,7 +78,7 @@ const (
 	// yields is how often the writer lets others run when it expects nobody.
 	yields = 3
 	// patience is how long it waits for as many as it expects.
-	patience = 10 * time.Millisecond
+	patience = 20 * time.Millisecond
 	// holdoff is for how many batches it expects no more than came, after it
 	// waited in vain.
 	holdoff = 16
