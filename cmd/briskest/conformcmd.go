@@ -23,6 +23,8 @@ type conformCmd struct {
 
 	Registrar conformRegistrarCmd `cmd:"" name:"registrar" help:"Ask a BRSKI registrar, as its pledges and as the MASA behind it. Exit codes as of conform est."`
 
+	MASA conformMASACmd `cmd:"" name:"masa" help:"Ask a MASA, as registrars and as the pledges behind them. Exit codes as of conform est."`
+
 	ESTClient conformESTClientCmd `cmd:"" name:"est-client" help:"Be an unkind EST server to an EST client, which is started again and again; docs/conformance-peers.md says how. Exit codes as of est."`
 
 	Pledge conformPledgeCmd `cmd:"" name:"pledge" help:"Be an unkind registrar, and the MASA behind it, to a BRSKI pledge, which is started again and again; docs/conformance-peers.md says how. Exit codes as of est."`

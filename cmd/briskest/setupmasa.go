@@ -75,7 +75,9 @@ func (m *masaMaker) make(ctx context.Context) error {
 	if err := m.issue(ctx, "masa/tls", profile.MASA(), pkix.Name{CommonName: m.setup.Name + " MASA"}, ca.Names{DNS: dns, IP: ips}); err != nil {
 		return err
 	}
-	return m.issue(ctx, "masa/voucher", profile.VoucherSigner(), pkix.Name{CommonName: m.setup.Name + " Vouchers"}, ca.Names{})
+	// Vouchers carry the anchor too, for who looks at them without having it
+	// (RFC 8366, Section 5.4).
+	return m.issue(ctx, "masa/voucher", profile.VoucherSigner(), pkix.Name{CommonName: m.setup.Name + " Vouchers"}, ca.Names{}, m.root)
 }
 
 // record puts a certificate that is about to be signed on the MASA's trail.
@@ -87,8 +89,8 @@ func (m *masaMaker) record(ctx context.Context, in *ca.Intent) error {
 	return m.store.Commit(ctx, &masa.Change{Trail: []*trail.Entry{entry}})
 }
 
-// issue makes NAME.key and NAME.pem.
-func (m *masaMaker) issue(ctx context.Context, name string, d *profile.Document, subject pkix.Name, names ca.Names) error {
+// issue makes NAME.key and NAME.pem, the latter with the certificates above.
+func (m *masaMaker) issue(ctx context.Context, name string, d *profile.Document, subject pkix.Name, names ca.Names, above ...*x509.Certificate) error {
 	key, err := m.folder.key(ctx, name+".key", keystore.P256)
 	if err != nil {
 		return err
@@ -97,7 +99,7 @@ func (m *masaMaker) issue(ctx context.Context, name string, d *profile.Document,
 		cert, err := certify(ctx, m.root, m.key, d, &ca.Request{
 			PublicKey: key.Public(), Subject: subject.ToRDNSequence(), Names: names, Record: m.record,
 		})
-		return []*x509.Certificate{cert}, err
+		return append([]*x509.Certificate{cert}, above...), err
 	})
 	return err
 }

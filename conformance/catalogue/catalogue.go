@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/briskest/briskest/conformance"
+	"github.com/briskest/briskest/conformance/brskimasa"
 	"github.com/briskest/briskest/conformance/brskipledge"
 	"github.com/briskest/briskest/conformance/brskiregistrar"
 	"github.com/briskest/briskest/conformance/estclient"
@@ -19,6 +20,7 @@ func All() []conformance.Meta {
 		conformance.Metas(estserver.Checks()),
 		conformance.Metas(brskiregistrar.Checks()),
 		conformance.Metas(brskiregistrar.CloudChecks()),
+		conformance.Metas(brskimasa.Checks()),
 		conformance.Metas(estclient.Checks()),
 		conformance.Metas(brskipledge.Checks()),
 	)

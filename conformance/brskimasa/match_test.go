@@ -1,0 +1,198 @@
+package brskimasa_test
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/briskest/briskest/internal/cms"
+
+	"github.com/briskest/briskest/voucher"
+	"github.com/briskest/briskest/voucher/vouchercms"
+)
+
+// match picks requests.
+type match func(h *house, r *http.Request, body []byte) bool
+
+func (m match) and(n match) match {
+	return func(h *house, r *http.Request, body []byte) bool { return m(h, r, body) && n(h, r, body) }
+}
+
+// at picks the requests for an operation.
+func at(method, operation string) match {
+	return func(_ *house, r *http.Request, _ []byte) bool {
+		return r.Method == method && strings.HasSuffix(r.URL.Path, "/"+operation)
+	}
+}
+
+func voucherRequest() match { return at(http.MethodPost, "requestvoucher") }
+
+func field(name, value string) match {
+	return func(_ *house, r *http.Request, _ []byte) bool { return r.Header.Get(name) == value }
+}
+
+func contains(part string) match {
+	return func(_ *house, _ *http.Request, body []byte) bool { return bytes.Contains(body, []byte(part)) }
+}
+
+// client picks requests by the client's certificate; nil for none.
+func client(f func(h *house, leaf *x509.Certificate) bool) match {
+	return func(h *house, r *http.Request, _ []byte) bool {
+		if len(r.TLS.PeerCertificates) == 0 {
+			return f(h, nil)
+		}
+		return f(h, r.TLS.PeerCertificates[0])
+	}
+}
+
+func nobody(_ *house, leaf *x509.Certificate) bool { return leaf == nil }
+
+// says picks CMS voucher-requests by their content, whatever is wrong with it.
+func says(f func(leaves map[string]any) bool) match {
+	return func(_ *house, _ *http.Request, body []byte) bool {
+		sd, err := cms.ParseSignedData(body)
+		if err != nil {
+			return false
+		}
+		var m map[string]map[string]any
+		return json.Unmarshal(sd.Content, &m) == nil && m["ietf-voucher-request:voucher"] != nil && f(m["ietf-voucher-request:voucher"])
+	}
+}
+
+// nonceOf picks requests with a nonce of n bytes.
+func nonceOf(n int) match {
+	return says(func(m map[string]any) bool {
+		text, _ := m["nonce"].(string)
+		return text != "" && voucher.NonceLength(text) == n
+	})
+}
+
+// priorSays picks CMS voucher-requests by what the pledge says.
+func priorSays(f func(leaves map[string]any) bool) match {
+	return says(func(m map[string]any) bool {
+		text, _ := m["prior-signed-voucher-request"].(string)
+		prior, err := base64.StdEncoding.DecodeString(text)
+		return err == nil && says(f)(nil, nil, prior)
+	})
+}
+
+func auditLog() match { return at(http.MethodPost, "requestauditlog") }
+
+// ignores leaves out a check of the house.
+func ignores(what string) fault { return func(h *house) { h.ignores = what } }
+
+// signedBy picks envelopes by who is named as the signer.
+func signedBy(f func(c *x509.Certificate) bool) match {
+	return envelope(func(_ *http.Request, sd *cms.SignedData) bool {
+		c, err := sd.SignerCertificate(sd.Signers[0])
+		return err == nil && f(c)
+	})
+}
+
+// envelope picks CMS by its form.
+func envelope(f func(r *http.Request, sd *cms.SignedData) bool) match {
+	return func(_ *house, r *http.Request, body []byte) bool {
+		sd, err := cms.ParseSignedData(body)
+		return err == nil && len(sd.Signers) == 1 && f(r, sd)
+	}
+}
+
+func badlySigned(_ *http.Request, sd *cms.SignedData) bool {
+	cert, err := sd.SignerCertificate(sd.Signers[0])
+	return err == nil && sd.Verify(sd.Signers[0], cert) != nil
+}
+
+// off picks DER that is so many bytes longer than it says.
+func off(f func(more int) bool) match {
+	return func(_ *house, _ *http.Request, body []byte) bool {
+		return len(body) > 4 && body[0] == 0x30 && body[1] == 0x82 && f(len(body)-4-(int(body[2])<<8|int(body[3])))
+	}
+}
+
+func wrap(f func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte)) fault {
+	return func(h *house) {
+		next := h.handler
+		h.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
+			if err != nil {
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			f(h, next, w, r, body)
+		})
+	}
+}
+
+// replies answers those requests itself.
+func replies(m match, status int, text string) fault {
+	return wrap(func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) {
+		if !m(h, r, body) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text) // a client that went away has its answer
+	})
+}
+
+// rewrites changes the answers to those requests.
+func rewrites(m match, f func(a *httptest.ResponseRecorder)) fault {
+	return wrap(func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) {
+		if !m(h, r, body) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		a := httptest.NewRecorder()
+		next.ServeHTTP(a, r)
+		f(a)
+		a.Header().Del("Content-Length")
+		for name, values := range a.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(a.Code)
+		_, _ = w.Write(a.Body.Bytes()) // as above
+	})
+}
+
+// on rewrites answers of one status.
+func on(status int, f func(a *httptest.ResponseRecorder)) func(*httptest.ResponseRecorder) {
+	return func(a *httptest.ResponseRecorder) {
+		if a.Code == status {
+			f(a)
+		}
+	}
+}
+
+func header(name, value string) func(*httptest.ResponseRecorder) {
+	return func(a *httptest.ResponseRecorder) {
+		a.Header().Del(name)
+		if value != "" {
+			a.Header().Set(name, value)
+		}
+	}
+}
+
+func code(status int) func(*httptest.ResponseRecorder) {
+	return func(a *httptest.ResponseRecorder) { a.Code = status }
+}
+
+func text(f func([]byte) []byte) func(*httptest.ResponseRecorder) {
+	return func(a *httptest.ResponseRecorder) { a.Body = bytes.NewBuffer(f(bytes.Clone(a.Body.Bytes()))) }
+}
+
+// lenient hands out a voucher for what is refused, for those requests.
+func lenient(m match) fault { return lenientAt(voucherRequest(), m) }
+
+func lenientAt(operation, m match) fault {
+	return rewrites(operation.and(m), func(a *httptest.ResponseRecorder) {
+		if a.Code >= 400 {
+			a.Code = http.StatusOK
+			a.Header().Set("Content-Type", vouchercms.MediaType)
+		}
+	})
+}
