@@ -25,6 +25,7 @@ func types(list []est.Package) string {
 }
 
 // EST-8295-2-01: the list is for clients whose certificate is one to trust.
+// R16: its links are of the configuration.
 func TestThePackageListIsForAuthenticatedClientsOnly(t *testing.T) {
 	h := newHouse(t, func(h *house) { h.settings.URL = "https://est.plant.example" })
 	cert, _ := h.enrolled("sensor-7")
@@ -33,7 +34,7 @@ func TestThePackageListIsForAuthenticatedClientsOnly(t *testing.T) {
 		t.Fatalf("a device's list: %s, %v", types(list), err)
 	}
 	for _, p := range list {
-		if !strings.HasPrefix(p.Info.URI, "https://est.plant.example/.well-known/est/") { // R16
+		if !strings.HasPrefix(p.Info.URI, "https://est.plant.example/.well-known/est/") {
 			t.Errorf("type %s is at %s", p.Type, p.Info.URI)
 		}
 	}

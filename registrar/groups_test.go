@@ -219,6 +219,7 @@ func TestAGroupDecidesAlikeOnEveryRoad(t *testing.T) {
 	}{
 		"deny":        {groups.Group{Decision: "deny"}, registrar.ReasonGroupDenied},
 		"requirement": {groups.Group{Require: []groups.Requirement{{Name: "never", That: "false", Message: "cannot be met"}}}, registrar.ReasonGroupRequirement},
+		"quarantine":  {groups.Group{}, registrar.ReasonQuarantined}, // of the group, devices that nobody has seen included
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newGroupedHouse(t, func(h *house) {
@@ -234,6 +235,9 @@ func TestAGroupDecidesAlikeOnEveryRoad(t *testing.T) {
 			open := first.mustSend()
 			c.group.Name, c.group.Match = "g", `true`
 			h.applyGroups(c.group)
+			if c.reason == registrar.ReasonQuarantined {
+				h.place(registrar.QuarantineGroup, "", "g")
+			}
 			h.enrollIDevID("AB-1").refusedAs(c.reason, http.StatusForbidden)
 			h.enrollIDevID("AB-1").label("cmc").refusedAs(c.reason, http.StatusForbidden)
 			h.enroll("").subject(open.Subject).cert(open).withKey(testpki.NewKey(t)).renewing().refusedAs(c.reason, http.StatusForbidden)

@@ -84,6 +84,10 @@ func TestOnlyTheCertificateOnRecordRenews(t *testing.T) {
 	h := newHouse(t, func(h *house) {
 		h.settings.Labels["other"] = &registrar.Label{Profile: h.profile("ldevid"), Renewal: true}
 		h.settings.Labels["fixed"] = &registrar.Label{Profile: h.profile("device"), Basic: true}
+		twin := profile.Device()
+		twin.Name = "twin"
+		h.issuer = h.newIssuer(profile.Device(), twin, profile.LDevID(), raProfile())
+		h.settings.Labels["twin"] = &registrar.Label{Profile: h.profile("twin"), Renewal: true}
 	})
 	a, _ := h.enrolled("a")
 	b, _ := h.enrolled("b")
@@ -108,6 +112,7 @@ func TestOnlyTheCertificateOnRecordRenews(t *testing.T) {
 		{"a name more", renamed, est.ReasonReenrollSAN},
 		{"a name less", fewer, est.ReasonReenrollSAN},
 		{"another label", h.renew(a).label("other"), registrar.ReasonNamesRefused},
+		{"another label that would take the names", h.renew(a).label("twin"), registrar.ReasonOtherProfile},
 		{"a label without renewal", h.renew(a).label("fixed"), registrar.ReasonRenewalNotAllowed},
 	} {
 		before := len(h.certificates(""))
