@@ -178,10 +178,10 @@ func runCSRAttrsForm(ctx context.Context, t *Target) error {
 		return skipf("%v (see RFC8995-5.9.2-REG-1)", a)
 	}
 	der, err := base64.StdEncoding.DecodeString(string(bytes.Join(bytes.Fields(a.Body), nil)))
-	if err == nil {
-		err = readCSRAttrs(der)
-	}
 	if err != nil {
+		return skipf("%v, and its body: %v (see RFC8995-5.9.2-REG-1)", a, err)
+	}
+	if err := readCSRAttrs(der); err != nil {
 		return fmt.Errorf("%v, and its body: %w", a, err)
 	}
 	return nil

@@ -98,8 +98,10 @@ func (r *relay) serve() {
 }
 
 func runProxied(ctx context.Context, t *Target) error {
-	if err := t.need(ctx); err != nil {
+	if _, a, _, err := t.joined(ctx); err != nil {
 		return err
+	} else if a.Status != http.StatusOK {
+		return skipf("%v without a proxy (see RFC8995-5.9-REG-3)", a)
 	}
 	_, to := t.Host()
 	proxy, err := newRelay(to)

@@ -177,9 +177,6 @@ func (t *Target) generate(ctx context.Context, change func(*forgedCSR), needed b
 		}
 		return nil, fmt.Errorf("%v, and its body: %w", a, err)
 	}
-	if g.certificate != nil {
-		leave(ctx, g.certificate)
-	}
 	return g, nil
 }
 
@@ -205,6 +202,9 @@ func (t *Target) keygen(ctx context.Context, who as, change func(*forgedCSR)) (*
 	}
 	if a.Status == http.StatusNotFound || a.Status == http.StatusNotImplemented {
 		return nil, conformance.Skip("%v: keys are not generated here, which a server may choose", a)
+	}
+	if g := (&generated{answer: a}); a.OK() && g.read() == nil && g.certificate != nil {
+		leave(ctx, g.certificate)
 	}
 	return a, nil
 }

@@ -100,7 +100,24 @@ func (t *Target) path(op est.Operation) string {
 // do sends r with the client's credentials over a new connection.
 func (t *Target) do(ctx context.Context, who as, r wire.Request) (*wire.Answer, error) {
 	r = t.authorized(who, r)
-	return t.Site.Do(ctx, &wire.Options{Certificate: who.certificate}, &r)
+	a, err := t.Site.Do(ctx, &wire.Options{Certificate: who.certificate}, &r)
+	if err == nil && r.Method == http.MethodPost && a.OK() {
+		leaveIssued(ctx, a)
+	}
+	return a, err
+}
+
+// leaveIssued names what an answer issues, whether or not it should have.
+func leaveIssued(ctx context.Context, a *wire.Answer) {
+	certs, err := decodeCertsOnly(a.Body)
+	if err != nil {
+		return // of another operation
+	}
+	for _, cert := range certs {
+		if !cert.IsCA {
+			leave(ctx, cert)
+		}
+	}
 }
 
 // authorized adds the password to r where the client has it.
