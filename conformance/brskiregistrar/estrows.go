@@ -94,10 +94,14 @@ func runCACertsForEverybody(ctx context.Context, t *Target) error {
 	if err != nil {
 		return err
 	}
-	if a.Status != http.StatusOK {
+	switch a.Status {
+	case http.StatusOK:
+		return nil
+	case http.StatusNotFound:
+		return skipf("%v (see RFC8995-1.5-REG-4)", a)
+	default:
 		return fmt.Errorf("%v to a client that is nobody, want 200", a)
 	}
-	return nil
 }
 
 // certsOnlyAnswer wants certificates under their media type. Those that do not

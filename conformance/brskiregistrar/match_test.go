@@ -87,7 +87,7 @@ func envelope(f func(r *http.Request, sd *cms.SignedData) bool) match {
 
 func badlySigned(_ *http.Request, sd *cms.SignedData) bool {
 	cert, err := sd.SignerCertificate(sd.Signers[0])
-	return err == nil && sd.Verify(sd.Signers[0], cert) != nil
+	return err == nil && sd.Signers[0].HasSignedAttributes && sd.Verify(sd.Signers[0], cert) != nil
 }
 
 func otherSigner(r *http.Request, sd *cms.SignedData) bool {
