@@ -330,6 +330,9 @@ func runALPN(ctx context.Context, t *Target) error {
 	return nil
 }
 
+// alertProtocolVersion is protocol_version (RFC 8446, Section 6).
+const alertProtocolVersion = 70
+
 func runUnknownALPN(ctx context.Context, t *Target) error {
 	protocol := append([]byte{0, 9, 8}, "briskest"...)
 	a, err := t.Hello(ctx, &wire.Hello{
@@ -340,6 +343,8 @@ func runUnknownALPN(ctx context.Context, t *Target) error {
 		return err
 	case a.Agreed:
 		return fmt.Errorf("the server agreed with a client that speaks an unknown protocol alone")
+	case a.Alert == alertProtocolVersion:
+		return conformance.Skip("the server ended the handshake because of TLS 1.2 (see RFC9325-3.1.1-4)")
 	case a.Alert != wire.AlertNoProtocol:
 		return fmt.Errorf("the server ended the handshake with alert %d, want %d", a.Alert, wire.AlertNoProtocol)
 	}
