@@ -13,7 +13,7 @@ func pathMutations() []mutation {
 	hello := func(p ...string) fault { return replies(path(p...), http.StatusOK, "text/plain", "welcome") }
 	return []mutation{
 		breaks("RFC7030-3.2.2-1", "answers everywhere", hello("/briskest-no-such-operation")),
-		breaks("RFC7030-3.2.2-2", "answers GET simpleenroll", replies(on(est.OpSimpleEnroll).and(method("GET")), http.StatusOK, "text/plain", "")),
+		breaks("RFC7030-3.2.2-2", "answers GET simpleenroll", replies(on(est.OpSimpleEnroll).and(method("GET")), http.StatusOK, "text/plain", ""), "RFC9110-15.5.6-2"),
 		breaks("RFC7030-3.2.2-3", "wants a label", both(labelled, replies(path("/cacerts").and(method("GET")), http.StatusBadRequest, "text/plain", "label?"))),
 		breaks("RFC7030-3.2.2-4", "takes any label", hello("/briskest-no-such-label/cacerts")),
 		breaks("RFC7030-3.2.2-5", "takes two labels", hello("/a/b/cacerts")),
