@@ -56,6 +56,7 @@ type DeviceView struct {
 	Device       *Device
 	Owner        string // name, at a cloud registrar
 	Certificates []*Certificate
+	Slots        []*Slot // the certificates again, by what they are for
 	Vouchers     []*VoucherRecord
 	Reports      []*Report // telemetry, as in Evidence
 }
@@ -89,6 +90,7 @@ func (s *Service) Device(ctx context.Context, domain, ref string) (*DeviceView, 
 	if err != nil {
 		return nil, err
 	}
+	view.Slots = Slots(view.Certificates, s.now())
 	if view.Vouchers, err = s.store.ListVouchers(ctx, v.Domain, view.Device.ID); err != nil {
 		return nil, err
 	}

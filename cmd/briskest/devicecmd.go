@@ -56,6 +56,10 @@ func (c *deviceShowCmd) Run(ctx context.Context, s streams) error {
 		if err := cli.PrintList(s.Out, c.Format, certificateRows(view.Certificates)); err != nil {
 			return err
 		}
+		s.Printf("\nslots\n")
+		if err := cli.PrintList(s.Out, c.Format, slotRows(view.Slots)); err != nil {
+			return err
+		}
 		s.Printf("\nvouchers\n")
 		if err := cli.PrintList(s.Out, c.Format, voucherRows(view.Vouchers)); err != nil {
 			return err
@@ -63,6 +67,28 @@ func (c *deviceShowCmd) Run(ctx context.Context, s streams) error {
 		s.Printf("\n")
 		return printReports(s, view.Reports)
 	})
+}
+
+// slotRow is one version of a credential.
+type slotRow struct {
+	Profile   string     `json:"profile"`
+	Subject   string     `json:"subject"`
+	Version   int        `json:"version"`
+	State     string     `json:"state"`
+	Serial    string     `json:"serial"`
+	Confirmed *time.Time `json:"confirmed_at"`
+	Retired   *time.Time `json:"retired_at"`
+}
+
+func slotRows(slots []registraradmin.Slot) []slotRow {
+	var rows []slotRow
+	for _, slot := range slots {
+		for i := range slot.Versions {
+			v := &slot.Versions[i]
+			rows = append(rows, slotRow{slot.Profile, slot.Subject, v.Version, v.State, v.Serial, v.ConfirmedAt, v.RetiredAt})
+		}
+	}
+	return rows
 }
 
 // voucherRow is one line about a voucher exchange.

@@ -3,6 +3,7 @@ package sqlitedb
 import (
 	"context"
 	"crypto/sha256"
+	"math"
 	"slices"
 
 	"github.com/briskest/briskest/internal/trail"
@@ -13,6 +14,8 @@ type Selected struct {
 	Table *Table
 	Where string // SQL
 	Args  []any
+	// First has the entry go along that said of the row first: how it came on record.
+	First bool
 }
 
 // wantedRow is a row that the trail is asked about.
@@ -22,10 +25,14 @@ type wantedRow struct {
 	initial bool // it may be one that the trail has no digest of
 	said    bool
 	now     [32]byte // what the trail said last
+	first   int64    // the entry that said of it first; -1: not asked for
 }
 
+// unsaid is the first entry of a row that none was found of yet.
+const unsaid = math.MaxInt64
+
 // Extract takes out of the log of h, which the caller has verified, the given
-// entries and the rows, each with the entry that has its newest digest. A row that
+// entries and the rows, each with the entry that has its newest digest, and its first where that is asked for. A row that
 // is not as the trail left it is an error that wraps [ErrTrail]. Its time grows
 // with the log, and its memory with what is taken out.
 func (s *Snapshot) Extract(ctx context.Context, h *trail.Head, entries []int64, rows []Selected) (*trail.Extract, error) {
@@ -50,6 +57,9 @@ func (s *Snapshot) Extract(ctx context.Context, h *trail.Head, entries []int64, 
 		}
 		out.Records = append(out.Records, w.record)
 		seqs = append(seqs, w.record.Seq)
+		if w.first >= 0 {
+			seqs = append(seqs, w.first)
+		}
 	}
 	slices.Sort(seqs)
 	seqs = slices.Compact(seqs)
@@ -72,7 +82,7 @@ func (s *Snapshot) wanted(ctx context.Context, all []Selected) (map[string]*want
 		keys := len(sel.Table.Key)
 		for rows.Next() {
 			key := appendValues(nil, rows.values[:keys])
-			w := &wantedRow{record: trail.Record{Table: sel.Table.Label, Values: appendValues(slices.Clone(key), rows.values[keys:])}}
+			w := &wantedRow{record: trail.Record{Table: sel.Table.Label, Values: appendValues(slices.Clone(key), rows.values[keys:])}, first: -1}
 			w.sum = sha256.Sum256(w.record.Values)
 			if sel.Table.Initial != nil {
 				first, _ := sum(key, initial, nil)
@@ -81,6 +91,9 @@ func (s *Snapshot) wanted(ctx context.Context, all []Selected) (map[string]*want
 			name := sel.Table.Label + "\x00" + string(key)
 			if want[name] == nil {
 				order = append(order, name)
+			}
+			if sel.First {
+				w.first = unsaid
 			}
 			want[name] = w
 		}
@@ -107,6 +120,9 @@ func (s *Snapshot) lastSaid(ctx context.Context, want map[string]*wantedRow) err
 			name = append(append(append(name[:0], e.Rows[i].Table...), 0), e.Rows[i].Key...)
 			if w := want[string(name)]; w != nil {
 				w.said, w.now, w.record.Seq = true, e.Rows[i].Sum, seq
+				if w.first == unsaid {
+					w.first = seq
+				}
 			}
 		}
 		return nil

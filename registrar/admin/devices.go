@@ -171,6 +171,7 @@ type DeviceView struct {
 	Device       Device        `json:"device"`
 	Owner        string        `json:"owner,omitempty"` // at a cloud registrar
 	Certificates []Certificate `json:"certificates"`
+	Slots        []Slot        `json:"slots"` // the certificates again, by what they are for
 	Vouchers     []Voucher     `json:"vouchers"`
 	Reports      []Report      `json:"telemetry"`
 }
@@ -183,7 +184,7 @@ func (a *api) showDevice(ctx context.Context, in *Ref) (*DeviceView, error) {
 	return &DeviceView{
 		deviceOut(view.Device, true), view.Owner,
 		each(view.Certificates, func(c *registrar.Certificate) Certificate { return certificateOut(c, true) }),
-		each(view.Vouchers, voucherOut), each(view.Reports, reportOut),
+		each(view.Slots, slotOut), each(view.Vouchers, voucherOut), each(view.Reports, reportOut),
 	}, nil
 }
 

@@ -127,7 +127,7 @@ func selectedOf(ctx context.Context, s *sqlitedb.Snapshot, d *registrar.Device) 
 		sel := sqlitedb.Selected{Table: table}
 		switch {
 		case table == t.devices, table == t.details:
-			sel.Where, sel.Args = "domain = ? AND id = ?", []any{d.Domain, d.ID}
+			sel.Where, sel.Args, sel.First = "domain = ? AND id = ?", []any{d.Domain, d.ID}, true
 		case slices.Contains(table.Columns, "device_id"), slices.Contains(table.Key, "device_id"), table == t.outcomes:
 			sel.Where, sel.Args = "domain = ? AND device_id = ?", []any{d.Domain, d.ID}
 		case table == t.learned, table == t.untold:

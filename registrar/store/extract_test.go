@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,6 +140,62 @@ func TestNoEvidenceIsMadeOfARecordThatWasTamperedWith(t *testing.T) {
 		}
 		if _, err := store.Extract(t.Context(), copied, key().Public(), registrar.DefaultDomain, "S-1"); !errors.Is(err, sqlitedb.ErrTrail) {
 			t.Errorf("Extract after %s: %v, want ErrTrail", statement, err)
+		}
+	}
+}
+
+// M25, M41: evidence of a device from a list has the entry of its import, with the file's hash and the rows' root,
+// whatever became of the device since.
+func TestEvidenceHoldsTheImportThatADeviceCameBy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registrar.db")
+	s := open(t, path)
+	now, domain := time.Unix(1_900_000_000, 0).UTC(), registrar.DefaultDomain
+	bulk := &registrar.Change{Trail: []*trail.Entry{{
+		At: now, Domain: domain, Kind: registrar.KindDevicesImported, Actor: "cli:me", Body: []byte(`{"file":"list.csv","rows_root":"ab"}`),
+	}}}
+	for n := range 200 {
+		d := &registrar.Device{
+			Domain: domain, ID: fmt.Sprintf("%032x", n), Manufacturer: "acme", SerialNumber: fmt.Sprintf("S-%d", n), State: registrar.Expected, Source: "import", CreatedAt: now,
+		}
+		if n%2 == 1 {
+			d.Model = "X"
+		}
+		bulk.AddDevices = append(bulk.AddDevices, d)
+	}
+	commit(t, s, bulk)
+	for _, n := range []int{7, 8} {
+		later := *bulk.AddDevices[n]
+		later.State, later.SeenAt = registrar.Vouched, now.Add(time.Hour)
+		commit(t, s, &registrar.Change{PutDevices: []*registrar.Device{&later}, Trail: []*trail.Entry{{At: now, Domain: domain, Kind: "test", Device: later.ID}}})
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, serial := range []string{"S-7", "S-8", "S-9", "S-10"} {
+		found, err := store.Extract(t.Context(), path, key().Public(), domain, serial)
+		if err != nil {
+			t.Fatalf("Extract(%s): %v", serial, err)
+		}
+		imports := 0
+		for _, p := range found.Entries {
+			if e, err := trail.DecodeEntry(p.Leaf); err == nil && e.Kind == registrar.KindDevicesImported && strings.Contains(string(e.Body), "rows_root") {
+				imports++
+			}
+		}
+		if imports != 1 {
+			t.Errorf("evidence of %s has %d entries of its import, want 1", serial, imports)
+		}
+		d := found.Device
+		var b bytes.Buffer
+		c := &evidence.Content{
+			Subject: evidence.Subject{Domain: d.Domain, ID: d.ID, Manufacturer: d.Manufacturer, SerialNumber: d.SerialNumber, State: string(d.State)},
+			Extract: found.Extract, Origin: store.Origin, MadeAt: now, MadeBy: "test",
+		}
+		if err := evidence.Write(&b, c, store.Columns, key()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := evidence.Verify(&b, &evidence.VerifyOptions{Key: key().Public(), Columns: store.Columns}); err != nil {
+			t.Errorf("Verify of %s: %v", serial, err)
 		}
 	}
 }
