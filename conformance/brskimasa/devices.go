@@ -56,8 +56,8 @@ func runTwinLogs(a asking) run {
 		if err != nil {
 			return err
 		}
-		if err := succeeded(x); err != nil {
-			return err
+		if x.answer.Status != http.StatusOK {
+			return skipf("%v (see RFC8366bis-6.2-MASA-2)", x.answer)
 		}
 		for _, of := range []struct {
 			pledge *tls.Certificate

@@ -120,7 +120,7 @@ func domainMutations() []mutation {
 		breaks("RFC8995-5.5.3-MASA-3", "knows no time", ignores("end")),
 		breaks("RFC8995-5.5.3-MASA-4", "fetches no list", ignores("revocation")),
 		breaks("RFC8995-5.5.4-MASA-1", "wants no usage", ignores("role")),
-		breaks("RFC8995-5.5.4-MASA-2", "answers devices", ignores("role of devices")),
+		breaks("RFC8995-5.5.4-MASA-2", "answers devices", ignores("role of devices"), "RFC8995-5.8-MASA-11"),
 		breaks("RFC8995-5.5.4-MASA-3", "needs no nonce", ignores("nonceless")),
 	}
 }
@@ -211,7 +211,7 @@ func voucherMutations() []mutation {
 		breaks("RFC8366bis-7.1-MASA-1", "writes version 1", cmsBytes(version1)),
 		breaks("RFC8366bis-7.1-MASA-2", "signs data", handsOut(vouchercms.MediaType, asData)),
 		breaks("RFC8366bis-7.1-MASA-3", "writes BER", cmsBytes(indefinite)),
-		breaks("RFC8366bis-7.1-MASA-4", "signs no attributes", handsOut(vouchercms.MediaType, withoutAttributes)),
+		breaks("RFC8366bis-7.1-MASA-4", "signs no attributes", handsOut(vouchercms.MediaType, withoutAttributes), "RFC8366-5.4-MASA-1"),
 	}
 }
 
