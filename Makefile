@@ -3,9 +3,6 @@
 GO      ?= go
 BIN     := bin
 LDFLAGS := -s -w
-# The race detector leaves out what is C turned into Go (SQLite): it cannot tell
-# there what belongs together, and takes it ten times as long.
-RACE    := -race '-gcflags=modernc.org/...=-race=false'
 export CGO_ENABLED ?= 1
 SHELL   := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -44,14 +41,14 @@ peers:
 
 # The tests that speak to them. BRISKEST_PEERS=1 turns a skip into a failure.
 test-peers:
-	BRISKEST_PEERS=1 $(GO) test $(RACE) -count=1 -v -run Peer ./ca/stepca ./ca/vaultca ./cmd/briskest
+	BRISKEST_PEERS=1 $(GO) test -race -count=1 -v -run Peer ./ca/stepca ./ca/vaultca ./cmd/briskest
 
 # Which tenth of the mutations of conformance checks is run: the commit says.
 MUTATIONS := $(shell git rev-parse --short HEAD 2>/dev/null)
 
 # BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
 # testreport every other skip but those for vectors and for peers.
-TEST := BRISKEST_REQUIRE=1 BRISKEST_MUTATIONS=$(MUTATIONS) $(GO) test $(RACE) -timeout 14m -json ./...
+TEST := BRISKEST_REQUIRE=1 BRISKEST_MUTATIONS=$(MUTATIONS) $(GO) test -race -timeout 14m -json ./...
 
 # What only the build for tokens has: its tests run in that build too.
 TOKENS := ./internal/keystore ./internal/cryptoki
@@ -69,7 +66,7 @@ test-only: tools check
 	$(GO) build -o $(BIN)/testreport ./internal/testreport
 	@rm -f $(RESULTS)
 	$(TEST) | $(REPORT)
-	BRISKEST_REQUIRE=1 CGO_ENABLED=1 $(GO) test $(RACE) -tags pkcs11 -timeout 14m -json $(TOKENS) | $(REPORT)
+	BRISKEST_REQUIRE=1 CGO_ENABLED=1 $(GO) test -race -tags pkcs11 -timeout 14m -json $(TOKENS) | $(REPORT)
 	cd internal/cms/peers && $(TEST) | $(REPORT)
 	cd voucher/voucherjws/peers && $(TEST) | $(REPORT)
 
@@ -94,8 +91,8 @@ fuzz:
 	./internal/fuzzall.sh 20s
 
 soak:
-	BRISKEST_REQUIRE=1 BRISKEST_SOAK=1 $(GO) test $(RACE) -timeout 60m -count=1 -v -run 'Kill|Soak|Storm' ./...
-	BRISKEST_MUTATIONS=all $(GO) test $(RACE) -timeout 60m -count=1 -run 'BeenSeenToFail' ./conformance/...
+	BRISKEST_REQUIRE=1 BRISKEST_SOAK=1 $(GO) test -race -timeout 60m -count=1 -v -run 'Kill|Soak|Storm' ./...
+	BRISKEST_MUTATIONS=all $(GO) test -race -timeout 60m -count=1 -run 'BeenSeenToFail' ./conformance/...
 	$(MAKE) fuzz
 
 # Sizes of both programs for both platforms, and the idle registrar's memory.
