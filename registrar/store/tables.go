@@ -116,6 +116,6 @@ func differences() []string {
 		"SELECT 1 FROM device_attributes AS a WHERE NOT EXISTS (SELECT 1 FROM devices, json_each(devices.attributes) AS j " +
 			"WHERE devices.row = a.row AND devices.domain = a.domain AND devices.attributes <> '' AND j.key = a.name AND j.value = a.value) LIMIT 1",
 		"SELECT 1 FROM (SELECT domain, sum(state <> 'decommissioned' AND source <> 'responder') AS n FROM devices GROUP BY domain) AS d " +
-			"LEFT JOIN device_counts AS c USING (domain) WHERE c.devices IS NOT d.n LIMIT 1",
+			"FULL JOIN device_counts AS c USING (domain) WHERE c.devices IS NOT coalesce(d.n, 0) LIMIT 1",
 	}
 }

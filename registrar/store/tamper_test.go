@@ -135,7 +135,7 @@ var tampered = []struct{ table, key string }{
 func TestEveryTableIsTamperedWith(t *testing.T) {
 	known := map[string]string{
 		"schema": "counts migrations", "trail_schema": "counts migrations", "event_targets": "how far targets are", "event_letters": "what waits for them", "event_receipts": "what they got",
-		"api_replies": "what clients were told, for a day", "device_attributes": "compared with devices", "crls": "is filled by programs of before alone",
+		"api_replies": "what clients were told, for a day", "device_attributes": "compared with devices", "device_counts": "compared with devices, below", "crls": "is filled by programs of before alone",
 	}
 	for _, tt := range tampered {
 		known[tt.table] = "tried"
@@ -241,6 +241,21 @@ func TestIDevIDTakenFromItsDeviceIsFound(t *testing.T) {
 		"UPDATE devices SET idevid_hash = NULL",
 		"UPDATE devices SET row = 1000000 WHERE row = (SELECT min(row) FROM idevids)",
 		"UPDATE idevids SET raw = raw || x'00' WHERE row = (SELECT max(row) FROM idevids)",
+	} {
+		copied, changed := tamper(t, path, statement)
+		if changed == 0 {
+			t.Errorf("%s changed nothing", statement)
+		}
+		wantFound(t, copied, statement)
+	}
+}
+
+// A domain's count of devices, which its quota goes by, is that of its devices.
+func TestACountOfDevicesChangedByHandIsFound(t *testing.T) {
+	path := filled(t)
+	for _, statement := range []string{
+		"UPDATE device_counts SET devices = devices - 1", "DELETE FROM device_counts",
+		"INSERT INTO device_counts (domain, devices) VALUES ('another', 1000000)",
 	} {
 		copied, changed := tamper(t, path, statement)
 		if changed == 0 {
