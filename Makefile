@@ -48,7 +48,9 @@ MUTATIONS := $(shell git rev-parse --short HEAD 2>/dev/null)
 
 # BRISKEST_REQUIRE=1 turns a skip for a missing program into a failure, and
 # testreport every other skip but those for vectors and for peers.
-TEST := BRISKEST_REQUIRE=1 BRISKEST_MUTATIONS=$(MUTATIONS) $(GO) test -race -timeout 14m -json ./...
+# `check` has vetted everything, and no test reads what debuggers read: that is a
+# good part of linking seventy programs.
+TEST := BRISKEST_REQUIRE=1 BRISKEST_MUTATIONS=$(MUTATIONS) $(GO) test -race -vet=off '-ldflags=$(LDFLAGS)' -timeout 14m -json ./...
 
 # What only the build for tokens has: its tests run in that build too.
 TOKENS := ./internal/keystore ./internal/cryptoki
