@@ -77,8 +77,11 @@ func (db *DB) writer() {
 const (
 	// yields is how often the writer lets others run when it expects nobody.
 	yields = 3
-	// patience is how long it waits for as many as it expects.
-	patience = 20 * time.Millisecond
+	// patience is how long it waits for each of those that it expects, and
+	// maxPatience for all: who is one of few does not wait long for the others,
+	// and of a crowd a sync saved is worth more than the wait.
+	patience    = 2 * time.Millisecond
+	maxPatience = 40 * time.Millisecond
 	// holdoff is for how many batches it expects no more than came, after it
 	// waited in vain.
 	holdoff = 16
@@ -135,7 +138,7 @@ func (db *DB) present(batch []*request) []*request {
 
 // await adds changes until there are as many as expected or patience ends.
 func (db *DB) await(batch []*request) []*request {
-	db.timer.Reset(patience)
+	db.timer.Reset(min(time.Duration(db.expected.changes)*patience, maxPatience))
 	defer db.timer.Stop()
 	for len(batch) < min(db.expected.changes, maxBatch) {
 		select {
