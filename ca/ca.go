@@ -178,8 +178,8 @@ type RevocationList struct {
 	ThisUpdate time.Time
 	NextUpdate time.Time
 	Revoked    []Revocation
-	// Base is the number of the full list that this one is a delta to (RFC 5280,
-	// Section 5.2.4); zero for a full list.
+	// Base is the number of the full list that this one is a delta to
+	// (RFC 5280, Section 5.2.4); zero for a full list.
 	Base int64
 	// DistributionPoint is the URL under which certificates of this scope name
 	// the list, when it does not hold all of the CA's (RFC 5280, Section 5.2.5);

@@ -29,8 +29,8 @@ func appendBase64(dst, der []byte) []byte {
 	return dst
 }
 
-// decodeBase64 returns the bytes that text stands for, newly allocated. White space anywhere is ignored (RFC 8951,
-// Section 3.1): clients send one line (strongSwan), lines of 64 (libest) or of 76 with CRLF (globalsign/est). Padding
+// decodeBase64 returns the bytes that text stands for, newly allocated. White space anywhere is ignored
+// (RFC 8951, Section 3.1): clients send one line (strongSwan), lines of 64 (libest) or of 76 with CRLF (globalsign/est). Padding
 // is required and must be canonical. text is changed.
 func decodeBase64(text []byte) ([]byte, *Error) {
 	text = dropSpace(text)

@@ -114,8 +114,8 @@ func otherPurpose(c *x509.Certificate) bool {
 	})
 }
 
-// authorizeExplicit wants the configured name, or the one of the last redirect, or a registration authority (RFC 7030,
-// Section 3.6.1).
+// authorizeExplicit wants the configured name, or the one of the last redirect, or a registration authority
+// (RFC 7030, Section 3.6.1).
 func (v *verifier) authorizeExplicit(leaf *x509.Certificate, chain []*x509.Certificate) (*Server, error) {
 	err := leaf.VerifyHostname(v.names[0])
 	if err != nil && len(v.names) > 1 {

@@ -184,8 +184,8 @@ type signatureAlgorithm struct {
 	key  x509.PublicKeyAlgorithm // zero for a hash alone
 }
 
-// signatureAlgorithms knows those that may be asked for (RFC 5758, Section 3.2; RFC 8017, Appendix A.2.4; RFC 5754,
-// Section 2). What has SHA-1 or MD5 is not among them, whatever a server lists.
+// signatureAlgorithms knows those that may be asked for (RFC 5758, Section 3.2; RFC 8017, Appendix A.2.4;
+// RFC 5754, Section 2). What has SHA-1 or MD5 is not among them, whatever a server lists.
 func signatureAlgorithms() map[string]signatureAlgorithm {
 	return map[string]signatureAlgorithm{
 		"1.2.840.10045.4.3.2":    {crypto.SHA256, x509.ECDSA},

@@ -37,8 +37,8 @@ func (p *CSRPlan) CSRAttrs() (*CSRAttrs, error) {
 	return &CSRAttrs{Items: append(list, Attribute{OID: newOID(nameCSRTemplate), Values: [][]byte{der}})}, nil
 }
 
-// Marshal is the DER of [CSRPlan.CSRAttrs]; nil for a plan that wants nothing, which is answered with 204 (RFC 7030,
-// Section 4.5.2).
+// Marshal is the DER of [CSRPlan.CSRAttrs]; nil for a plan that wants nothing, which is answered with 204
+// (RFC 7030, Section 4.5.2).
 func (p *CSRPlan) Marshal() ([]byte, error) {
 	attrs, err := p.CSRAttrs()
 	if err != nil || len(attrs.Items) == 0 {
@@ -92,8 +92,8 @@ func (p *CSRPlan) list() ([]Attribute, error) {
 	return items, nil
 }
 
-// attribute is the key type as an attribute: its values hold the curve or the length, and are left out for any (RFC 9908,
-// Section 3.2).
+// attribute is the key type as an attribute: its values hold the curve or the length, and are left out for any
+// (RFC 9908, Section 3.2).
 func (k *KeyPlan) attribute() (*Attribute, error) {
 	template := k.template()
 	a := &Attribute{OID: template.Algorithm}

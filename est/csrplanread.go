@@ -24,14 +24,14 @@ func ParseCSRPlan(der []byte) (*CSRPlan, error) {
 	return attrs.Plan()
 }
 
-// Plan says what a client does about the list. Where there is a template, the rest of the list is ignored (RFC 9908,
-// Section 4). Otherwise key types, curves, signature algorithms, challengePassword and id-ExtensionReq are looked at, and
-// every other identifier is Wanted, without the values that it may have: nothing is refused for being unknown (RFC 7030,
-// Section 4.5.2).
+// Plan says what a client does about the list. Where there is a template, the rest of the list is ignored
+// (RFC 9908, Section 4). Otherwise key types, curves, signature algorithms, challengePassword and id-ExtensionReq are looked at, and
+// every other identifier is Wanted, without the values that it may have: nothing is refused for being unknown
+// (RFC 7030, Section 4.5.2).
 //
 // What old servers write is read: bare key types and curves (libest lists secp384r1 so), hashes in place of signature
-// algorithms (RFC 7030, Appendix A.2), an object identifier where id-ExtensionReq should have extensions (RFC 8951,
-// Section 4), which becomes Wanted. The first key type that is supported counts.
+// algorithms (RFC 7030, Appendix A.2), an object identifier where id-ExtensionReq should have extensions
+// (RFC 8951, Section 4), which becomes Wanted. The first key type that is supported counts.
 //
 // Errors: those that match [ErrCSRTemplate] or [ErrCSRPlan], the latter for kinds of keys that are not supported.
 func (a *CSRAttrs) Plan() (*CSRPlan, error) {

@@ -19,8 +19,8 @@ const (
 	oidChangeSubjectName   = "\x2b\x06\x01\x05\x05\x07\x07\x24"             // 1.3.6.1.5.5.7.7.36 (RFC 6402, Section 2.8)
 )
 
-// maxChallenge is pkcs-9-ub-challengePassword (RFC 2985, Section 5.4.1), in characters; the attributes of RFC 7894,
-// Section 2, have the same bound.
+// maxChallenge is pkcs-9-ub-challengePassword (RFC 2985, Section 5.4.1), in characters; the attributes of
+// RFC 7894, Section 2, have the same bound.
 const maxChallenge = 255
 
 // csrScan is what crypto/x509 hides or does not check: Attributes leaves out whatever is not shaped like an

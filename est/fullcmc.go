@@ -14,8 +14,8 @@ type FullCMCer interface {
 	// FullCMC decides about r and returns the answer to a request that was granted, at least in part. It returns only
 	// once what was issued is on record.
 	//
-	// A refusal, or a request that has to wait, is an [*Error] whose CMC is the Full PKI Response that says so (RFC 7030,
-	// Section 4.3.2): it is sent together with the Error's status, 202 for one that waits. Without CMC the answer is plain
+	// A refusal, or a request that has to wait, is an [*Error] whose CMC is the Full PKI Response that says so
+	// (RFC 7030, Section 4.3.2): it is sent together with the Error's status, 202 for one that waits. Without CMC the answer is plain
 	// text, for what never was CMC's to refuse, such as a label that does not offer the operation.
 	FullCMC(ctx context.Context, r *CMCRequest) (*CMCAnswer, error)
 }

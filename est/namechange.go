@@ -17,8 +17,8 @@ type NameChange struct {
 	AltNames []byte // DER of GeneralNames; nil when absent
 }
 
-// ReadNameChange returns the ChangeSubjectName of a CSR, nil for none. subjectAlt is read both untagged, as RFC 6402,
-// Section 2.8, has it, and tagged with [1], as erratum 3943 to it has it: a Name is a list of sets, and GeneralNames are
+// ReadNameChange returns the ChangeSubjectName of a CSR, nil for none. subjectAlt is read both untagged, as
+// RFC 6402, Section 2.8, has it, and tagged with [1], as erratum 3943 to it has it: a Name is a list of sets, and GeneralNames are
 // tagged and at least one, so that the first tag tells them apart.
 //
 // Errors: an [*Error] with status 400 and [ReasonCSRChangeSubjectName], for an attribute that is there twice, has another

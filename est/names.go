@@ -16,8 +16,8 @@ const oidEmailAddress = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01"
 // maxAltNames bounds the alternative names that are compared.
 const maxAltNames = 1000
 
-// canonicalName returns a form of a distinguished name in DER that is the same string for every spelling that RFC 5280,
-// Section 7.1, calls a match.
+// canonicalName returns a form of a distinguished name in DER that is the same string for every spelling that
+// RFC 5280, Section 7.1, calls a match.
 func canonicalName(der []byte) (string, bool) {
 	input := cryptobyte.String(der)
 	var name cryptobyte.String

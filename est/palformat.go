@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The two forms of a list (RFC 8295, Sections 2.1.2 and 2.1.3) have one layout. The XML's namespace is that of RFC 8295,
-// Section 10.1.
+// The two forms of a list (RFC 8295, Sections 2.1.2 and 2.1.3) have one layout. The XML's namespace is that of
+// RFC 8295, Section 10.1.
 type (
 	palDocument struct {
 		XMLName  xml.Name     `xml:"urn:ietf:params:xml:ns:pal pal"`

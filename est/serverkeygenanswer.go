@@ -66,8 +66,8 @@ func appendPart(b []byte, contentType string, der []byte) []byte {
 	return b
 }
 
-// encrypted is the key as an AsymmetricKeyPackage (RFC 5958, Section 2), signed by its generator, enveloped (RFC 7030,
-// Section 4.4.2).
+// encrypted is the key as an AsymmetricKeyPackage (RFC 5958, Section 2), signed by its generator, enveloped
+// (RFC 7030, Section 4.4.2).
 func (k *GeneratedKey) encrypted(pkcs8 []byte) ([]byte, error) {
 	if k.Signer == nil || len(k.Certificates) == 0 {
 		return nil, errors.New("the backend has nobody to sign the key package")
@@ -100,8 +100,8 @@ func (k *GeneratedKey) encrypted(pkcs8 []byte) ([]byte, error) {
 	return cms.Encrypt(e)
 }
 
-// contentOf returns what is in a ContentInfo: the content of an encrypted SignedData is the latter alone (RFC 5652,
-// Section 6.1).
+// contentOf returns what is in a ContentInfo: the content of an encrypted SignedData is the latter alone
+// (RFC 5652, Section 6.1).
 func contentOf(info []byte) ([]byte, error) {
 	in := cryptobyte.String(info)
 	var outer, content cryptobyte.String

@@ -94,8 +94,8 @@ func (r *KeyRequest) ForCertificate(c *x509.Certificate) (*KeyProtection, error)
 	return p, r.chooseContent(p)
 }
 
-// UnknownKey is the error for every key identifier that the peer may not name, whether it exists or not (RFC 7030,
-// Sections 4.4.1.1 and 4.4.1.2): status 400, [ReasonKeyGenKey].
+// UnknownKey is the error for every key identifier that the peer may not name, whether it exists or not
+// (RFC 7030, Sections 4.4.1.1 and 4.4.1.2): status 400, [ReasonKeyGenKey].
 func (r *KeyRequest) UnknownKey() error {
 	return refuse(http.StatusBadRequest, ReasonKeyGenKey, sectionKeyGenCSR,
 		"The CSR names a key to encrypt with that is not known here for this client. Correct the identifier, or leave the attribute out if the key may travel under TLS alone.")

@@ -110,8 +110,8 @@ func chainsTo(cert *x509.Certificate, roots *x509.CertPool, bag []*x509.Certific
 func keyHash(cert *x509.Certificate) [32]byte { return sha256.Sum256(cert.RawSubjectPublicKeyInfo) }
 
 // domainIDProven tells whether the domainID of a certificate was computed from
-// its key, by one of the methods of RFC 5280, Section 4.2.1.2, RFC 7093,
-// Section 2, or RFC 8995, Section 5.8.2. Only then it says whose key it is.
+// its key, by one of the methods of RFC 5280, Section 4.2.1.2,
+// RFC 7093, Section 2, or RFC 8995, Section 5.8.2. Only then it says whose key it is.
 func domainIDProven(cert *x509.Certificate) bool {
 	if len(cert.SubjectKeyId) == 0 {
 		return true

@@ -112,8 +112,8 @@ func (x *exchange) read(m *memory, raw []byte) error {
 	return x.openPrior()
 }
 
-// negotiate finds the format of the request and that of the voucher (RFC 8995,
-// Section 5.6: 415 for a request that is not understood, 406 for a voucher that
+// negotiate finds the format of the request and that of the voucher
+// (RFC 8995, Section 5.6: 415 for a request that is not understood, 406 for a voucher that
 // cannot be made as wanted). The pledge speaks the format of its own request,
 // so that one is preferred. Without Accept it is the only one.
 func (x *exchange) negotiate(r *brski.MASARequest) error {

@@ -213,8 +213,8 @@ func TestIDevIDWithAVerifiedSignatureIsCheckedForAllElse(t *testing.T) {
 	w.voucher(w.askOf(device, "0123456789abcdef").bytes(t))
 }
 
-// A CA that says what names may be below it is asked about each: RFC 5280,
-// Section 4.2.1.10.
+// A CA that says what names may be below it is asked about each:
+// RFC 5280, Section 4.2.1.10.
 func TestIDevIDBelowACAWithNameConstraintsIsVerifiedEachTime(t *testing.T) {
 	w := newWorld(t, nil)
 	ca := w.vendor.Issue(t, &x509.Certificate{

@@ -55,8 +55,8 @@ type Product struct {
 	// one than Signer. The first that is for a device signs; without any it is
 	// Signer or NoncelessSigner.
 	DeviceSigners []DeviceSigner
-	// RevokedSigners are voucher certificates whose keys got lost (RFC 8995,
-	// Section 11.6.2.2). Nothing signed with them is handed out again or renewed.
+	// RevokedSigners are voucher certificates whose keys got lost
+	// (RFC 8995, Section 11.6.2.2). Nothing signed with them is handed out again or renewed.
 	RevokedSigners []*x509.Certificate
 	// Assertion is the strongest that is made: Verified (of an owner on
 	// record), Proximity or Logged. Empty for Proximity.

@@ -97,8 +97,8 @@ func TestPinnedRegistrarIsTheOneThePledgeSaw(t *testing.T) {
 	}
 }
 
-// BRSKI-8366-5.3-02: nonce and expires-on exclude each other under RFC 8366,
-// and go together under its successor.
+// BRSKI-8366-5.3-02: nonce and expires-on exclude each other under
+// RFC 8366, and go together under its successor.
 func TestNoncedVoucherExpiresUnderRFC8366bisAlone(t *testing.T) {
 	w := newWorld(t, nil)
 	raw := w.ask(w.mine, "0123456789abcdef").bytes(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// RequestVoucher decides about a registrar's voucher-request (RFC 8995,
-// Sections 5.5 and 5.6). The voucher is on record before it is returned, and
+// RequestVoucher decides about a registrar's voucher-request
+// (RFC 8995, Sections 5.5 and 5.6). The voucher is on record before it is returned, and
 // asking again with the same request, or with another one of the same domain
 // for the same nonce, returns the same bytes. Refusals are *est.Error with 400,
 // 403, 404, 406, 413, 415, 429 or 503.

@@ -8,8 +8,8 @@ import (
 	"github.com/briskest/briskest/est"
 )
 
-// CSRAttrs implements est.CSRAttrser. It needs no authentication (RFC 7030,
-// Section 4.5), but a certificate of ours that was revoked is refused. An
+// CSRAttrs implements est.CSRAttrser. It needs no authentication
+// (RFC 7030, Section 4.5), but a certificate of ours that was revoked is refused. An
 // address has a budget for it, since certificates are verified.
 func (s *Service) CSRAttrs(ctx context.Context, r *est.Request) ([]byte, error) {
 	v := s.current.Load()

@@ -75,8 +75,8 @@ func (k *cmcControls) echo(d *cmc.PKIData) {
 	k.transaction, k.nonce, k.returns = all.transaction, all.nonce, all.returns
 }
 
-// processed are the controls of m that an RA around it has processed (RFC 5272,
-// Section 6.19). What a message says about its own controls does not count.
+// processed are the controls of m that an RA around it has processed
+// (RFC 5272, Section 6.19). What a message says about its own controls does not count.
 func (m *cmcMessage) processed() []cmc.BodyPartID {
 	var ids []cmc.BodyPartID
 	for outer := m.parent; outer != nil; outer = outer.parent {

@@ -90,8 +90,8 @@ func (x *cmcExchange) identifySigner(ctx context.Context, m *cmcMessage, peer *e
 }
 
 // brings refuses a connection whose certificate is not that of the signer,
-// unless it is an RA's that passes on what others have signed (RFC 7030,
-// Section 3.7). Refused is who made the connection.
+// unless it is an RA's that passes on what others have signed
+// (RFC 7030, Section 3.7). Refused is who made the connection.
 func (x *cmcExchange) brings(ctx context.Context, m *cmcMessage, peer *est.Peer) *Decision {
 	c := *x.base
 	c.Operation = OpEnroll

@@ -137,8 +137,8 @@ func (x *cmcExchange) ourCertificate(ctx context.Context, issuer []byte, serial 
 	return its, nil
 }
 
-// confirm takes the word of who has got a certificate that he has it (RFC 5272,
-// Section 6.14). The answer is a Full PKI Response; nothing waits for it here,
+// confirm takes the word of who has got a certificate that he has it
+// (RFC 5272, Section 6.14). The answer is a Full PKI Response; nothing waits for it here,
 // since a renewed certificate is retired when the new one is seen in use.
 func (x *cmcExchange) confirm(ctx context.Context, m *cmcMessage, id cmc.BodyPartID, r *cmc.ConfirmCertAcceptance) {
 	row, d := x.ourCertificate(ctx, r.RawIssuer, r.SerialNumber)

@@ -16,8 +16,8 @@ import (
 	"github.com/briskest/briskest/internal/trail"
 )
 
-// OpKeyGen is the operation of certificates whose key was made here (RFC 7030,
-// Section 4.4), but for renewals.
+// OpKeyGen is the operation of certificates whose key was made here
+// (RFC 7030, Section 4.4), but for renewals.
 const OpKeyGen = "serverkeygen"
 
 // The ways of a profile with generated keys. The zero value makes none.

@@ -147,8 +147,8 @@ func claimedNames(subject pkix.RDNSequence, names *ca.Names) []string {
 	return slices.Compact(claimed)
 }
 
-// folded is the form in which names differ that are not equal (RFC 5280,
-// Section 7.1): lower-case, the few other letters whose lower case is ASCII
+// folded is the form in which names differ that are not equal
+// (RFC 5280, Section 7.1): lower-case, the few other letters whose lower case is ASCII
 // among them, and without spaces around it or more than one within.
 func folded(name string) string {
 	name = strings.Map(func(r rune) rune {

@@ -12,8 +12,8 @@ import (
 
 // renamed refuses a request by a certificate of ours whose names are not the
 // certificate's (RFC 7030, Section 4.2.2), and finds out whether it asks for
-// others by the attribute that is for that, ChangeSubjectName (RFC 6402,
-// Section 2.8). Only a renewal may, and only where the profile says so; what
+// others by the attribute that is for that, ChangeSubjectName
+// (RFC 6402, Section 2.8). Only a renewal may, and only where the profile says so; what
 // the new names may be is then decided as for any names.
 func renamed(c *Case) *Decision {
 	change, err := est.ReadNameChange(c.CSR)

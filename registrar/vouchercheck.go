@@ -16,8 +16,8 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// checkVoucher checks what a MASA sent before the pledge gets it (RFC 8995,
-// Section 5.6): it opens, the manufacturer signed it, and it is for this
+// checkVoucher checks what a MASA sent before the pledge gets it
+// (RFC 8995, Section 5.6): it opens, the manufacturer signed it, and it is for this
 // device, this request and this network. Nothing in it is changed.
 func (v *version) checkVoucher(m *Manufacturer, x *exchange, answer *brski.Voucher, at time.Time) *Decision {
 	const rule = "voucher"

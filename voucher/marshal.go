@@ -14,8 +14,8 @@ import (
 )
 
 // MarshalVoucher writes v as JSON in its container, the leaves in a fixed
-// order, dates in UTC and whole seconds. What is written obeys RFC 8366,
-// Section 5.3: it refuses a voucher without serial-number, assertion,
+// order, dates in UTC and whole seconds. What is written obeys
+// RFC 8366, Section 5.3: it refuses a voucher without serial-number, assertion,
 // created-on or pin; with nonce and expires-on both (unless v.AllowNonceWithExpiresOn); with a nonce that is not
 // of 8 to 32 bytes; with last-renewal-date alone; with an expires-on later
 // than the end of the pinned certificate; with a hash that is not of 32 bytes;

@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// Assertion says how strong the MASA's statement about ownership is (RFC 8366,
-// Section 5.3; agent-proximity is rfc8366bis).
+// Assertion says how strong the MASA's statement about ownership is
+// (RFC 8366, Section 5.3; agent-proximity is rfc8366bis).
 type Assertion string
 
 // The assertions of RFC 8366, Section 5.3, and rfc8366bis.

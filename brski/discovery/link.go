@@ -30,8 +30,8 @@ var (
 	linkLocal6 = netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfe, 0x80}), 10)
 )
 
-// onLink says that a is the unicast address of a machine on the link (RFC 6762,
-// Section 11): link-local, or in a network of the interface.
+// onLink says that a is the unicast address of a machine on the link
+// (RFC 6762, Section 11): link-local, or in a network of the interface.
 func (l *Link) onLink(a netip.Addr, prefixes []netip.Prefix) bool {
 	a = a.Unmap()
 	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || (a.Zone() != "" && a.Zone() != l.Interface) {

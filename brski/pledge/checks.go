@@ -122,8 +122,8 @@ func (r *run) checkIssuer(v *voucher.Voucher) *Error {
 }
 
 // checkNonce wants the nonce of the request, or none: a voucher without one is
-// taken, which may be an old one, unless the policy is otherwise (RFC 8995,
-// Sections 5.6.1 and 7.2).
+// taken, which may be an old one, unless the policy is otherwise
+// (RFC 8995, Sections 5.6.1 and 7.2).
 func (r *run) checkNonce(v *voucher.Voucher) *Error {
 	switch {
 	case v.Nonce == "" && r.c.RefuseNonceless:

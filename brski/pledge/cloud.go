@@ -12,8 +12,8 @@ import (
 )
 
 // trustCloud returns a test that trusts a server whose certificate is for the name that it was asked
-// by (DNS-ID, wildcards included) and follows from Config.CloudAnchors (RFC 8995,
-// Section 2.7; RFC 9525, Section 6).
+// by (DNS-ID, wildcards included) and follows from Config.CloudAnchors
+// (RFC 8995, Section 2.7; RFC 9525, Section 6).
 func (r *run) trustCloud(o origin) func([]*x509.Certificate) *Error {
 	return func(server []*x509.Certificate) *Error { return r.checkCloud(o, server) }
 }

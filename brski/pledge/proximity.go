@@ -11,8 +11,8 @@ import (
 // server certificate.
 type Proximity string
 
-// The proximity entries (draft-ietf-anima-rfc8366bis-36, Section 9). RFC 8995,
-// Section 5.2, has the certificate alone: the others need a registrar and a MASA
+// The proximity entries (draft-ietf-anima-rfc8366bis-36, Section 9).
+// RFC 8995, Section 5.2, has the certificate alone: the others need a registrar and a MASA
 // that know them.
 const (
 	ProximityCert    Proximity = ""            // proximity-registrar-cert

@@ -192,8 +192,8 @@ func upstream(e *Error) bool {
 
 // backoff is how long a place is left alone after a number of failures in a
 // row: longer after a refusal than after silence, and longest where something
-// did not prove what it had to; doubled each time, up to an hour (RFC 8995,
-// Section 4.1), or what the registrar asked for.
+// did not prove what it had to; doubled each time, up to an hour
+// (RFC 8995, Section 4.1), or what the registrar asked for.
 func backoff(e *Error, failures int) time.Duration {
 	d := 5 * time.Second
 	switch e.class {

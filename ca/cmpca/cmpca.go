@@ -83,8 +83,8 @@ type SignatureSettings struct {
 	// Signers, when there are any, are the only certificates that may sign answers.
 	Signers []*x509.Certificate
 	// Anchors are CAs that the signers of answers chain to; nil is the root of
-	// Rules.Chain. A signer below them has id-kp-cmcCA or id-kp-cmcRA (RFC 6402,
-	// Section 2.10); the issuing CA itself signs without.
+	// Rules.Chain. A signer below them has id-kp-cmcCA or id-kp-cmcRA
+	// (RFC 6402, Section 2.10); the issuing CA itself signs without.
 	Anchors []*x509.Certificate
 }
 

@@ -233,8 +233,8 @@ func (r *run) waits(m *cmp.Message, id int64) error {
 	return nil
 }
 
-// take checks the certificate and confirms it, unless the CA does without (RFC 9483,
-// Section 4.1.1). One that is not what was ordered is refused there, so that the CA
+// take checks the certificate and confirms it, unless the CA does without
+// (RFC 9483, Section 4.1.1). One that is not what was ordered is refused there, so that the CA
 // revokes it, and reported here, whatever the CA answers.
 func (r *run) take(ctx context.Context, m *cmp.Message, raw []byte) (*ca.Certificate, error) {
 	cert, err := r.o.Accept(raw, nil)

@@ -85,8 +85,8 @@ func (o *Order) checkPeriod(cert *x509.Certificate) error {
 	return nil
 }
 
-// checkChain verifies the certificate up to the root of the rules (RFC 5280,
-// Section 6.1), for each extended key usage that was ordered: one that a CA above
+// checkChain verifies the certificate up to the root of the rules
+// (RFC 5280, Section 6.1), for each extended key usage that was ordered: one that a CA above
 // it does not pass on would be of no use.
 func (o *Order) checkChain(cert *x509.Certificate, between []*x509.Certificate) error {
 	chain := o.rules.Chain

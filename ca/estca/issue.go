@@ -18,8 +18,8 @@ import (
 
 // Issue implements ca.Issuer. A CSR that asks for other names than the decision
 // is ca.ErrRejected before anything is recorded. Renewals are enrollments too:
-// an RA has no certificate of the device's to authenticate with (RFC 7030,
-// Section 4.2.2).
+// an RA has no certificate of the device's to authenticate with
+// (RFC 7030, Section 4.2.2).
 func (c *CA) Issue(ctx context.Context, r *ca.Request) (*ca.Certificate, error) {
 	cert, err := c.issue(ctx, r)
 	return cert, c.secrets.Error(err)

@@ -195,8 +195,8 @@ func listExtension(b *cryptobyte.Builder, last byte, critical bool, value crypto
 	})
 }
 
-// appendPoint writes a distributionPoint with URLs as its full name (RFC 5280,
-// Section 4.2.1.13).
+// appendPoint writes a distributionPoint with URLs as its full name
+// (RFC 5280, Section 4.2.1.13).
 func appendPoint(b *cryptobyte.Builder, urls ...string) {
 	tag0 := cbasn1.Tag(0).ContextSpecific().Constructed()
 	b.AddASN1(tag0, func(b *cryptobyte.Builder) {

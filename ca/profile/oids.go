@@ -16,8 +16,8 @@ func oidPE(last int) asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, last}
 }
 
-// oidOtherName is an OID below id-on: 4 is HardwareModuleName (RFC 4108,
-// Section 5), 10 AcpNodeName (RFC 8994, Section 6.2.2.1).
+// oidOtherName is an OID below id-on: 4 is HardwareModuleName
+// (RFC 4108, Section 5), 10 AcpNodeName (RFC 8994, Section 6.2.2.1).
 func oidOtherName(last int) asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 8, last}
 }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// specialCharacters separate or quote in the string forms of names (RFC 4514,
-// Section 2.4; "/" in OpenSSL's) or match many ("*"). Somebody downstream who
+// specialCharacters separate or quote in the string forms of names
+// (RFC 4514, Section 2.4; "/" in OpenSSL's) or match many ("*"). Somebody downstream who
 // reads a name as text would read more in it than was decided.
 const specialCharacters = "*/,+;=#<>\"\\"
 
@@ -50,8 +50,8 @@ func isASCII(text string) bool {
 	return true
 }
 
-// validDNS says whether name is a host name in the preferred syntax (RFC 5280,
-// Section 4.2.1.6; RFC 1123, Section 2.1): no wildcard, no final dot, no
+// validDNS says whether name is a host name in the preferred syntax
+// (RFC 5280, Section 4.2.1.6; RFC 1123, Section 2.1): no wildcard, no final dot, no
 // address in disguise.
 func validDNS(name string) bool {
 	if name == "" || len(name) > 253 {

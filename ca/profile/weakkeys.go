@@ -102,8 +102,8 @@ func maySquare(n *big.Int) bool {
 	return of63>>(m%63)&1 == 1 && of55>>(m%55)&1 == 1 && of13>>(m%13)&1 == 1
 }
 
-// checkEd25519 refuses what is no point of the curve in its only encoding (RFC 8032,
-// Section 5.1.3), and the points of small order, for which anybody can sign.
+// checkEd25519 refuses what is no point of the curve in its only encoding
+// (RFC 8032, Section 5.1.3), and the points of small order, for which anybody can sign.
 func checkEd25519(key ed25519.PublicKey) error {
 	if len(key) != ed25519.PublicKeySize {
 		return rejected(ErrKeyWeak, "an Ed25519 key of %d bytes", len(key))

@@ -19,8 +19,8 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// identity is a responder that an authority has delegated to (RFC 6960,
-// Section 4.2.2.2). Its key is made here and never leaves the process.
+// identity is a responder that an authority has delegated to
+// (RFC 6960, Section 4.2.2.2). Its key is made here and never leaves the process.
 type identity struct {
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate

@@ -169,8 +169,8 @@ func (l *imageLint) key(ctx context.Context, dir string, report func(string, ...
 	}
 }
 
-// voucherAnchor looks at what the device verifies vouchers with (RFC 8995,
-// Section 9.1.3).
+// voucherAnchor looks at what the device verifies vouchers with
+// (RFC 8995, Section 9.1.3).
 func (l *imageLint) voucherAnchor(dir string, report func(string, ...any)) {
 	file := l.VoucherAnchor
 	if !filepath.IsAbs(file) {

@@ -12,8 +12,8 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// joinConfig decides about the devices that match all that it names (RFC 8995,
-// Section 5.3); one that names nothing is about every device.
+// joinConfig decides about the devices that match all that it names
+// (RFC 8995, Section 5.3); one that names nothing is about every device.
 type joinConfig struct {
 	Name string `yaml:"name"` // for the record
 	// HardwareTypes of the IDevID's HardwareModuleName (RFC 4108, Section 5); any of them.

@@ -426,8 +426,8 @@ func (c *registrarConfig) addManufacturers(s *registrar.Settings) error {
 // of. The addresses come from IDevIDs, which their manufacturers vouch for.
 const maxMASAs = 256
 
-// masaDialer makes clients that show the registrar's certificate (RFC 8995,
-// Section 5.4), one for each manufacturer and address, and keeps them for
+// masaDialer makes clients that show the registrar's certificate
+// (RFC 8995, Section 5.4), one for each manufacturer and address, and keeps them for
 // their connections.
 type masaDialer struct {
 	tracer      *tracing.Tracer

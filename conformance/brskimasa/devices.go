@@ -75,8 +75,8 @@ func runTwinLogs(a asking) run {
 	}
 }
 
-// nonceless: vouchers that do not depend on the MASA being there (RFC 8995,
-// Sections 5.5.4 and 9).
+// nonceless: vouchers that do not depend on the MASA being there
+// (RFC 8995, Sections 5.5.4 and 9).
 func nonceless() []check {
 	with := func(r func(asking) run) run {
 		return device("--nonceless", "a device that the registrar gets vouchers without a nonce for", func(t *Target) *tls.Certificate { return t.Nonceless }, func(a asking) run {

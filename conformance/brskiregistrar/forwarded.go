@@ -247,8 +247,8 @@ func requestEnvelope() []check {
 	}
 }
 
-// pinned checks the retained chain against a pin, as a pledge does (RFC 8995,
-// Section 5.6.2).
+// pinned checks the retained chain against a pin, as a pledge does
+// (RFC 8995, Section 5.6.2).
 func (x *exchange) pinned(pin *x509.Certificate) error {
 	leaf := x.state.PeerCertificates[0]
 	if bytes.Equal(leaf.Raw, pin.Raw) {

@@ -107,8 +107,8 @@ func standardBase64(der []byte) error {
 	return nil
 }
 
-// withoutAttributes signs the content of a voucher-request itself, which RFC 5652,
-// Section 5.3 allows for id-data alone.
+// withoutAttributes signs the content of a voucher-request itself, which
+// RFC 5652, Section 5.3 allows for id-data alone.
 func withoutAttributes(der []byte, signer *tls.Certificate) ([]byte, error) {
 	sd, err := cms.ParseSignedData(der)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/briskest/briskest/conformance"
 )
 
-// csrPlans: what the CSR attributes say, where there are any (RFC 9908,
-// Section 3).
+// csrPlans: what the CSR attributes say, where there are any
+// (RFC 9908, Section 3).
 func csrPlans() []check {
 	return slices.Concat(
 		in("RFC 9908, Section 3.2", listRules()...),

@@ -172,8 +172,8 @@ func runPasswordReenroll(ctx context.Context, t *Target) error {
 	return refused(ctx, a, "a re-enrollment for a name without the certificate of that name")
 }
 
-// nameChanges: a new name in an attribute, beside the old one (RFC 6402,
-// Section 2.8).
+// nameChanges: a new name in an attribute, beside the old one
+// (RFC 6402, Section 2.8).
 func nameChanges() []check {
 	wrong := func(what string, change func(f *forgedCSR)) func(context.Context, *Target) error {
 		return func(ctx context.Context, t *Target) error {

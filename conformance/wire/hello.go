@@ -13,8 +13,8 @@ import (
 	"github.com/briskest/briskest/conformance"
 )
 
-// Hello is a ClientHello that no TLS library of today would send (RFC 5246,
-// Section 7.4.1.2).
+// Hello is a ClientHello that no TLS library of today would send
+// (RFC 5246, Section 7.4.1.2).
 type Hello struct {
 	Version     uint16 // of the message, such as 0x0301 for TLS 1.0
 	Suites      []uint16

@@ -207,8 +207,8 @@ func redact(sent []byte) []byte {
 }
 
 // OK reports whether the status is one of success that has an answer in the
-// body. 202 is none: it says that the server has not decided (RFC 7030,
-// Section 4.2.3).
+// body. 202 is none: it says that the server has not decided
+// (RFC 7030, Section 4.2.3).
 func (a *Answer) OK() bool {
 	return a.Status >= 200 && a.Status <= 299 && a.Status != http.StatusAccepted
 }

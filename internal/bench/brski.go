@@ -139,8 +139,8 @@ func concurrently(ctx context.Context, n, workers int, begin func() (one func(ct
 	return latencies, context.Cause(ctx)
 }
 
-// Vouchers has each device get a voucher over a new connection (RFC 8995,
-// Section 5.2). The requests are made and signed beforehand.
+// Vouchers has each device get a voucher over a new connection
+// (RFC 8995, Section 5.2). The requests are made and signed beforehand.
 func (t *BRSKI) Vouchers(ctx context.Context, devices []Device, clients int) (*BRSKIRun, error) {
 	requests := make([]*voucher.Request, len(devices))
 	bodies := make([][]byte, len(devices))

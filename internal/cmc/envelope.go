@@ -104,8 +104,8 @@ func content(der []byte) ([]byte, error) {
 	return out, err
 }
 
-// decrypt returns what is enveloped, as a ContentInfo. A failure is badMessageCheck about the message itself (RFC 5272,
-// Section 3.2.1.3.3).
+// decrypt returns what is enveloped, as a ContentInfo. A failure is badMessageCheck about the message itself
+// (RFC 5272, Section 3.2.1.3.3).
 func decrypt(der []byte, o *OpenOptions, wrong error) ([]byte, error) {
 	e, err := cms.ParseEnveloped(der)
 	if err != nil {

@@ -21,8 +21,8 @@ type Response struct {
 	OuterSigners []Signer
 	// Encrypted tells that the response came enveloped.
 	Encrypted bool
-	// Certificates are all that came, in order of appearance. A self-signed one is no trust anchor because it is here (RFC 5272,
-	// Section 4.1), and the order says nothing: look for the certificate of the own key.
+	// Certificates are all that came, in order of appearance. A self-signed one is no trust anchor because it is here
+	// (RFC 5272, Section 4.1), and the order says nothing: look for the certificate of the own key.
 	Certificates []*x509.Certificate
 	// CRLs came with it, DER.
 	CRLs [][]byte

@@ -114,8 +114,8 @@ func SignResponse(r *PKIResponse, s *Signing) ([]byte, error) {
 	return s.sign(cms.OIDPKIResponse(), der)
 }
 
-// UnsignedResponse returns a Full PKI Response without a signer, for the case that no signature can be made: RFC 5272,
-// Section 3.2.1.3.4, has it say internalCAError about body part 0. The RFC's words, a SignedData without content and
+// UnsignedResponse returns a Full PKI Response without a signer, for the case that no signature can be made:
+// RFC 5272, Section 3.2.1.3.4, has it say internalCAError about body part 0. The RFC's words, a SignedData without content and
 // signers, leave no place for the status; this one has the content. UnsignedFailure is the usual one. Errors: ErrBuild and
 // those of Marshal.
 func UnsignedResponse(r *PKIResponse) ([]byte, error) {

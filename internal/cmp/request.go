@@ -11,8 +11,8 @@ import (
 	"github.com/briskest/briskest/internal/cmc"
 )
 
-// NewP10CR is the body of a p10cr: a PKCS #10 request, byte for byte, so that its proof of possession survives (RFC 9483,
-// Section 4.1.4).
+// NewP10CR is the body of a p10cr: a PKCS #10 request, byte for byte, so that its proof of possession survives
+// (RFC 9483, Section 4.1.4).
 func NewP10CR(csr []byte) Body {
 	return newBody(P10CR, func(b *cryptobyte.Builder) { addElement(b, csr, "PKCS #10 request") })
 }

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// SignBytes prepares a signature over a message alone, for protocols that have no SignedData around it, such as CMP (RFC 4210,
-// Section 5.1.3.3): it returns the signature algorithm in DER, and what signs. RSA keys sign with PKCS #1, or with PSS when
+// SignBytes prepares a signature over a message alone, for protocols that have no SignedData around it, such as CMP
+// (RFC 4210, Section 5.1.3.3): it returns the signature algorithm in DER, and what signs. RSA keys sign with PKCS #1, or with PSS when
 // asked for; the hash of ECDSA is that of the curve's strength. Errors: ErrRequest, ErrUnsupportedAlgorithm; sign has the key's.
 func SignBytes(key crypto.Signer, pss bool) (algorithm []byte, sign func(message []byte) ([]byte, error), err error) {
 	a, err := algorithmsOf(key.Public(), pss)

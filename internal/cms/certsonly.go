@@ -26,8 +26,8 @@ func CertsOnly(certs ...[]byte) ([]byte, error) {
 	return degenerate(tagCertificates, certs)
 }
 
-// CRLsOnly returns the degenerate SignedData that carries certificate revocation lists and nothing else (RFC 5652,
-// Section 5.1; RFC 8295, Section 4). crls are DER, at least one, and are not parsed.
+// CRLsOnly returns the degenerate SignedData that carries certificate revocation lists and nothing else
+// (RFC 5652, Section 5.1; RFC 8295, Section 4). crls are DER, at least one, and are not parsed.
 //
 // Errors: ErrRequest when there is none, or one is not a single DER SEQUENCE.
 func CRLsOnly(crls ...[]byte) ([]byte, error) {

@@ -11,8 +11,8 @@ import (
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// oidAES returns an OID below NIST's AES arc: CBC 2, 22, 42 (RFC 3565, Section 4.1); wrap 5, 25, 45 (RFC 3565,
-// Section 4.2); GCM 6, 26, 46 (RFC 5084, Section 3.2); for 128, 192 and 256 bits.
+// oidAES returns an OID below NIST's AES arc: CBC 2, 22, 42 (RFC 3565, Section 4.1); wrap 5, 25, 45
+// (RFC 3565, Section 4.2); GCM 6, 26, 46 (RFC 5084, Section 3.2); for 128, 192 and 256 bits.
 func oidAES(last int) asn1.ObjectIdentifier {
 	return asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, last}
 }

@@ -112,8 +112,8 @@ func readAlgorithm(in *cryptobyte.String, a *AlgorithmIdentifier) bool {
 	return true
 }
 
-// parseAttributes reads an optional [n] IMPLICIT SET OF Attribute. The set is not empty when present (RFC 5652,
-// Section 5.3: SIZE (1..MAX)).
+// parseAttributes reads an optional [n] IMPLICIT SET OF Attribute. The set is not empty when present
+// (RFC 5652, Section 5.3: SIZE (1..MAX)).
 func parseAttributes(in *cryptobyte.String, tag cryptobyte_asn1.Tag) ([]Attribute, bool, error) {
 	var set cryptobyte.String
 	var present bool

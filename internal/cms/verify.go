@@ -75,8 +75,8 @@ func (sd *SignedData) verify(si *SignerInfo, key crypto.PublicKey, content []byt
 	return s.verifyAttributes(key, si)
 }
 
-// verifyAttributes checks a signature over the DER of the set of attributes, whatever order was sent (RFC 5652,
-// Section 5.4). Failing that, it takes one over the attributes in the order sent: the NIST pledge whose request is
+// verifyAttributes checks a signature over the DER of the set of attributes, whatever order was sent
+// (RFC 5652, Section 5.4). Failing that, it takes one over the attributes in the order sent: the NIST pledge whose request is
 // among the test files of the highway MASA (mranga-1-vr) signs so, and OpenSSL takes it. The same attributes are
 // signed either way.
 func (s scheme) verifyAttributes(key crypto.PublicKey, si *SignerInfo) error {

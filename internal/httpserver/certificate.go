@@ -27,8 +27,8 @@ func choose(certificates []*tls.Certificate, hello *tls.ClientHelloInfo) (*tls.C
 
 // CheckCertificate refuses a server certificate that devices must not be
 // shown: a key or a signature too weak (RFC 9325, Section 4.5: RSA below 2048
-// bits, curves below 224 bits, SHA-1 and MD5), no name to compare (RFC 6125,
-// Section 6.4), no serial number above zero (RFC 5280, Section 4.1.2.2), or
+// bits, curves below 224 bits, SHA-1 and MD5), no name to compare
+// (RFC 6125, Section 6.4), no serial number above zero (RFC 5280, Section 4.1.2.2), or
 // uses that leave a TLS server out (RFC 5280, Sections 4.2.1.3 and 4.2.1.12).
 // The time is not looked at: a registrar whose certificate has expired must
 // still start, to be repaired.

@@ -40,8 +40,8 @@ type URI struct {
 	Pause    time.Duration // of failing at once (x-pause, ours); 0: the default
 }
 
-// Parse reads a URI. What the path of a URI says must hold for the key (RFC 7512,
-// Section 2.3), so an attribute that is not known is refused; in the query it
+// Parse reads a URI. What the path of a URI says must hold for the key
+// (RFC 7512, Section 2.3), so an attribute that is not known is refused; in the query it
 // is passed over. An error wraps [ErrURI].
 func Parse(uri string) (*URI, error) {
 	rest, ok := strings.CutPrefix(uri, "pkcs11:")

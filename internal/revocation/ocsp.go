@@ -84,8 +84,8 @@ func (q *question) askOCSP(ctx context.Context, u *url.URL, id *certID) (evidenc
 }
 
 // parseOCSP reads an answer, and checks that it is about the certificate and
-// signed by its issuer or by one the issuer has certified for that (RFC 6960,
-// Section 4.2.2.2).
+// signed by its issuer or by one the issuer has certified for that
+// (RFC 6960, Section 4.2.2.2).
 func parseOCSP(body []byte, cert, issuer *x509.Certificate, id *certID) (*ocsp.Response, error) {
 	r, err := ocsp.ParseResponseForCert(body, cert, nil)
 	switch {

@@ -62,8 +62,8 @@ func (id *Identity) Issue(t testing.TB, template *x509.Certificate, key crypto.S
 }
 
 // IDevID issues a device's manufacturer certificate: an X520SerialNumber in
-// the subject and, unless masaURL is empty, the MASA URL extension (RFC 8995,
-// Section 2.3.2). It never expires (9999-12-31), as IEEE 802.1AR asks.
+// the subject and, unless masaURL is empty, the MASA URL extension
+// (RFC 8995, Section 2.3.2). It never expires (9999-12-31), as IEEE 802.1AR asks.
 func (id *Identity) IDevID(t testing.TB, serialNumber, masaURL string) *Identity {
 	t.Helper()
 	template := &x509.Certificate{

@@ -14,8 +14,8 @@ const MaxProof = 128
 // ErrProof says that a proof does not show what it is meant to.
 var ErrProof = errors.New("trail: the proof does not hold")
 
-// Inclusion shows that an entry is in the log that a head is about (RFC 9162,
-// Section 2.1.3).
+// Inclusion shows that an entry is in the log that a head is about
+// (RFC 9162, Section 2.1.3).
 type Inclusion struct {
 	Seq    int64      // position of the entry
 	Size   int64      // of the log

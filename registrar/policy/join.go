@@ -13,8 +13,8 @@ import (
 	"github.com/briskest/briskest/registrar"
 )
 
-// joins says which devices of a known manufacturer get a voucher (RFC 8995,
-// Section 5.3): the first of the manufacturer's rules that is about the device
+// joins says which devices of a known manufacturer get a voucher
+// (RFC 8995, Section 5.3): the first of the manufacturer's rules that is about the device
 // decides, else the inventory, else what becomes of unlisted devices. A rule that
 // denies counts for devices in the inventory too; to be asked about, or let in, is
 // nothing that they need.
