@@ -12,6 +12,7 @@
 //   - conformance: [Check], [Run], [Report], [Exclusions], recording
 //   - conformance/wire: TLS connections, raw ClientHellos and HTTP/1.1 requests
 //     sent byte for byte, all recorded; every role that is a client uses it
+//   - conformance/forge: vouchers and requests that no library makes
 //   - conformance/unkind: a server that is odd on purpose and the means to start
 //     the peer that is a client against it; every role that is a client's uses it
 //   - conformance/ROLE: a Target type for that role, and Checks(), the table of its

@@ -100,10 +100,7 @@ func inTheLog(judge func(x *exchange, d *document) error) run {
 // issued asks for a new voucher, and then for the log.
 func issued(make making, judge func(x *exchange, d *document) error) run {
 	return func(ctx context.Context, t *Target) error {
-		if _, err := t.good(ctx); err != nil {
-			return err
-		}
-		a, err := make(ctx, t)
+		a, err := t.following(ctx, make)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/json"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"math/big"
 	"time"
 
@@ -47,7 +48,7 @@ func (x *exchange) sign(ctx context.Context) error {
 	if x.pledgeSigner != nil {
 		pledge = x.pledgeSigner
 	}
-	prior, err := signed(ctx, x.formatOf(), x.own, x.pledgeLeaves, signerOf(pledge))
+	prior, err := signed(ctx, x.formatOf(), x.own, x.pledgeLeaves, forge.Signer(pledge))
 	if err != nil {
 		return fmt.Errorf("the pledge's request: %w", err)
 	}
@@ -61,7 +62,7 @@ func (x *exchange) sign(ctx context.Context) error {
 	if x.content != nil {
 		x.content(x.request)
 	}
-	signer := signerOf(x.registrar)
+	signer := forge.Signer(x.registrar)
 	if x.signer != nil {
 		signer.Key, _ = x.signer.PrivateKey.(crypto.Signer)
 	}
@@ -109,17 +110,6 @@ func signPayload(payload []byte, s *voucher.Signer) ([]byte, error) {
 	return cms.Sign(&cms.SignRequest{
 		ContentType: cms.OIDAnimaJSONVoucher(), Content: payload, Key: s.Key, Certificate: s.Certificate, Chain: s.Chain,
 	})
-}
-
-func signerOf(c *tls.Certificate) *voucher.Signer {
-	s := &voucher.Signer{Certificate: leafOf(c)}
-	s.Key, _ = c.PrivateKey.(crypto.Signer)
-	for _, der := range c.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil {
-			s.Chain = append(s.Chain, cert)
-		}
-	}
-	return s
 }
 
 // oidCMCRA is id-kp-cmcRA (RFC 6402, Section 2.10).

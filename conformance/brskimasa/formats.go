@@ -1,12 +1,12 @@
 package brskimasa
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,11 +66,11 @@ func answered(f voucher.Format, judge func(*exchange) error) run {
 func otherFormats() []check {
 	jws, cosef := voucherjws.Format{}, vouchercose.Format{}
 	rewritten := func(f func(header, payload string, m map[string]any)) making {
-		return just(asking{format: jws, body: func(b []byte) []byte { return rewriteJWS(b, f) }})
+		return just(asking{format: jws, body: func(b []byte) []byte { return forge.RewriteJWS(b, f) }})
 	}
 	algorithm := func(name string) making {
 		return rewritten(func(header, _ string, m map[string]any) {
-			setHeader(m, strings.Replace(header, `"ES256"`, `"`+name+`"`, 1))
+			forge.SetHeader(m, strings.Replace(header, `"ES256"`, `"`+name+`"`, 1))
 		})
 	}
 	ofJWS := func(judge func(*exchange, map[string]any) error) run {
@@ -97,8 +97,8 @@ func otherFormats() []check {
 				}),
 			},
 			check{
-				ID: "JWSVOUCHER-3-MASA-2", Level: must, Text: "a voucher-request in the compact serialization is refused",
-				Requirements: rows("BRSKI-JWS-3-01"), Run: offered(jws, refused(just(asking{format: jws, body: compact}))),
+				ID: "JWSVOUCHER-3-MASA-2", Level: must, Text: "a voucher-request in the forge.Compact serialization is refused",
+				Requirements: rows("BRSKI-JWS-3-01"), Run: offered(jws, refused(just(asking{format: jws, body: forge.Compact}))),
 			},
 		),
 		in("draft-ietf-anima-jws-voucher, Section 3.1",
@@ -192,7 +192,7 @@ func mediaTypeOfRequest(x *exchange) error {
 
 // certificatesOfJWS reads x5c of the first signature.
 func certificatesOfJWS(t *Target, x *exchange, m map[string]any) error {
-	protected, _ := headerOf(m)
+	protected, _ := forge.FirstSignature(m)
 	header, err := base64.RawURLEncoding.DecodeString(protected)
 	var read struct {
 		X5C []string `json:"x5c"`
@@ -251,47 +251,4 @@ func number(v any) (uint64, bool) {
 		return uint64(n), n >= 0 //nolint:gosec // looked at
 	}
 	return 0, false
-}
-
-// rewriteJWS changes a signed JWS of one signature.
-func rewriteJWS(b []byte, f func(header, payload string, m map[string]any)) []byte {
-	var m map[string]any
-	if err := json.Unmarshal(b, &m); err != nil {
-		return b
-	}
-	protected, _ := headerOf(m)
-	header, _ := base64.RawURLEncoding.DecodeString(protected) // of our own making
-	text, _ := m["payload"].(string)
-	f(string(header), text, m)
-	changed, err := json.Marshal(m)
-	if err != nil {
-		return b
-	}
-	return changed
-}
-
-func headerOf(m map[string]any) (protected string, first map[string]any) {
-	if s, ok := m["signatures"].([]any); ok && len(s) > 0 {
-		first, _ = s[0].(map[string]any)
-		protected, _ = first["protected"].(string)
-	}
-	return protected, first
-}
-
-func setHeader(m map[string]any, header string) {
-	if _, first := headerOf(m); first != nil {
-		first["protected"] = base64.RawURLEncoding.EncodeToString([]byte(header))
-	}
-}
-
-// compact is the same signature in the compact serialization.
-func compact(b []byte) []byte {
-	var m map[string]any
-	if err := json.Unmarshal(b, &m); err != nil {
-		return b
-	}
-	protected, first := headerOf(m)
-	text, _ := m["payload"].(string)
-	signature, _ := first["signature"].(string)
-	return bytes.Join([][]byte{[]byte(protected), []byte(text), []byte(signature)}, []byte("."))
 }

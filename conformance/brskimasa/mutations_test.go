@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"github.com/briskest/briskest/conformance/conformancetest/faulty"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -57,7 +58,7 @@ func transportMutations() []mutation {
 				return q.pinned
 			}
 		}),
-		breaks("RFC8995-5.4.1-MASA-1", "sets a cookie", rewrites(voucherRequest(), header("Set-Cookie", "registrar=1"))),
+		breaks("RFC8995-5.4.1-MASA-1", "sets a cookie", rewrites(voucherRequest(), faulty.Header("Set-Cookie", "registrar=1"))),
 	}
 }
 
@@ -67,8 +68,8 @@ func requestMutations() []mutation {
 		return says(func(m map[string]any) bool { return f(m[name]) })
 	}
 	return []mutation{
-		breaks("RFC8995-5.5-MASA-1", "says 400 to other types", rewrites(voucherRequest().and(field("Content-Type", "application/voucher-foo")), code(400))),
-		breaks("RFC8995-5.5-MASA-2", "says 400 to no type", rewrites(voucherRequest().and(field("Content-Type", "")), code(400))),
+		breaks("RFC8995-5.5-MASA-1", "says 400 to other types", rewrites(voucherRequest().and(field("Content-Type", "application/voucher-foo")), faulty.Code(400))),
+		breaks("RFC8995-5.5-MASA-2", "says 400 to no type", rewrites(voucherRequest().and(field("Content-Type", "")), faulty.Code(400))),
 		breaks("RFC8995-5.5-MASA-3", "takes other content", lenient(contains("example:other"))),
 		breaks("RFC8995-5.5-MASA-4", "takes a voucher", lenient(cmsType.and(contains(`"ietf-voucher:voucher"`)))),
 		breaks("RFC8995-5.5-MASA-5", "wants no serial number", lenient(leaf("serial-number", func(v any) bool { return v == nil }))),
@@ -155,17 +156,17 @@ func answerMutations() []mutation {
 	unknown := says(func(m map[string]any) bool { return m["serial-number"] == "conformance-no-such-device" })
 	return []mutation{
 		breaks("RFC8995-5.6-MASA-1", "has no vouchers", replies(voucherRequest().and(cmsType), 500, "")),
-		breaks("RFC8995-5.6-MASA-2", "says another type", rewrites(voucherRequest().and(cmsType), on(200, mediaType("application/octet-stream")))),
-		breaks("RFC8995-5.6-MASA-3", "explains in JSON", rewrites(voucherRequest(), on(403, mediaType("application/problem+json")))),
-		breaks("RFC8995-5.6-MASA-4", "says 400 to bad signatures", rewrites(voucherRequest().and(envelope(badlySigned)), on(403, code(400)))),
-		breaks("RFC8995-5.6-MASA-5", "lets others keep it", rewrites(voucherRequest(), on(200, header("Cache-Control", "public, max-age=600")))),
+		breaks("RFC8995-5.6-MASA-2", "says another type", rewrites(voucherRequest().and(cmsType), faulty.On(200, mediaType("application/octet-stream")))),
+		breaks("RFC8995-5.6-MASA-3", "explains in JSON", rewrites(voucherRequest(), faulty.On(403, mediaType("application/problem+json")))),
+		breaks("RFC8995-5.6-MASA-4", "says 400 to bad signatures", rewrites(voucherRequest().and(envelope(badlySigned)), faulty.On(403, faulty.Code(400)))),
+		breaks("RFC8995-5.6-MASA-5", "lets others keep it", rewrites(voucherRequest(), faulty.On(200, faulty.Header("Cache-Control", "public, max-age=600")))),
 		breaks("RFC8995-5.6-MASA-6", "issues anew", func(h *house) { h.forgets = func(*record, *asked) bool { return true } }, "RFC8995-5.8.1-MASA-7"),
 		breaks("RFC8995-5.6-MASA-7", "issues anew for other bytes", func(h *house) {
 			h.forgets = func(old *record, q *asked) bool { return !bytes.Equal(old.request, q.artifact.Raw) }
 		}),
 		breaks("RFC8995-5.6-MASA-8", "blocks nobody", ignores("blocked")),
 		breaks("RFC8995-5.6-MASA-9", "knows no owners", ignores("owner")),
-		breaks("RFC8995-5.6-MASA-10", "says 400 to strange devices", rewrites(voucherRequest().and(unknown), code(400))),
+		breaks("RFC8995-5.6-MASA-10", "says 400 to strange devices", rewrites(voucherRequest().and(unknown), faulty.Code(400))),
 	}
 }
 
@@ -243,17 +244,17 @@ func logMutations() []mutation {
 	cmsType := field("Content-Type", vouchercms.MediaType)
 	unknown := says(func(m map[string]any) bool { return m["serial-number"] == "conformance-no-such-device" })
 	return []mutation{
-		breaks("RFC8995-5.8-MASA-1", "has no logs", rewrites(auditLog(), on(200, code(500)))),
+		breaks("RFC8995-5.8-MASA-1", "has no logs", rewrites(auditLog(), faulty.On(200, faulty.Code(500)))),
 		breaks("RFC8995-5.8-MASA-2", "serves anybody", ignores("log owner")),
-		breaks("RFC8995-5.8-MASA-3", "says 403 to strange devices", rewrites(auditLog().and(unknown), code(403))),
+		breaks("RFC8995-5.8-MASA-3", "says 403 to strange devices", rewrites(auditLog().and(unknown), faulty.Code(403))),
 		breaks("RFC8995-5.8-MASA-4", "says which it knows", rewrites(auditLog().and(says(func(m map[string]any) bool { return m["serial-number"] == "P-1" })),
-			on(404, text(func([]byte) []byte { return []byte("not yours") })))),
+			faulty.On(404, faulty.Text(func([]byte) []byte { return []byte("not yours") })))),
 		breaks("RFC8995-5.8-MASA-5", "serves the last alone", ignores("history")),
 		breaks("RFC8995-5.8-MASA-6", "forgets owners", ignores("former")),
 		breaks("RFC8995-5.8-MASA-7", "takes any issuer", ignores("issuer"), "RFC8995-5.5-MASA-7"),
 		breaks("RFC8995-5.8-MASA-8", "verifies no signature", lenientAt(auditLog(), envelope(badlySigned))),
 		breaks("RFC8995-5.8-MASA-9", "takes base64", lenientAt(auditLog(), cmsType.and(func(_ *house, _ *http.Request, body []byte) bool { return bytes.HasPrefix(body, []byte("MI")) }))),
-		breaks("RFC8995-5.8-MASA-10", "says 400 to other types", rewrites(auditLog().and(field("Content-Type", "application/json")), code(400))),
+		breaks("RFC8995-5.8-MASA-10", "says 400 to other types", rewrites(auditLog().and(field("Content-Type", "application/json")), faulty.Code(400))),
 		breaks("RFC8995-5.8-MASA-11", "serves devices", lenientAt(auditLog(), signedBy(func(c *x509.Certificate) bool { return c.Subject.SerialNumber != "" }))),
 		breaks("RFC8995-5.8-MASA-12", "logs questions", func(h *house) { h.recordsAsking = true }),
 		breaks("RFC8995-5.8-MASA-13", "goes by the serial number", ignores("shared log")),
@@ -262,7 +263,7 @@ func logMutations() []mutation {
 
 func logFormMutations() []mutation {
 	return []mutation{
-		breaks("RFC8995-5.8.1-MASA-1", "says text", rewrites(auditLog(), on(200, mediaType("text/plain")))),
+		breaks("RFC8995-5.8.1-MASA-1", "says text", rewrites(auditLog(), faulty.On(200, mediaType("text/plain")))),
 		breaks("RFC8995-5.8.1-MASA-2", "quotes the version", replaces(`"version":1`, `"version":"1"`)),
 		breaks("RFC8995-5.8.1-MASA-3", "writes no dates", replaces(`"date":"`, `"date":"on `)),
 		breaks("RFC8995-5.8.1-MASA-4", "logs nothing", audited(func(l *brski.AuditLog, q *asked) {
@@ -325,20 +326,20 @@ func httpMutations() []mutation {
 		breaks("RFC9110-9.1-MASA-4", "answers GET", answers(at("GET", "requestauditlog"))),
 		breaks("RFC8995-8.3.1-MASA-1", "answers everywhere", answers(at("POST", "requestvouchers"))),
 		breaks("RFC8995-8.3.1-MASA-2", "is a registrar", answers(at("POST", "voucher_status"))),
-		breaks("RFC9110-12.5.1-MASA-1", "says 400", rewrites(field("Accept", "text/html"), code(400))),
+		breaks("RFC9110-12.5.1-MASA-1", "says 400", rewrites(field("Accept", "text/html"), faulty.Code(400))),
 		breaks("RFC9110-12.5.1-MASA-2", "wants Accept", refuse(field("Accept", ""))),
 		breaks("RFC9110-12.5.1-MASA-3", "wants its own type", refuse(field("Accept", "*/*"))),
 		breaks("RFC9110-12.5.1-MASA-4", "reads no q", rewrites(voucherRequest().and(field("Accept", vouchercms.MediaType+";q=0, */*;q=0.5")), mediaType(vouchercms.MediaType))),
 		breaks("RFC9110-8.3.1-MASA-1", "wants lower case", replies(field("Content-Type", "Application/Voucher-CMS+json"), 415, "")),
 		breaks("RFC9110-8.4.1-MASA-1", "looks at no coding", lenient(func(_ *house, r *http.Request, _ []byte) bool { return r.Header.Get("Content-Encoding") != "" })),
 		breaks("RFC9112-7.1-MASA-1", "wants a length", replies(func(_ *house, r *http.Request, _ []byte) bool { return r.ContentLength < 0 }, 411, "")),
-		breaks("RFC9112-9.3-MASA-1", "closes each connection", rewrites(voucherRequest(), on(200, header("Connection", "close")))),
+		breaks("RFC9112-9.3-MASA-1", "closes each connection", rewrites(voucherRequest(), faulty.On(200, faulty.Header("Connection", "close")))),
 	}
 }
 
 func formatMutations() []mutation {
 	inJWS, inCOSE := field("Content-Type", voucherjws.MediaType), field("Content-Type", vouchercose.MediaType)
-	octets := on(200, func(a *httptest.ResponseRecorder) { a.Header().Set("Content-Type", "application/octet-stream") })
+	octets := faulty.On(200, func(a *httptest.ResponseRecorder) { a.Header().Set("Content-Type", "application/octet-stream") })
 	return []mutation{
 		breaks("JWSVOUCHER-3-MASA-1", "flattens", rewritesJWS(flattened), "JWSVOUCHER-3.2-MASA-3"),
 		breaks("JWSVOUCHER-3-MASA-2", "takes the compact form", lenient(inJWS.and(func(_ *house, _ *http.Request, body []byte) bool { return bytes.HasPrefix(body, []byte("ey")) }))),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"net/http"
 	"slices"
 
@@ -112,7 +113,7 @@ func without(leaf string) making {
 // payload signs other content as the registrar.
 func payload(text string) making {
 	return func(_ context.Context, t *Target) (asking, error) {
-		raw, err := signPayload([]byte(text), signerOf(t.Registrar))
+		raw, err := signPayload([]byte(text), forge.Signer(t.Registrar))
 		return asking{body: func([]byte) []byte { return raw }}, err
 	}
 }

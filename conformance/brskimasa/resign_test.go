@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
+	"github.com/briskest/briskest/conformance/conformancetest/faulty"
 	"io"
 	"net"
 	"net/http"
@@ -232,10 +233,12 @@ func events(f func(e *brski.AuditEvent)) fault {
 
 // replaces changes the text of audit-logs.
 func replaces(old, with string) fault {
-	return rewrites(auditLog(), on(200, text(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(old), []byte(with)) })))
+	return rewrites(auditLog(), faulty.On(200, faulty.Text(func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(old), []byte(with)) })))
 }
 
-func mediaType(value string) func(*httptest.ResponseRecorder) { return header("Content-Type", value) }
+func mediaType(value string) func(*httptest.ResponseRecorder) {
+	return faulty.Header("Content-Type", value)
+}
 
 // withoutAttributes signs the content itself.
 func withoutAttributes(h *house, b []byte) []byte {

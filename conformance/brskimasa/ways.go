@@ -23,13 +23,18 @@ type making func(context.Context, *Target) (asking, error)
 // just is a request without preparation.
 func just(a asking) making { return func(context.Context, *Target) (asking, error) { return a, nil } }
 
+// following makes a request once a good one has been seen to succeed.
+func (t *Target) following(ctx context.Context, make making) (asking, error) {
+	if _, err := t.good(ctx); err != nil {
+		return asking{}, err
+	}
+	return make(ctx, t)
+}
+
 // judged sends a request, once a good one has been seen to succeed, and judges what came of it.
 func judged(make making, judge func(*exchange) error) run {
 	return func(ctx context.Context, t *Target) error {
-		if _, err := t.good(ctx); err != nil {
-			return err
-		}
-		a, err := make(ctx, t)
+		a, err := t.following(ctx, make)
 		if err != nil {
 			return err
 		}
@@ -77,10 +82,7 @@ func opened(make making, judge func(*exchange) error) run {
 // named. Without, a connection that is not let in is refused too.
 func refused(make making, statuses ...int) run {
 	return func(ctx context.Context, t *Target) error {
-		if _, err := t.good(ctx); err != nil {
-			return err
-		}
-		a, err := make(ctx, t)
+		a, err := t.following(ctx, make)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"github.com/briskest/briskest/conformance/conformancetest/faulty"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -67,7 +68,7 @@ func cloudMutations() []mutation {
 			a.Header().Set("Location", ownersRegistrar)
 		})
 	}
-	redirected := on(307, func(a *httptest.ResponseRecorder) { a.Code = http.StatusFound })
+	redirected := faulty.On(307, func(a *httptest.ResponseRecorder) { a.Code = http.StatusFound })
 	return []mutation{
 		breaksCloud("BRSKICLOUD-2.2-REG-1", "serves csrattrs", redirects, replies(at("GET", "csrattrs"), 204, "")),
 		breaksCloud("BRSKICLOUD-3.1.2-REG-1", "asks for no certificate", redirects, func(h *house) { h.tls.ClientAuth = tls.NoClientCert }, "BRSKICLOUD-3.2-REG-1"),
@@ -76,9 +77,9 @@ func cloudMutations() []mutation {
 			return c != nil && c.Issuer.String() == h.vendor.Certificate.Subject.String() && !h.ours(c)
 		}))),
 		breaksCloud("BRSKICLOUD-3.2-REG-1", "answers 302", redirects, rewrites(voucherRequest(), redirected)),
-		breaksCloud("BRSKICLOUD-3.2-REG-2", "answers 403", redirects, rewrites(voucherRequest().and(client(stranger)), on(404, code(403)))),
-		breaksCloud("BRSKICLOUD-3.2-REG-3", "answers 500", redirects, rewrites(voucherRequest(), on(400, code(500)))),
-		breaksCloud("BRSKICLOUD-3.2.2-REG-1", "says a path", redirects, rewrites(voucherRequest(), on(307, header("Location", "/.well-known/brski/requestvoucher")))),
+		breaksCloud("BRSKICLOUD-3.2-REG-2", "answers 403", redirects, rewrites(voucherRequest().and(client(stranger)), faulty.On(404, faulty.Code(403)))),
+		breaksCloud("BRSKICLOUD-3.2-REG-3", "answers 500", redirects, rewrites(voucherRequest(), faulty.On(400, faulty.Code(500)))),
+		breaksCloud("BRSKICLOUD-3.2.2-REG-1", "says a path", redirects, rewrites(voucherRequest(), faulty.On(307, faulty.Header("Location", "/.well-known/brski/requestvoucher")))),
 		breaksCloud("BRSKICLOUD-3.2.3-REG-1", "does not say where", vouches, func(h *house) { h.request = nil }),
 		breaksCloud("BRSKICLOUD-9.4-REG-1", "leaves out what the pledge sent", vouches, func(h *house) {
 			before := h.request

@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/json"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"math/big"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 	"github.com/briskest/briskest/voucher"
 )
 
-// forge signs a voucher-request that no library makes, in CMS.
-func forge(r *voucher.Request, signer *tls.Certificate) ([]byte, error) {
+// forgeRequest signs a voucher-request that no library makes, in CMS.
+func forgeRequest(r *voucher.Request, signer *tls.Certificate) ([]byte, error) {
 	leaves := map[string]any{"serial-number": r.SerialNumber, "created-on": r.CreatedOn.Format(time.RFC3339)}
 	if r.Assertion != "" {
 		leaves["assertion"] = r.Assertion
@@ -41,7 +42,7 @@ func forge(r *voucher.Request, signer *tls.Certificate) ([]byte, error) {
 
 // signPayload signs any content as a voucher-request.
 func signPayload(payload []byte, signer *tls.Certificate) ([]byte, error) {
-	s := signerOf(signer)
+	s := forge.Signer(signer)
 	return cms.Sign(&cms.SignRequest{
 		ContentType: cms.OIDAnimaJSONVoucher(), Content: payload, Key: s.Key, Certificate: s.Certificate, Chain: s.Chain,
 	})

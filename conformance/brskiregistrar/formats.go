@@ -1,12 +1,11 @@
 package brskiregistrar
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,7 +37,7 @@ func otherFormats() []check {
 	jws, cose := voucherjws.Format{}, vouchercose.Format{}
 	inJWS := asking{format: jws}
 	rewritten := func(f func(header, payload string, m map[string]any)) making {
-		return just(asking{format: jws, body: func(b []byte) []byte { return rewriteJWS(b, f) }})
+		return just(asking{format: jws, body: func(b []byte) []byte { return forge.RewriteJWS(b, f) }})
 	}
 	return slices.Concat(
 		in("draft-ietf-anima-jws-voucher, Section 3",
@@ -56,8 +55,8 @@ func otherFormats() []check {
 				})),
 			},
 			check{
-				ID: "JWSVOUCHER-3-REG-2", Level: must, Text: "the compact serialization is refused",
-				Requirements: rows("BRSKI-JWS-3-02"), Run: offered(jws, refused(just(asking{format: jws, body: compact}))),
+				ID: "JWSVOUCHER-3-REG-2", Level: must, Text: "the forge.Compact serialization is refused",
+				Requirements: rows("BRSKI-JWS-3-02"), Run: offered(jws, refused(just(asking{format: jws, body: forge.Compact}))),
 			},
 			check{
 				ID: "JWSVOUCHER-3-REG-3", Level: must, Text: "the flattened serialization is refused",
@@ -75,13 +74,13 @@ func otherFormats() []check {
 			check{
 				ID: "JWSVOUCHER-3.2-REG-1", Level: must, Text: "a protected header that was changed after signing is refused",
 				Requirements: rows("BRSKI-JWS-3.3-01"), Run: offered(jws, refused(rewritten(func(header, _ string, m map[string]any) {
-					setHeader(m, strings.Replace(header, "{", `{ `, 1))
+					forge.SetHeader(m, strings.Replace(header, "{", `{ `, 1))
 				}))),
 			},
 			check{
 				ID: "JWSVOUCHER-3.2-REG-2", Level: must, Text: "the algorithm none is refused",
 				Requirements: rows("BRSKI-JWS-3.3-01"), Run: offered(jws, refused(rewritten(func(header, _ string, m map[string]any) {
-					setHeader(m, strings.Replace(header, `"ES256"`, `"none"`, 1))
+					forge.SetHeader(m, strings.Replace(header, `"ES256"`, `"none"`, 1))
 				}))),
 			},
 		),
@@ -119,47 +118,4 @@ func otherFormats() []check {
 			},
 		),
 	)
-}
-
-// rewriteJWS changes a signed JWS of one signature.
-func rewriteJWS(b []byte, f func(header, payload string, m map[string]any)) []byte {
-	var m map[string]any
-	if err := json.Unmarshal(b, &m); err != nil {
-		return b
-	}
-	protected, _ := headerOf(m)
-	header, _ := base64.RawURLEncoding.DecodeString(protected) // of our own making
-	text, _ := m["payload"].(string)
-	f(string(header), text, m)
-	changed, err := json.Marshal(m)
-	if err != nil {
-		return b
-	}
-	return changed
-}
-
-func headerOf(m map[string]any) (protected string, first map[string]any) {
-	if s, ok := m["signatures"].([]any); ok && len(s) > 0 {
-		first, _ = s[0].(map[string]any)
-		protected, _ = first["protected"].(string)
-	}
-	return protected, first
-}
-
-func setHeader(m map[string]any, header string) {
-	if _, first := headerOf(m); first != nil {
-		first["protected"] = base64.RawURLEncoding.EncodeToString([]byte(header))
-	}
-}
-
-// compact is the same signature in the compact serialization.
-func compact(b []byte) []byte {
-	var m map[string]any
-	if err := json.Unmarshal(b, &m); err != nil {
-		return b
-	}
-	protected, first := headerOf(m)
-	text, _ := m["payload"].(string)
-	signature, _ := first["signature"].(string)
-	return bytes.Join([][]byte{[]byte(protected), []byte(text), []byte(signature)}, []byte("."))
 }

@@ -3,11 +3,11 @@ package brskiregistrar
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"io"
 	"log/slog"
 	"net"
@@ -254,7 +254,7 @@ func (m *MASA) make(a *arrival, change func(*voucher.Voucher), signer *tls.Certi
 	if change != nil {
 		change(v)
 	}
-	return a.format().SignVoucher(context.Background(), v, signerOf(signer))
+	return a.format().SignVoucher(context.Background(), v, forge.Signer(signer))
 }
 
 // top is the certificate of the artifact's chain that is farthest from the signer.
@@ -351,15 +351,4 @@ func (x *exchange) record(ctx context.Context) {
 			Came: "what the check has the MASA say", RawSent: a.body,
 		})
 	}
-}
-
-func signerOf(c *tls.Certificate) *voucher.Signer {
-	s := &voucher.Signer{Certificate: leafOf(c)}
-	s.Key, _ = c.PrivateKey.(crypto.Signer)
-	for _, der := range c.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil {
-			s.Chain = append(s.Chain, cert)
-		}
-	}
-	return s
 }

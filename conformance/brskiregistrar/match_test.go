@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/json"
-	"io"
+	"github.com/briskest/briskest/conformance/conformancetest/faulty"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -104,73 +104,30 @@ func off(f func(more int) bool) match {
 
 func wrap(f func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte)) fault {
 	return func(h *house) {
-		next := h.handler
-		h.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
-			if err != nil {
-				return
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			f(h, next, w, r, body)
-		})
+		h.handler = faulty.Between(h.handler, func(next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) { f(h, next, w, r, body) })
 	}
 }
 
 // replies answers those requests itself.
 func replies(m match, status int, text string) fault {
 	return wrap(func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) {
-		if !m(h, r, body) {
+		if m(h, r, body) {
+			faulty.Reply(w, status, text)
+		} else {
 			next.ServeHTTP(w, r)
-			return
 		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text) // a client that went away has its answer
 	})
 }
 
 // rewrites changes the answers to those requests.
-func rewrites(m match, f func(a *httptest.ResponseRecorder)) fault {
+func rewrites(m match, edit faulty.Edit) fault {
 	return wrap(func(h *house, next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) {
-		if !m(h, r, body) {
+		if m(h, r, body) {
+			faulty.Rewrite(next, w, r, edit)
+		} else {
 			next.ServeHTTP(w, r)
-			return
 		}
-		a := httptest.NewRecorder()
-		next.ServeHTTP(a, r)
-		f(a)
-		a.Header().Del("Content-Length")
-		for name, values := range a.Header() {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(a.Code)
-		_, _ = w.Write(a.Body.Bytes()) // as above
 	})
-}
-
-// on rewrites answers of one status.
-func on(status int, f func(a *httptest.ResponseRecorder)) func(*httptest.ResponseRecorder) {
-	return func(a *httptest.ResponseRecorder) {
-		if a.Code == status {
-			f(a)
-		}
-	}
-}
-
-func header(name, value string) func(*httptest.ResponseRecorder) {
-	return func(a *httptest.ResponseRecorder) {
-		a.Header().Del(name)
-		if value != "" {
-			a.Header().Set(name, value)
-		}
-	}
-}
-
-func code(status int) func(*httptest.ResponseRecorder) {
-	return func(a *httptest.ResponseRecorder) { a.Code = status }
-}
-
-func text(f func([]byte) []byte) func(*httptest.ResponseRecorder) {
-	return func(a *httptest.ResponseRecorder) { a.Body = bytes.NewBuffer(f(bytes.Clone(a.Body.Bytes()))) }
 }
 
 // lenient hands out a voucher for what is refused, for those requests.

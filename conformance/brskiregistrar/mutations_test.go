@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"github.com/briskest/briskest/conformance/conformancetest/faulty"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,7 +59,7 @@ func endpointMutations() []mutation {
 				return c, nil
 			}
 		}),
-		breaks("RFC8995-5-REG-1", "closes each connection", rewrites(voucherRequest(), on(200, header("Connection", "close")))),
+		breaks("RFC8995-5-REG-1", "closes each connection", rewrites(voucherRequest(), faulty.On(200, faulty.Header("Connection", "close")))),
 	}
 }
 
@@ -79,18 +80,18 @@ func requestMutations() []mutation {
 			return m["assertion"] == "proximity" && m["proximity-registrar-cert"] != nil
 		}).and(field("Accept", vouchercms.MediaType)).and(client(func(h *house, c *x509.Certificate) bool { return c != nil && h.ours(c) })).and(
 			says(func(m map[string]any) bool { return m["serial-number"] == "P-1" })).and(proximityIsPledges))),
-		breaks("RFC8995-5.2-REG-4", "keeps the connection", rewrites(voucherRequest(), on(401, header("Connection", "")))),
+		breaks("RFC8995-5.2-REG-4", "keeps the connection", rewrites(voucherRequest(), faulty.On(401, faulty.Header("Connection", "")))),
 		breaks("RFC8995-5.2-REG-5", "takes any assertion", lenient(leaf("assertion", func(v any) bool { return v == "logged" }))),
 		breaks("RFC8995-5.2-REG-6", "wants no proximity", lenient(says(func(m map[string]any) bool {
 			return m["assertion"] == "proximity" && m["proximity-registrar-cert"] == nil
 		}))),
 		breaks("RFC8995-5.2-REG-7", "wants no assertion", lenient(leaf("assertion", func(v any) bool { return v == nil }))),
 		breaks("RFC8995-5.2-REG-8", "takes any media type", lenient(foo)),
-		breaks("RFC8995-5.2-REG-9", "closes the connection", rewrites(voucherRequest().and(foo), header("Connection", "close"))),
+		breaks("RFC8995-5.2-REG-9", "closes the connection", rewrites(voucherRequest().and(foo), faulty.Header("Connection", "close"))),
 		breaks("RFC8995-5.2-REG-10", "takes any signer", lenient(envelope(otherSigner))),
 		breaks("RFC8995-5.2-REG-11", "takes an empty body", lenient(empty)),
-		breaks("RFC8995-5.3-REG-1", "says 400 to strangers", rewrites(voucherRequest().and(client(stranger)), code(400))),
-		breaks("RFC8995-5.3-REG-2", "says 400 to other content", rewrites(contains("example:other"), code(400))),
+		breaks("RFC8995-5.3-REG-1", "says 400 to strangers", rewrites(voucherRequest().and(client(stranger)), faulty.Code(400))),
+		breaks("RFC8995-5.3-REG-2", "says 400 to other content", rewrites(contains("example:other"), faulty.Code(400))),
 		breaks("RFC8995-5.3-REG-3", "takes no JSON", lenient(envelope(func(_ *http.Request, sd *cms.SignedData) bool { return string(sd.Content) == "{" }))),
 		breaks("RFC8995-3.4-REG-1", "repeats what it is told", changed(func(r *voucher.Request, q *brski.VoucherRequest) {
 			r.DomainCertRevocationChecks = q.Request.DomainCertRevocationChecks
@@ -109,7 +110,7 @@ func requestMutations() []mutation {
 		breaks("RFC8366-5.3-REG-1", "takes a short nonce", lenient(nonceOf(7))),
 		breaks("RFC8366-5.3-REG-2", "takes a long nonce", lenient(nonceOf(33))),
 		breaks("RFC8366-5.3-REG-3", "wants more than 8 bytes", refuse(nonceOf(8))),
-		breaks("RFC8995-6-REG-1", "answers in base64", rewrites(voucherRequest().and(field("Content-Type", vouchercms.MediaType)), on(200, text(func(b []byte) []byte {
+		breaks("RFC8995-6-REG-1", "answers in base64", rewrites(voucherRequest().and(field("Content-Type", vouchercms.MediaType)), faulty.On(200, faulty.Text(func(b []byte) []byte {
 			return []byte(base64.StdEncoding.EncodeToString(b))
 		}))), "RFC8995-5.6-REG-1"),
 		breaks("RFC8995-6-REG-2", "asks in base64", func(h *house) {
@@ -243,8 +244,8 @@ func ignoring(what string) fault { return func(h *house) { h.ignores = what } }
 func answerMutations() []mutation {
 	status := func(want int) fault { return passing(func(got int, _ string, _ []byte) bool { return got == want }) }
 	return []mutation{
-		breaks("RFC8995-5.6-REG-1", "adds to the voucher", rewrites(voucherRequest(), on(200, text(func(b []byte) []byte { return append(b, 0) })))),
-		breaks("RFC8995-5.6-REG-2", "answers with text", rewrites(voucherRequest().and(field("Content-Type", vouchercms.MediaType)), on(200, header("Content-Type", "text/plain")))),
+		breaks("RFC8995-5.6-REG-1", "adds to the voucher", rewrites(voucherRequest(), faulty.On(200, faulty.Text(func(b []byte) []byte { return append(b, 0) })))),
+		breaks("RFC8995-5.6-REG-2", "answers with text", rewrites(voucherRequest().and(field("Content-Type", vouchercms.MediaType)), faulty.On(200, faulty.Header("Content-Type", "text/plain")))),
 		breaks("RFC8995-5.6-REG-3", "makes success of 403", status(403)),
 		breaks("RFC8995-5.6-REG-4", "makes success of 404", status(404)),
 		breaks("RFC8995-5.6-REG-5", "makes success of 406", status(406)),
@@ -271,7 +272,7 @@ func answerMutations() []mutation {
 				return before
 			}, 409, "")(h)
 		}),
-		breaks("RFC8995-5.6-REG-19", "calls a refusal a voucher", rewrites(voucherRequest(), on(502, header("Content-Type", vouchercms.MediaType)))),
+		breaks("RFC8995-5.6-REG-19", "calls a refusal a voucher", rewrites(voucherRequest(), faulty.On(502, faulty.Header("Content-Type", vouchercms.MediaType)))),
 		breaks("RFC8995-5.6.2-REG-1", "passes on any pin", ignoring("pin")),
 	}
 }
@@ -327,12 +328,12 @@ func enrollMutations() []mutation {
 	return []mutation{
 		breaks("RFC8995-5.9-REG-1", "enrolls every device of the manufacturer", rewrites(enroll.and(client(func(_ *house, c *x509.Certificate) bool {
 			return c != nil && strings.HasPrefix(c.Subject.SerialNumber, "CONFORMANCE-")
-		})), on(403, code(200)))),
-		breaks("RFC8995-5.9-REG-2", "enrolls strangers", rewrites(enroll.and(client(stranger)), code(200))),
+		})), faulty.On(403, faulty.Code(200)))),
+		breaks("RFC8995-5.9-REG-2", "enrolls strangers", rewrites(enroll.and(client(stranger)), faulty.Code(200))),
 		breaks("RFC8995-5.9-REG-3", "enrolls nobody", replies(enroll.and(field("Content-Type", "application/pkcs10")), 403, ""), "RFC8995-5.8.2-REG-1"),
 		breaks("RFC8995-5.9-REG-4", "does not verify CSRs", replies(enroll.and(badCSR), 200, "")),
 		breaks("RFC8995-5.9.1-REG-1", "does not send the root", func(h *house) {
-			rewrites(at("GET", "cacerts"), text(func([]byte) []byte { return []byte(certsOnly(h.t, h.issuing.Certificate)) }))(h)
+			rewrites(at("GET", "cacerts"), faulty.Text(func([]byte) []byte { return []byte(certsOnly(h.t, h.issuing.Certificate)) }))(h)
 		}),
 		breaks("RFC8995-5.9.2-REG-1", "sends no base64", replies(at("GET", "csrattrs"), 200, "***")),
 		breaks("RFC8995-5.9.3-REG-1", "issues by another CA", func(h *house) {
@@ -367,7 +368,7 @@ func formatMutations() []mutation {
 		}))),
 		breaks("JWSVOUCHER-3.2-REG-1", "does not verify headers", lenient(jws.and(protected("{ ")))),
 		breaks("JWSVOUCHER-3.2-REG-2", "takes none", lenient(jws.and(protected(`"none"`)))),
-		breaks("JWSVOUCHER-4-REG-1", "answers JWS with text", rewrites(voucherRequest().and(jws), on(200, header("Content-Type", "text/plain")))),
+		breaks("JWSVOUCHER-4-REG-1", "answers JWS with text", rewrites(voucherRequest().and(jws), faulty.On(200, faulty.Header("Content-Type", "text/plain")))),
 		breaks("CBRSKI-9.2-REG-1", "leaves the issuer out of COSE", changed(func(r *voucher.Request, q *brski.VoucherRequest) {
 			if q.Format.MediaType() == vouchercose.MediaType {
 				r.IDevIDIssuer = nil

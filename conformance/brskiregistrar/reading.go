@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func withoutAttributes(der []byte, signer *tls.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := signerOf(signer)
+	s := forge.Signer(signer)
 	algorithm, sign, err := cms.SignBytes(s.Key, false)
 	if err != nil {
 		return nil, err
@@ -194,7 +195,7 @@ func typedJWS(signer *tls.Certificate, b []byte, typ string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := signerOf(signer)
+	s := forge.Signer(signer)
 	return jws.Sign(&jws.SignRequest{Payload: m.Payload, Key: s.Key, Certificates: append([]*x509.Certificate{s.Certificate}, s.Chain...), Type: typ})
 }
 
@@ -205,14 +206,14 @@ func escapedJWS(signer *tls.Certificate, b []byte) ([]byte, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, err
 	}
-	protected, header := headerOf(m)
+	protected, header := forge.FirstSignature(m)
 	text, err := base64.RawURLEncoding.DecodeString(protected)
 	if err != nil {
 		return nil, err
 	}
 	payload, _ := m["payload"].(string)
 	protected = base64.RawURLEncoding.EncodeToString([]byte(strings.ReplaceAll(string(text), "/", `\/`)))
-	signature, err := signES256(signerOf(signer).Key, []byte(protected+"."+payload))
+	signature, err := signES256(forge.Signer(signer).Key, []byte(protected+"."+payload))
 	if err != nil {
 		return nil, err
 	}

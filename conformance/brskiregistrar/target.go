@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"github.com/briskest/briskest/conformance/forge"
 	"net/http"
 	"strconv"
 	"sync"
@@ -172,10 +173,10 @@ func (x *exchange) sign(ctx context.Context) error {
 	if signer == nil {
 		signer = x.pledge
 	}
-	x.sent, err = x.formatOf().SignRequest(ctx, x.request, signerOf(signer))
+	x.sent, err = x.formatOf().SignRequest(ctx, x.request, forge.Signer(signer))
 	if err != nil {
 		// What may not be said is said all the same.
-		x.sent, err = forge(x.request, signer)
+		x.sent, err = forgeRequest(x.request, signer)
 	}
 	if err == nil && x.reform != nil {
 		x.sent, err = x.reform(x.sent)
