@@ -73,6 +73,20 @@ func (c *conformPeerFlags) tell(s streams, environment map[string]string) {
 	}
 }
 
+// ready reports whether the target can be served, and says what its peer is to be given.
+func (c *conformPeerFlags) ready(s streams, t interface {
+	Reachable(ctx context.Context) error
+	Environment() map[string]string
+}) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := t.Reachable(ctx); err != nil {
+			return err
+		}
+		c.tell(s, t.Environment())
+		return nil
+	}
+}
+
 type conformESTClientCmd struct {
 	conformPeerFlags
 	conformFlags
@@ -89,12 +103,6 @@ func (c *conformESTClientCmd) Run(ctx context.Context, s streams) error {
 		}
 		end = ended
 		t := &estclient.Target{House: unkind.House{Start: house.Start, Listen: house.Listen, Host: house.Host, Dir: house.Dir}}
-		return t, func(ctx context.Context) error {
-			if err := t.Reachable(ctx); err != nil {
-				return err
-			}
-			c.tell(s, t.Environment())
-			return nil
-		}, nil
+		return t, c.ready(s, t), nil
 	})
 }

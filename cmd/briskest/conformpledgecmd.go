@@ -32,13 +32,7 @@ func (c *conformPledgeCmd) Run(ctx context.Context, s streams) error {
 		if err := c.own(ctx, t); err != nil {
 			return nil, nil, err
 		}
-		return t, func(ctx context.Context) error {
-			if err := t.Reachable(ctx); err != nil {
-				return err
-			}
-			c.tell(s, t.Environment())
-			return nil
-		}, nil
+		return t, c.ready(s, t), nil
 	})
 }
 

@@ -80,13 +80,13 @@ func busy() *unkind.Answer {
 func redirecting(n int) script {
 	return script{
 		origins: func(t *Target, w *world) ([]unkind.Origin, error) {
-			origins := []unkind.Origin{always(unkind.Serving(w.server))}
+			origins := []unkind.Origin{unkind.Always(unkind.Serving(w.server))}
 			for range n - 1 {
 				c, err := w.issuing.Present(unkind.ServerTemplate(t.Name()))
 				if err != nil {
 					return nil, err
 				}
-				origins = append(origins, always(unkind.Serving(c)))
+				origins = append(origins, unkind.Always(unkind.Serving(c)))
 			}
 			return origins, nil
 		},

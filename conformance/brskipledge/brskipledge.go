@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -86,7 +85,7 @@ func (t *Target) play(ctx context.Context, id string, s *script) (*run, error) {
 		}
 		s = &made
 	}
-	origins := []unkind.Origin{always(unkind.Serving(w.server))}
+	origins := []unkind.Origin{unkind.Always(unkind.Serving(w.server))}
 	if s.origins != nil {
 		if origins, err = s.origins(t, w); err != nil {
 			return nil, err
@@ -158,14 +157,5 @@ func (t *Target) Reachable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listen := t.Listen
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
-	s, err := unkind.Open(ctx, &unkind.Options{Listen: listen, Host: t.Name(), Origins: []unkind.Origin{always(unkind.Serving(w.server))}})
-	if err != nil {
-		return fmt.Errorf("%s: %w", listen, err)
-	}
-	s.Close()
-	return nil
+	return t.House.Reachable(ctx, w.server)
 }

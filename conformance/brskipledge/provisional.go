@@ -35,7 +35,7 @@ func provisional() []check {
 			rows("BRSKI-8995-5.1-01"), script{origins: func(_ *Target, w *world) ([]unkind.Origin, error) {
 				c := unkind.Serving(w.server)
 				c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // what is to be refused
-				return []unkind.Origin{always(c)}, nil
+				return []unkind.Origin{unkind.Always(c)}, nil
 			}}, sendsNothing),
 		refusal("RFC8995-5.1-P-2", must, "A registrar that does not hold the key of the certificate that it shows is sent nothing",
 			rows("BRSKI-8995-5.1-04"), script{origins: withoutKey}, sendsNothing),
@@ -62,7 +62,7 @@ func withoutKey(_ *Target, w *world) ([]unkind.Origin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []unkind.Origin{always(unkind.Serving(&tls.Certificate{Certificate: w.server.Certificate, PrivateKey: key}))}, nil
+	return []unkind.Origin{unkind.Always(unkind.Serving(&tls.Certificate{Certificate: w.server.Certificate, PrivateKey: key}))}, nil
 }
 
 // notYet answers the first voucher-request so.

@@ -2,7 +2,6 @@ package brskipledge
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -43,10 +42,6 @@ type script struct {
 	answer  answer // nil for the kind registrar
 	// late makes the script for one play, in place of the others; nil for none.
 	late func(t *Target, w *world) (script, error)
-}
-
-func always(c *tls.Config) unkind.Origin {
-	return unkind.Origin{TLS: func(int) *tls.Config { return c }}
 }
 
 // scene makes a check out of a script and what has to come of it.

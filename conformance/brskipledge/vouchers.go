@@ -170,5 +170,5 @@ func presenting(change func(*x509.Certificate)) script {
 }
 
 func showing(c *tls.Certificate) []unkind.Origin {
-	return []unkind.Origin{always(unkind.Serving(c))}
+	return []unkind.Origin{unkind.Always(unkind.Serving(c))}
 }

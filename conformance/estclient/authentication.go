@@ -43,7 +43,7 @@ func serverAuthentication() []check {
 				rows("EST-9325-3.1.1-01"), script{origins: func(_ *Target, w *world) ([]unkind.Origin, error) {
 					c := unkind.Serving(w.server)
 					c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // what is to be refused
-					return []unkind.Origin{always(c)}, nil
+					return []unkind.Origin{unkind.Always(c)}, nil
 				}}, sendsNothing),
 		),
 	)
@@ -56,7 +56,7 @@ func presenting(f func(t *Target, w *world) (*tls.Certificate, error)) script {
 		if err != nil {
 			return nil, err
 		}
-		return []unkind.Origin{always(unkind.Serving(c))}, nil
+		return []unkind.Origin{unkind.Always(unkind.Serving(c))}, nil
 	}}
 }
 

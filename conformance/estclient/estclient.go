@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -218,14 +217,5 @@ func (t *Target) Reachable(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listen := t.Listen
-	if listen == "" {
-		listen = "127.0.0.1:0"
-	}
-	s, err := unkind.Open(ctx, &unkind.Options{Listen: listen, Host: t.Name(), Origins: []unkind.Origin{always(unkind.Serving(w.server))}})
-	if err != nil {
-		return fmt.Errorf("%s: %w", listen, err)
-	}
-	s.Close()
-	return nil
+	return t.House.Reachable(ctx, w.server)
 }

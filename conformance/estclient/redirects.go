@@ -49,7 +49,7 @@ func elsewhere(a *asked) *unkind.Answer {
 }
 
 func kindTwin(_ *Target, w *world) (unkind.Origin, error) {
-	return always(unkind.Serving(w.server)), nil
+	return unkind.Always(unkind.Serving(w.server)), nil
 }
 
 func strangeTwin(t *Target, w *world) (unkind.Origin, error) {
@@ -57,13 +57,13 @@ func strangeTwin(t *Target, w *world) (unkind.Origin, error) {
 	if err != nil {
 		return unkind.Origin{}, err
 	}
-	return always(unkind.Serving(c)), nil
+	return unkind.Always(unkind.Serving(c)), nil
 }
 
 func twoOrigins(twin func(*Target, *world) (unkind.Origin, error), answer func(*asked) *unkind.Answer) script {
 	return script{answer: answer, origins: func(t *Target, w *world) ([]unkind.Origin, error) {
 		second, err := twin(t, w)
-		return []unkind.Origin{always(unkind.Serving(w.server)), second}, err
+		return []unkind.Origin{unkind.Always(unkind.Serving(w.server)), second}, err
 	}}
 }
 

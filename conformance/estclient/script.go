@@ -2,7 +2,6 @@ package estclient
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -50,15 +49,11 @@ func (s *script) operation() string {
 	return s.do
 }
 
-func always(c *tls.Config) unkind.Origin {
-	return unkind.Origin{TLS: func(int) *tls.Config { return c }}
-}
-
 func (s *script) serving(t *Target, w *world) ([]unkind.Origin, error) {
 	if s.origins != nil {
 		return s.origins(t, w)
 	}
-	return []unkind.Origin{always(unkind.Serving(w.server))}, nil
+	return []unkind.Origin{unkind.Always(unkind.Serving(w.server))}, nil
 }
 
 // scene makes a check out of a script and what has to come of it.

@@ -2,6 +2,7 @@ package unkind
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -45,10 +46,7 @@ func (h *House) File(name string, data []byte) (string, error) {
 // the first origin's URL as BRISKEST_URL and an empty directory as
 // BRISKEST_STATE. The server is closed when Play returns.
 func (h *House) Play(ctx context.Context, check string, o *Options, environment map[string]string) (*Server, *Outcome, error) {
-	o.Listen, o.Host = h.Listen, h.Name()
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
+	h.place(o)
 	h.mu.Lock()
 	h.plays++
 	state := filepath.Join(h.Dir, fmt.Sprintf("run-%d", h.plays))
@@ -86,4 +84,24 @@ func read(path string) *x509.Certificate {
 		return nil
 	}
 	return cert
+}
+
+// place says where to listen, and under which name.
+func (h *House) place(o *Options) {
+	o.Listen, o.Host = h.Listen, h.Name()
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:0"
+	}
+}
+
+// Reachable reports whether the address can be served with that certificate.
+func (h *House) Reachable(ctx context.Context, server *tls.Certificate) error {
+	o := &Options{Origins: []Origin{Always(Serving(server))}}
+	h.place(o)
+	s, err := Open(ctx, o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.Listen, err)
+	}
+	s.Close()
+	return nil
 }

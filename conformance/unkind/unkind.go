@@ -62,6 +62,9 @@ type Origin struct {
 	TLS func(conn int) *tls.Config
 }
 
+// Always makes every connection the same way.
+func Always(c *tls.Config) Origin { return Origin{TLS: func(int) *tls.Config { return c }} }
+
 // Server serves one scenario.
 type Server struct {
 	host      string
