@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/briskest/briskest/internal/config"
@@ -68,16 +67,5 @@ func (c *registrarConfig) importing(service *registrar.Service, log *slog.Logger
 		return other
 	}
 	w.Import, w.Anchors, w.Log = service.ImportDevices, service.ManifestAnchors, log
-	return func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		wg.Go(func() { w.Run(ctx) })
-		defer wg.Wait()
-		defer cancel()
-		if other == nil {
-			<-ctx.Done()
-			return nil
-		}
-		return other(ctx)
-	}
+	return beside(w.Run, other)
 }

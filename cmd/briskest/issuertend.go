@@ -45,11 +45,11 @@ func (t *tending) set(issuers map[string]ca.Issuer) {
 }
 
 // beside runs while other does; nil is nothing else.
-func (t *tending) beside(other func(context.Context) error) func(context.Context) error {
+func beside(run func(context.Context), other func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		var wg sync.WaitGroup
-		wg.Go(func() { t.run(ctx) })
+		wg.Go(func() { run(ctx) })
 		defer wg.Wait()
 		defer cancel()
 		if other == nil {
@@ -58,6 +58,11 @@ func (t *tending) beside(other func(context.Context) error) func(context.Context
 		}
 		return other(ctx)
 	}
+}
+
+// beside tends while other does; nil is nothing else.
+func (t *tending) beside(other func(context.Context) error) func(context.Context) error {
+	return beside(t.run, other)
 }
 
 func (t *tending) run(ctx context.Context) {
